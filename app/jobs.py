@@ -29,6 +29,7 @@ from app.services import (
     idempotency,
     issues,
     payments,
+    reader_views,
     reconciliation,
     refunds,
     revocations,
@@ -167,6 +168,8 @@ class Jobs:
         await idempotency.prune(self._ctx)
         await revocations.prune(self._ctx)
         await inbox_events.prune(self._ctx)
+        await inbox_events.reduce_payloads(self._ctx)
+        await reader_views.prune(self._ctx)
         await schedule_reconciliation(self._ctx)
 
 

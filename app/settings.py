@@ -168,6 +168,8 @@ class Settings(BaseSettings):
     """Time after SIGTERM in which `newsstand serve` still handles requests while `/readyz` answers 503."""
     events_kept: Duration = timedelta(days=30)
     """Retention period of events that were applied or ignored, from their receipt."""
+    reader_views_kept: Duration = timedelta(days=365)
+    """Retention period of the record of which member of staff saw which reader."""
     reconcile_at: Annotated[time | None, BeforeValidator(_time_of_day)] = time(3, 30)
     """Time of the nightly reconciliation with Stripe, in the publisher's time zone; `never` to run it only manually."""
     claim_by_email: bool = True

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import Ctx, Now, SupportAgent
+from app.api.deps import Ctx, Now, SupportAgent, seen_by
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -78,7 +78,7 @@ async def cancel_for_reader(
     subscription_id: str, body: CancellationIn, agent: SupportAgent, ctx: Ctx, now: Now
 ) -> SubscriptionEndOut:
     """Cancel a reader's subscription. Scheduling the same cancellation twice has no further effect."""
-    found = await support.subscription(ctx, subscription_id)
+    found = await support.subscription(ctx, subscription_id, viewer=seen_by(agent))
     sub = found.subscriber.sub
     reason, by = join_reason(body.reason, body.note), agent.actor
     if body.when == "now":
@@ -87,7 +87,7 @@ async def cancel_for_reader(
         await cancellations.cancel_at_period_end(
             ctx, sub, reason=reason, comment=None, by=by, only=subscription_id, now=now
         )
-    return SubscriptionEndOut.of(await support.subscription(ctx, subscription_id))
+    return SubscriptionEndOut.of(await support.subscription(ctx, subscription_id, viewer=seen_by(agent)))
 
 
 @router.post("/{subscription_id}/resume", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
@@ -95,8 +95,8 @@ async def resume_for_reader(
     subscription_id: str, body: ResumptionIn, agent: SupportAgent, ctx: Ctx, now: Now
 ) -> SubscriptionEndOut:
     """Resume the subscription. A subscription that already renews is left unchanged."""
-    found = await support.subscription(ctx, subscription_id)
+    found = await support.subscription(ctx, subscription_id, viewer=seen_by(agent))
     sub = found.subscriber.sub
     reason = join_reason(body.reason, body.note)
     await cancellations.resume(ctx, sub, reason=reason, by=agent.actor, only=subscription_id, now=now)
-    return SubscriptionEndOut.of(await support.subscription(ctx, subscription_id))
+    return SubscriptionEndOut.of(await support.subscription(ctx, subscription_id, viewer=seen_by(agent)))

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from app.api.auth import Authenticator
 from app.context import Context
 from app.domain.callers import ApiScope, Reader, Role, ServerKey
+from app.domain.reader_views import Place, Viewer
 from app.services.entitlements import Entitlements
 from app.services.idempotency import check_key
 from app.services.signing_keys import Signer
@@ -96,7 +97,13 @@ def person_with(role: str) -> Callable[[Reader], Awaitable[Reader]]:
 SupportAgent = Annotated[Reader, Security(person_with(Role.SUPPORT), scopes=[Role.SUPPORT])]
 Supervisor = Annotated[Reader, Security(person_with(Role.SUPERVISOR), scopes=[Role.SUPERVISOR])]
 Circulation = Annotated[Reader, Security(person_with(Role.CIRCULATION), scopes=[Role.CIRCULATION])]
+PrivacyOfficer = Annotated[Reader, Security(person_with(Role.PRIVACY), scopes=[Role.PRIVACY])]
 Admin = Annotated[Reader, Security(person_with(Role.ADMIN), scopes=[Role.ADMIN])]
+
+
+def seen_by(person: Reader) -> Viewer:
+    """Return who sees the readers in an answer."""
+    return Viewer(actor=person.actor, place=Place.API)
 
 
 def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:

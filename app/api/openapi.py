@@ -31,6 +31,7 @@ TAGS = {
     "support": "Readers, their subscriptions and complimentary access, for staff.",
     "issues": "The issue calendar, for circulation staff.",
     "webhooks": "Events from Stripe.",
+    "privacy": "Personal data: who saw it, exports and erasures.",
     "operation": "Health, metrics, the inbox and the audit log, for operators.",
 }
 

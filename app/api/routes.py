@@ -18,6 +18,7 @@ from app.api import (
     my_plans,
     my_refunds,
     plans,
+    reader_views,
     refunds,
     revocations,
     subscriptions,
@@ -47,6 +48,7 @@ ROUTERS = tuple(
         anomalies,
         events,
         audit,
+        reader_views,
         health,
     )
 )

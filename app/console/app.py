@@ -18,6 +18,7 @@ from app.console import (
     comps,
     dashboard,
     events,
+    reader_views,
     readers,
     refunds,
     sign_in,
@@ -30,7 +31,7 @@ from app.console.request import InvalidForm
 from app.domain.callers import NotAllowed
 from app.domain.errors import DomainError, NotFound, StripeUnavailable
 
-PAGES = (dashboard, readers, refunds, approvals, subscriptions, comps, events, audit, sign_in)
+PAGES = (dashboard, readers, refunds, approvals, subscriptions, comps, events, audit, reader_views, sign_in)
 
 
 def application() -> Starlette:

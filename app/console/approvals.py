@@ -18,9 +18,8 @@ async def show(request: ConsoleRequest) -> Response:
     ctx = request.ctx
     pending = await approvals.pending(ctx, after=request.query("after", max_length=100) or None, limit=PAGE_SIZE)
     attention = await refunds.page(ctx, status=None, attention=True, after=None, limit=PAGE_SIZE)
-    readers = await support.subscribers_by_id(
-        ctx, [one.subscriber_id for one in pending.items] + [refund.subscriber_id for refund in attention.items]
-    )
+    shown = [one.subscriber_id for one in pending.items] + [refund.subscriber_id for refund in attention.items]
+    readers = await support.subscribers_by_id(ctx, shown, viewer=request.viewer)
     return request.render("approvals.html", pending=pending, attention=attention.items, readers=readers)
 
 
@@ -31,7 +30,7 @@ async def show_request(request: ConsoleRequest) -> Response:
     return request.render(
         "approval_request.html",
         wanted=wanted,
-        reader=await support.reader(ctx, wanted.subscriber_id),
+        reader=await support.reader(ctx, wanted.subscriber_id, viewer=request.viewer),
         plan=next((one.title for one in ctx.rules.catalogue.plans.values() if one.code == wanted.plan), wanted.plan),
         requested_by_me=wanted.requested_by == request.staff.actor,
     )
@@ -62,7 +61,7 @@ async def reject_request(request: ConsoleRequest) -> Response:
 async def approve(request: ConsoleRequest) -> Response:
     """Approve a refund that another person requested, and pay it."""
     ctx, refund_id = request.ctx, request.path_param("refund")
-    await check_reader(request, (await support.refund(ctx, refund_id)).subscriber.id)
+    await check_reader(request, (await support.refund(ctx, refund_id, viewer=request.viewer)).subscriber.id)
     try:
         await refunds.approve(ctx, refund_id, by=request.staff.actor, now=request.now)
     except QuoteChanged:
@@ -74,7 +73,7 @@ async def approve(request: ConsoleRequest) -> Response:
 async def reject(request: ConsoleRequest) -> Response:
     """Reject a refund that another person requested."""
     ctx, refund_id, note = request.ctx, request.path_param("refund"), request.text("note") or None
-    await check_reader(request, (await support.refund(ctx, refund_id)).subscriber.id)
+    await check_reader(request, (await support.refund(ctx, refund_id, viewer=request.viewer)).subscriber.id)
     await refunds.reject(ctx, refund_id, by=request.staff.actor, note=note, now=request.now)
     return request.redirect(f"/refunds/{refund_id}", flash="Refund rejected. Nothing was paid.")
 

@@ -25,7 +25,7 @@ MAX_DURATION = timedelta(days=3 * 366)
 async def show_form(request: ConsoleRequest) -> Response:
     """Show the form: the plan, the end and the reason."""
     ctx = request.ctx
-    reader = await support.reader(ctx, request.path_param("reader"))
+    reader = await support.reader(ctx, request.path_param("reader"), viewer=request.viewer)
     plans = {code: plan.title for code, plan in ctx.rules.catalogue.plans.items() if not plan.retired}
     today = request.now.astimezone(ctx.rules.zone).date()
     return request.render(
@@ -43,7 +43,7 @@ async def show_form(request: ConsoleRequest) -> Response:
 async def give(request: ConsoleRequest) -> Response:
     """Give access for a number of issues or until the end of a day. A form that is sent twice counts once."""
     ctx = request.ctx
-    reader = await support.reader(ctx, request.path_param("reader"))
+    reader = await support.reader(ctx, request.path_param("reader"), viewer=request.viewer)
     plan = request.choice("plan", ctx.rules.catalogue.plans)
     ends = request.choice("ends", END_OPTIONS)
     count = request.integer("issues", minimum=1, maximum=MAX_ISSUES) if ends == FOR_ISSUES else None

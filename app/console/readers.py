@@ -28,7 +28,7 @@ async def search(request: ConsoleRequest) -> Response:
     results = None
     if query and not too_long:
         after = request.query("after", max_length=100) or None
-        results = await support.search(request.ctx, query, after=after, limit=PAGE_SIZE)
+        results = await support.search(request.ctx, query, after=after, limit=PAGE_SIZE, viewer=request.viewer)
     template = "reader_search_results.html" if request.query("part") else "reader_search.html"
     return request.render(template, query=query[:MAX_QUERY_LENGTH], results=results, too_long=too_long)
 
@@ -36,7 +36,7 @@ async def search(request: ConsoleRequest) -> Response:
 async def show(request: ConsoleRequest) -> Response:
     """Show everything about a reader."""
     ctx = request.ctx
-    overview = await support.overview(ctx, request.path_param("reader"), now=request.now)
+    overview = await support.overview(ctx, request.path_param("reader"), viewer=request.viewer, now=request.now)
     refunded = _refunded_amounts(overview.refunds)
     disputed = {dispute.payment_id for dispute in overview.disputes if not dispute.refundable}
     refundable = [

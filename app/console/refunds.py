@@ -49,7 +49,7 @@ STATUS_ORDER = (  # the status of several refunds is the first of these that one
 async def show_form(request: ConsoleRequest) -> Response:
     """Show the form: what each basis would pay, or why it isn't available."""
     payment_id = request.path_param("payment")
-    found = await support.payment(request.ctx, payment_id)
+    found = await support.payment(request.ctx, payment_id, viewer=request.viewer)
     offers = await quotes.of_payment(request.ctx, payment_id, now=request.now)
     default = next((quote.basis for quote in offers if quote.allowed), None)
     return request.render("refund_form.html", found=found, quotes=offers, reasons=REASONS, default=default)
@@ -58,7 +58,7 @@ async def show_form(request: ConsoleRequest) -> Response:
 async def review(request: ConsoleRequest) -> Response:
     """Show the amount and the consequences for confirmation."""
     payment_id = request.path_param("payment")
-    found = await support.payment(request.ctx, payment_id)
+    found = await support.payment(request.ctx, payment_id, viewer=request.viewer)
     await check_reader(request, found.subscriber.id)
     offers = await quotes.of_payment(request.ctx, payment_id, now=request.now)
     quote = next((quote for quote in offers if quote.basis == request.form.get("basis")), None)
@@ -87,7 +87,7 @@ async def review(request: ConsoleRequest) -> Response:
 async def submit(request: ConsoleRequest) -> Response:
     """Refund the payment if the quote is still valid. A form that is sent twice counts once."""
     ctx, payment_id = request.ctx, request.path_param("payment")
-    await check_reader(request, (await support.payment(ctx, payment_id)).subscriber.id)
+    await check_reader(request, (await support.payment(ctx, payment_id, viewer=request.viewer)).subscriber.id)
     reason, note = request.reason_and_note(REASONS)
     basis = request.text("basis", max_length=40)
     currency = request.text("currency", max_length=3)
@@ -133,7 +133,7 @@ async def submit(request: ConsoleRequest) -> Response:
 async def show(request: ConsoleRequest) -> Response:
     """Show the status of a refund. The page refreshes itself while the refund is processed."""
     refund_id = request.path_param("refund")
-    found = await support.refund(request.ctx, refund_id)
+    found = await support.refund(request.ctx, refund_id, viewer=request.viewer)
     parts = await refunds.get(request.ctx, refund_id)
     processing = [part for part in parts if part.status == RefundStatus.PROCESSING]
     return request.render(

@@ -13,6 +13,7 @@ from app.console import templating
 from app.console.sessions import StaffSession
 from app.console.state import CONSOLE, ConsoleState
 from app.context import Context
+from app.domain.reader_views import Place, Viewer
 from app.domain.text import is_storable
 
 MAX_NOTE_LENGTH = 2000  # characters
@@ -35,6 +36,11 @@ class ConsoleRequest:
     staff: StaffSession
     now: datetime  # policy time: terms, guarantees and access are judged by it
     form: Mapping[str, str] = field(default_factory=dict)  # the fields of a form that passed the CSRF checks
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who sees the readers on the page."""
+        return Viewer(actor=self.staff.actor, place=Place.CONSOLE)
 
     def path_param(self, name: str) -> str:
         """Return a path parameter."""

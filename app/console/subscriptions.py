@@ -55,7 +55,7 @@ async def cancel(request: ConsoleRequest) -> Response:
             ctx, sub, reason=reason, comment=None, by=by, only=only, now=request.now
         )
         message = PERIOD_END_MESSAGES.get(
-            (await support.subscription(ctx, only)).subscription.ended_by,
+            (await support.subscription(ctx, only, viewer=request.viewer)).subscription.ended_by,
             "Subscription canceled. It ends at the end of the paid period.",
         )
     return request.redirect(f"/readers/{found.subscriber.id}", flash=message)
@@ -84,7 +84,7 @@ async def _open_subscription(request: ConsoleRequest) -> SubscriptionWithSubscri
 
     :raises AlreadyEnded: if it has ended. The reader's other subscriptions are not considered.
     """
-    found = await support.subscription(request.ctx, request.path_param("subscription"))
+    found = await support.subscription(request.ctx, request.path_param("subscription"), viewer=request.viewer)
     if not found.subscription.can_be_canceled:
         raise AlreadyEnded
     return found
@@ -92,7 +92,7 @@ async def _open_subscription(request: ConsoleRequest) -> SubscriptionWithSubscri
 
 async def show_extend_form(request: ConsoleRequest) -> Response:
     """Show the form: the number of issues, and the reason."""
-    found = await support.subscription(request.ctx, request.path_param("subscription"))
+    found = await support.subscription(request.ctx, request.path_param("subscription"), viewer=request.viewer)
     return request.render(
         "extend_subscription.html",
         found=found,
@@ -105,7 +105,7 @@ async def show_extend_form(request: ConsoleRequest) -> Response:
 async def extend(request: ConsoleRequest) -> Response:
     """Add issues to the subscription's newest term. A form that is sent twice counts once."""
     ctx, subscription_id = request.ctx, request.path_param("subscription")
-    found = await support.subscription(ctx, subscription_id)
+    found = await support.subscription(ctx, subscription_id, viewer=request.viewer)
     await check_reader(request, found.subscriber.id)
     more = request.integer("issues", minimum=1, maximum=_max_issues(request, found))
     reason, note = request.reason_and_note(EXTENSION_REASONS)

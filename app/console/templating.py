@@ -26,6 +26,7 @@ NAVIGATION = (  # title, path, role
     ("Approvals", "/approvals", Role.SUPERVISOR),
     ("Events", "/events", Role.ADMIN),
     ("Audit log", "/audit", Role.ADMIN),
+    ("Views", "/views", Role.PRIVACY),
 )
 
 environment = Environment(

@@ -14,6 +14,7 @@ class Role(StrEnum):
     SUPPORT = "support"
     SUPERVISOR = "supervisor"
     CIRCULATION = "circulation"
+    PRIVACY = "privacy"
     ADMIN = "admin"
 
 
@@ -21,6 +22,7 @@ IMPLIED_ROLES: Mapping[str, frozenset[str]] = {  # each role with those that it 
     Role.SUPPORT: frozenset({Role.SUPPORT}),
     Role.SUPERVISOR: frozenset({Role.SUPERVISOR, Role.SUPPORT}),
     Role.CIRCULATION: frozenset({Role.CIRCULATION}),
+    Role.PRIVACY: frozenset({Role.PRIVACY}),
     Role.ADMIN: frozenset(Role),
 }
 

@@ -1,9 +1,14 @@
-"""Readers as support sees them: the search, and everything about one reader."""
+"""
+Readers as support sees them: the search, and everything about one reader.
+
+Whoever sees a reader is recorded, so each function takes the viewer.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from app.aggregates import reader_views
 from app.context import Context
 from app.db import (
     anomalies,
@@ -33,6 +38,7 @@ from app.domain.history import HistoryEntry, ReaderRecords, history_of
 from app.domain.issues import ledgers_of
 from app.domain.ledgers import Ledger
 from app.domain.pages import Page, page_of
+from app.domain.reader_views import Place, Viewer
 from app.domain.refunds import Refund
 from app.domain.subscriptions import Payment, Subscription, Term
 
@@ -80,7 +86,7 @@ class SubscriptionWithSubscriber:
     subscriber: Subscriber
 
 
-async def reader(ctx: Context, subscriber_id: str) -> Subscriber:
+async def reader(ctx: Context, subscriber_id: str, *, viewer: Viewer) -> Subscriber:
     """
     Return a reader.
 
@@ -90,10 +96,11 @@ async def reader(ctx: Context, subscriber_id: str) -> Subscriber:
         found = await subscribers.by_id(session, subscriber_id)
     if found is None:
         raise NotFound("No such reader")
+    await reader_views.record(ctx.pool, [found.id], viewer)
     return found
 
 
-async def subscription(ctx: Context, subscription_id: str) -> SubscriptionWithSubscriber:
+async def subscription(ctx: Context, subscription_id: str, *, viewer: Viewer) -> SubscriptionWithSubscriber:
     """
     Return a subscription and its subscriber.
 
@@ -104,10 +111,11 @@ async def subscription(ctx: Context, subscription_id: str) -> SubscriptionWithSu
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
         raise NotFound("No such subscription")
+    await reader_views.record(ctx.pool, [subscriber.id], viewer)
     return SubscriptionWithSubscriber(subscription=found, subscriber=subscriber)
 
 
-async def payment(ctx: Context, payment_id: str) -> PaymentWithSubscriber:
+async def payment(ctx: Context, payment_id: str, *, viewer: Viewer) -> PaymentWithSubscriber:
     """
     Return a payment and its subscriber.
 
@@ -119,10 +127,11 @@ async def payment(ctx: Context, payment_id: str) -> PaymentWithSubscriber:
         subscriber = await subscribers.by_id(session, owner[0]) if owner else None
     if found is None or subscriber is None:
         raise NotFound("No such payment")
+    await reader_views.record(ctx.pool, [subscriber.id], viewer)
     return PaymentWithSubscriber(payment=found, subscriber=subscriber)
 
 
-async def refund(ctx: Context, refund_id: str) -> RefundWithSubscriber:
+async def refund(ctx: Context, refund_id: str, *, viewer: Viewer) -> RefundWithSubscriber:
     """
     Return a refund and its subscriber.
 
@@ -133,25 +142,30 @@ async def refund(ctx: Context, refund_id: str) -> RefundWithSubscriber:
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
         raise NotFound("No such refund")
+    await reader_views.record(ctx.pool, [subscriber.id], viewer)
     return RefundWithSubscriber(refund=found, subscriber=subscriber)
 
 
-async def subscribers_by_id(ctx: Context, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
-    """Return subscribers by their IDs."""
+async def subscribers_by_id(ctx: Context, subscriber_ids: Sequence[str], *, viewer: Viewer) -> dict[str, Subscriber]:
+    """Return subscribers by their IDs, for a list that shows their names."""
     async with ctx.sessions.begin() as session:
-        return await subscribers.by_ids(session, subscriber_ids)
+        found = await subscribers.by_ids(session, subscriber_ids)
+    await reader_views.record(ctx.pool, list(found), replace(viewer, place=Place.SEARCH))
+    return found
 
 
-async def search(ctx: Context, query: str, *, after: str | None, limit: int) -> Page[Subscriber]:
+async def search(ctx: Context, query: str, *, after: str | None, limit: int, viewer: Viewer) -> Page[Subscriber]:
     """Find readers by the start of an email address or a name, or by an ID. An empty query finds no reader."""
     query = query.strip()
     if not query:
         return Page(items=[], next=None)
     found = await subscribers.search(FastReads(ctx.pool), query, after=after, limit=limit + 1)
-    return page_of(found, limit, cursor=lambda subscriber: subscriber.id)
+    page = page_of(found, limit, cursor=lambda subscriber: subscriber.id)
+    await reader_views.record(ctx.pool, [one.id for one in page.items], replace(viewer, place=Place.SEARCH))
+    return page
 
 
-async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overview:
+async def overview(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: datetime) -> Overview:
     """
     Return everything about one reader.
 
@@ -161,8 +175,11 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
     subscriber = await subscribers.by_id(read, subscriber_id)
     if subscriber is None:
         raise NotFound("No such reader")
+    await reader_views.record(ctx.pool, [subscriber.id], viewer)
     subscriber = replace(subscriber, formerly=await contacts.formerly(read, subscriber))
     same_address = await subscribers.with_email(read, subscriber.email) if subscriber.email else []
+    others = [one for one in same_address if one.id != subscriber.id]
+    await reader_views.record(ctx.pool, [one.id for one in others], replace(viewer, place=Place.SEARCH))
     terms = await subscriptions.terms_by_subscription(read, subscriber.id)
     own = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
     own_payments = await payments.of_subscriber(read, subscriber.id)
@@ -196,7 +213,7 @@ async def overview(ctx: Context, subscriber_id: str, *, now: datetime) -> Overvi
         anomalies=await anomalies.of_subscriber(read, subscriber.id),
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
         timeline=history_of(records, ctx.rules.zone),
-        same_address=[one for one in same_address if one.id != subscriber.id],
+        same_address=others,
     )
 
 

@@ -842,8 +842,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Retrieve an event with its payload
-         * @description Retrieve an event with its payload.
+         * Retrieve an event with what is stored of its payload
+         * @description Retrieve an event with what is stored of its payload.
          */
         get: operations["show_event"];
         put?: never;
@@ -906,6 +906,26 @@ export interface paths {
          * @description List audit log entries, newest first.
          */
         get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/reader-views": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List which staff saw which readers, newest first
+         * @description List which staff saw which readers, newest first.
+         */
+        get: operations["list_reader_views"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1430,7 +1450,7 @@ export interface components {
             reason: string | null;
             /**
              * Note
-             * @description Free text. It is not part of the hash chain, so it can be erased.
+             * @description Free text. The hash chain has only its salted hash, so it can be erased.
              * @example a torn copy
              */
             note: string | null;
@@ -2373,7 +2393,7 @@ export interface components {
             attempts: number;
             /**
              * Payload
-             * @description The payload, without secrets and links that need no sign-in.
+             * @description What is stored of the payload: IDs, type, version and times. Nothing about a person.
              * @example {
              *       "data": {
              *         "object": {
@@ -4480,6 +4500,65 @@ export interface components {
             standing: string;
             /** Terms */
             terms: components["schemas"]["PaidTermOut"][];
+        };
+        /**
+         * ReaderViewOut
+         * @description A view of a reader by a member of staff. Repeated views within ten minutes are one view.
+         * @example {
+         *       "at": "2026-03-01T18:00:00Z",
+         *       "place": "console",
+         *       "subscriber": "rdr_0c5e",
+         *       "viewer": "staff:user-7"
+         *     }
+         */
+        ReaderViewOut: {
+            /**
+             * At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            at: string;
+            /**
+             * Viewer
+             * @description As in the audit log.
+             * @example staff:user-7
+             */
+            viewer: string;
+            /**
+             * Subscriber
+             * @description ID of the subscriber.
+             * @example rdr_0c5e
+             */
+            subscriber: string;
+            /**
+             * Place
+             * @description `console`, `api`, `search` (the name and email address in a list) or `export`.
+             * @example console
+             */
+            place: string;
+        };
+        /**
+         * ReaderViewsOut
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "at": "2026-03-01T18:00:00Z",
+         *           "place": "console",
+         *           "subscriber": "rdr_0c5e",
+         *           "viewer": "staff:user-7"
+         *         }
+         *       ]
+         *     }
+         */
+        ReaderViewsOut: {
+            /** Data */
+            data: components["schemas"]["ReaderViewOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
         };
         /**
          * ReadinessOut
@@ -9385,6 +9464,92 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_reader_views: {
+        parameters: {
+            query?: {
+                /** @description ID of the subscriber: `rdr_0c5e`. */
+                subscriber?: string | null;
+                /** @description Exact match: `staff:user-7`. */
+                viewer?: string | null;
+                /** @description At or after this time. */
+                since?: string | null;
+                /** @description Before this time. */
+                until?: string | null;
+                /** @description `next` of the previous page. */
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReaderViewsOut"];
                 };
             };
             /** @description Bad Request */

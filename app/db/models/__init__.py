@@ -41,6 +41,7 @@ from app.db.models.readers import (
     ContactChange,
     Entitlement,
     Grant,
+    ReaderView,
     Revocation,
     Subscriber,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "IssueAdjustment",
     "Lease",
     "Payment",
+    "ReaderView",
     "Refund",
     "Revocation",
     "SignOut",

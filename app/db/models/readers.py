@@ -88,6 +88,22 @@ class Entitlement(Base):
     access: Mapped[JSON]
 
 
+class ReaderView(Base):
+    """A view of a reader by a member of staff. Repeated views within the same slot of time are one row."""
+
+    __tablename__ = "reader_views"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    subscriber_id: Mapped[str]  # no foreign key: recording a view must not wait for the lock of a subscriber
+    viewer: Mapped[str]  # staff:<sub>, operator:<user>
+    place: Mapped[str]  # console, api, search, export
+    slot: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(server_default=func.now())
+    __table_args__ = (
+        Index("reader_views_once_idx", "subscriber_id", "slot", "viewer", "place", unique=True),
+        Index("reader_views_viewer_idx", "viewer", "id"),
+    )
+
+
 class Revocation(Base):
     """Revocations in the order of their commits: only one transaction at a time assigns IDs."""
 

@@ -15,8 +15,8 @@ Every route of the REST API. The service itself shows the same at `/docs`, and `
 document. [Integrate](../integrate/index.md) explains how to use it: credentials, money, times, lists, errors and
 idempotency.
 
-In the column “caller”, *reader* is the access token of any reader; `support`, `supervisor`, `admin` and `circulation` are
-roles of staff; `entitlements:read` is the scope of a server's API key.
+In the column “caller”, *reader* is the access token of any reader; `support`, `supervisor`, `circulation`, `privacy` and
+`admin` are roles of staff; `entitlements:read` is the scope of a server's API key.
 """
 ERRORS = """\
 # Errors
