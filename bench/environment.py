@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -148,6 +148,14 @@ class Environment:
             path.write_text(json.dumps(bodies))
             self._start("fake_stripe", ["bench.fake_stripe", "--template", str(path)], {}, core=LOAD_CORE)
         return self._ports["fake_stripe"]
+
+    def stripe_lists(self, templates: Mapping[str, object], *, size: int, until: int, latency: float) -> int:
+        """Return the port of :mod:`bench.stripe_lists`, on the other core than the service."""
+        path = self.folder() / "templates.json"
+        path.write_text(json.dumps(templates))
+        options = ("--size", str(size), "--until", str(until), "--latency", str(latency))
+        self._start("stripe_lists", ["bench.stripe_lists", "--templates", str(path), *options], {}, core=LOAD_CORE)
+        return self._ports["stripe_lists"]
 
     def worker(self, dsn: str, stripe_url: str) -> int:
         """Return the pid of the worker, a single process with its own database and without a rate limit."""

@@ -151,9 +151,9 @@ async def advance(
     cursor: Mapping[str, Any],
     looked_at: Mapping[str, int],
     refetch: bool = True,
-) -> None:
+) -> Sweep:
     """
-    Save the differences of a page, the refetches that repair them, and the new position.
+    Save the differences of a page, the refetches that repair them, and the new position. Return the advanced sweep.
 
     :param refetch: whether to request refetches; events that were inserted need none.
     :raises ConcurrentUpdate: if another worker advanced the sweep.
@@ -170,7 +170,7 @@ async def advance(
             counts=counts,
             **({"finished_at": func.now(), "due_at": None} if phase == SweepPhase.DONE else {}),
         )
-        .returning(Row.id)
+        .returning(Row)
     )
     if moved is None:
         raise ConcurrentUpdate(sweep.id)
@@ -182,6 +182,7 @@ async def advance(
         for key in sorted({one.key for one in found if one.key is not None}):
             await inbox.request_refetch(session, key, why="reconciled")
     await session.flush()
+    return _sweep(moved)
 
 
 async def differences(session: Session, sweep_id: str) -> list[Difference]:

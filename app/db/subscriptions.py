@@ -5,7 +5,7 @@ Every save is fenced: a state is saved only if no other was saved since its fetc
 so an older state never replaces a newer one, however long a worker slept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -312,14 +312,17 @@ async def take_checks(session: Session, *, now: datetime, limit: int) -> list[st
     return list(await session.scalars(taken))
 
 
-async def list_created_between(session: Session, after: datetime | None, until: datetime | None) -> list[str]:
-    """Return the Stripe IDs of up to 100 subscriptions created in a period (start excluded), newest first."""
-    query = select(Row.stripe_id).order_by(Row.created_at.desc()).limit(100)
-    if after is not None:
-        query = query.where(Row.created_at > after)
+async def unlisted(session: Session, since: datetime, until: datetime | None, *, listed: Collection[str]) -> list[str]:
+    """
+    Return the Stripe IDs of up to 100 subscriptions that were created in a period (end excluded), newest first.
+
+    :param listed: the Stripe IDs to leave out.
+    """
+    query = select(Row.stripe_id).where(Row.created_at >= since).order_by(Row.created_at.desc())
     if until is not None:
-        query = query.where(Row.created_at <= until)
-    return list(await session.scalars(query))
+        query = query.where(Row.created_at < until)
+    found = await session.scalars(query.limit(len(listed) + 100))
+    return [stripe_id for stripe_id in found if stripe_id not in listed][:100]
 
 
 def _or_none(row: Row | None) -> Subscription | None:

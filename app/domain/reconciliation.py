@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from app.domain.customers import StripeCustomerState
 from app.domain.disputes import Dispute, StripeDisputeState
 from app.domain.errors import Conflict
 from app.domain.events import RefetchKind
@@ -75,6 +76,14 @@ class Difference:
     words: str
     key: str | None
     code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedSubscription:
+    """A listed subscription without its invoices, and its customer if it was listed with it."""
+
+    state: StripeSubscriptionState
+    customer: StripeCustomerState | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

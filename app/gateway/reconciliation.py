@@ -1,65 +1,57 @@
 """
 Stripe's lists, 100 objects in a call, which a reconciliation compares with our records.
 
-Each function returns one page and the cursor of the next, so that an interrupted comparison can continue.
+Each function returns the next page of a range, so that an interrupted comparison can continue.
 """
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
-
-from stripe.params import DisputeListParams, EventListParams, RefundListParams
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from app.domain.customers import StripeCustomerState
 from app.domain.disputes import StripeDisputeState
-from app.domain.pages import Page
-from app.domain.reconciliation import ListedInvoice, ListedRefund
+from app.domain.reconciliation import ListedInvoice, ListedRefund, ListedSubscription
 from app.domain.refunds import StripeRefundState
 from app.domain.subscriptions import StripeSubscriptionState
+from app.domain.sweep_ranges import FROM_THE_BEGINNING, Listed, ListPage, Range
 from app.gateway import translate
-from app.gateway.client import Gateway
+from app.gateway.client import Gateway, Gone
 from app.gateway.subscriptions import EXPANDED, whole
 
 PAGE_SIZE = 100  # Stripe's maximum
 MAX_EVENT_TYPES = 20  # in one request: Stripe's maximum
+T = TypeVar("T")
 
 
-async def events(
-    gateway: Gateway, types: Sequence[str], *, since: datetime, undelivered: bool, after: str | None
-) -> Page[str]:
+async def events(gateway: Gateway, types: Sequence[str], range_: Range, *, undelivered: bool) -> ListPage[str]:
     """
     List Stripe's events of the last 30 days, as JSON texts like in a webhook.
 
     :param types: at most 20.
     :param undelivered: only events that could not be delivered to an endpoint.
     """
-    wanted: EventListParams = {"types": list(types), "created": {"gte": int(since.timestamp())}, "limit": PAGE_SIZE}
+    wanted: dict[str, Any] = {"types": list(types)}
     if undelivered:
         wanted["delivery_success"] = False
-    if after is not None:
-        wanted["starting_after"] = after
-    listed = await gateway.call(gateway.sdk.v1.events.list_async(wanted))
-    texts = [json.dumps(event.to_dict(for_json=True)) for event in listed.data]
-    return Page(items=texts, next=listed.data[-1].id if listed.has_more and listed.data else None)
+    return _translated(await _page(gateway, "/v1/events", range_, **wanted), json.dumps)
 
 
-async def subscriptions(
-    gateway: Gateway, *, after: str | None, with_customers: bool
-) -> tuple[Page[StripeSubscriptionState], dict[str, StripeCustomerState]]:
+async def subscriptions(gateway: Gateway, range_: Range, *, with_customers: bool) -> ListPage[ListedSubscription]:
     """List subscriptions of any status, without their invoices, and with their customers if requested."""
-    wanted: dict[str, Any] = {"status": "all", "limit": PAGE_SIZE}
+    wanted: dict[str, Any] = {"status": "all"}
     if gateway.test_clock is not None:
         wanted["test_clock"] = gateway.test_clock  # otherwise Stripe omits customers on a test clock
     if with_customers:
         wanted["expand"] = ["data.customer"]
-    if after is not None:
-        wanted["starting_after"] = after
-    listed = await gateway.read("/v1/subscriptions", **wanted)
-    whole_ones = [one.customer for one in listed.data if not isinstance(one.customer, str)]  # if they were expanded
-    customers = {one.id: translate.customer(one) for one in whole_ones}
-    seen = [translate.subscription(one, []) for one in listed.data]
-    return Page(items=seen, next=listed.data[-1].id if listed.has_more and listed.data else None), customers
+    return _translated(await _page(gateway, "/v1/subscriptions", range_, **wanted), _listed_subscription)
+
+
+def _listed_subscription(seen: Any) -> ListedSubscription:
+    customer: StripeCustomerState | None = None
+    if not isinstance(seen.customer, str):  # it was expanded
+        customer = translate.customer(seen.customer)
+    return ListedSubscription(state=translate.subscription(seen, []), customer=customer)
 
 
 async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
@@ -68,55 +60,30 @@ async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionSt
 
     :raises Gone: it does not exist.
     """
-    return translate.subscription(await gateway.call(gateway.sdk.v1.subscriptions.retrieve_async(stripe_id)), [])
+    return translate.subscription(await gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}"), [])
 
 
-async def invoices(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[ListedInvoice]:
+async def invoices(gateway: Gateway, range_: Range) -> ListPage[ListedInvoice]:
     """List invoices with their payments."""
-    wanted: dict[str, object] = {"expand": list(EXPANDED), "limit": PAGE_SIZE}
-    if since is not None:
-        wanted["created"] = {"gte": int(since.timestamp())}
-    if after is not None:
-        wanted["starting_after"] = after
-    listed = await gateway.read("/v1/invoices", **wanted)
-    return Page(
-        items=[translate.listed_invoice(await whole(gateway, invoice)) for invoice in listed.data],
-        next=listed.data[-1].id if listed.has_more and listed.data else None,
-    )
+    page = await _page(gateway, "/v1/invoices", range_, expand=list(EXPANDED))
+    for invoice in page.listed:
+        await whole(gateway, invoice.item)
+    return _translated(page, translate.listed_invoice)
 
 
-async def refunds(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[ListedRefund]:
+async def refunds(gateway: Gateway, range_: Range) -> ListPage[ListedRefund]:
     """List refunds with their payments."""
-    wanted: RefundListParams = {"limit": PAGE_SIZE}
-    if since is not None:
-        wanted["created"] = {"gte": int(since.timestamp())}
-    if after is not None:
-        wanted["starting_after"] = after
-    listed = await gateway.call(gateway.sdk.v1.refunds.list_async(wanted))
-    return Page(
-        items=[
-            ListedRefund(
-                refund=translate.refund(refund),
-                payment_id=translate.id_or_none(refund.payment_intent) or translate.id_or_none(refund.charge),
-            )
-            for refund in listed.data
-        ],
-        next=listed.data[-1].id if listed.has_more and listed.data else None,
-    )
+    return _translated(await _page(gateway, "/v1/refunds", range_), _listed_refund)
 
 
-async def disputes(gateway: Gateway, *, since: datetime | None, after: str | None) -> Page[StripeDisputeState]:
+def _listed_refund(refund: Any) -> ListedRefund:
+    payment_id = translate.id_or_none(refund.payment_intent) or translate.id_or_none(refund.charge)
+    return ListedRefund(refund=translate.refund(refund), payment_id=payment_id)
+
+
+async def disputes(gateway: Gateway, range_: Range) -> ListPage[StripeDisputeState]:
     """List disputes."""
-    wanted: DisputeListParams = {"limit": PAGE_SIZE}
-    if since is not None:
-        wanted["created"] = {"gte": int(since.timestamp())}
-    if after is not None:
-        wanted["starting_after"] = after
-    listed = await gateway.call(gateway.sdk.v1.disputes.list_async(wanted))
-    return Page(
-        items=[translate.dispute(one) for one in listed.data],
-        next=listed.data[-1].id if listed.has_more and listed.data else None,
-    )
+    return _translated(await _page(gateway, "/v1/disputes", range_), translate.dispute)
 
 
 async def refund(gateway: Gateway, stripe_id: str) -> StripeRefundState:
@@ -126,3 +93,32 @@ async def refund(gateway: Gateway, stripe_id: str) -> StripeRefundState:
     :raises Gone: it does not exist.
     """
     return translate.refund(await gateway.call(gateway.sdk.v1.refunds.retrieve_async(stripe_id)))
+
+
+async def _page(gateway: Gateway, path: str, range_: Range, **wanted: Any) -> ListPage[Any]:
+    """Return the next page of a range of a list, as plain JSON."""
+    wanted["limit"] = PAGE_SIZE
+    created: dict[str, int] = {}
+    if range_.since > FROM_THE_BEGINNING:
+        created["gte"] = range_.since
+    if range_.until is not None:
+        created["lt"] = range_.until
+    if range_.after is None:
+        page = await gateway.read(path, **wanted, **_filter(created))
+    else:
+        try:
+            page = await gateway.read(path, **wanted, **_filter(created), starting_after=range_.after)
+        except Gone:  # such as a draft invoice that was deleted since; what was created in that second is listed again
+            page = await gateway.read(path, **wanted, created={**created, "lt": range_.end})
+    return ListPage(
+        listed=[Listed(id=one.id, created=one.created, item=one) for one in page.data], has_more=page.has_more
+    )
+
+
+def _filter(created: dict[str, int]) -> dict[str, Any]:
+    return {"created": created} if created else {}
+
+
+def _translated(page: ListPage[Any], translated: Callable[[Any], T]) -> ListPage[T]:
+    listed = [Listed(id=one.id, created=one.created, item=translated(one.item)) for one in page.listed]
+    return ListPage(listed=listed, has_more=page.has_more)

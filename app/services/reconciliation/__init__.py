@@ -2,7 +2,8 @@
 Reconciliation and import: sweeps through Stripe's lists, and the preview of an import.
 """
 
-from app.services.reconciliation.running import Importing
+from app.db.reconciliation import Sweep
+from app.services.reconciliation.running import READERS, Importing
 from app.services.reconciliation.sweeps import Report, begin, run, schedule, sizes
 
-__all__ = ["Importing", "Report", "begin", "run", "schedule", "sizes"]
+__all__ = ["READERS", "Importing", "Report", "Sweep", "begin", "run", "schedule", "sizes"]

@@ -36,23 +36,28 @@ class ImportPreview:
         self._ended: dict[str, datetime] = {}  # by subscription
         self._shown: set[str] = set()  # subscriptions whose history was looked at
 
-    def running(self, states: Sequence[StripeSubscriptionState]) -> list[Difference]:
-        """Return the customers who have several running subscriptions, as of this page."""
-        several: dict[str, Difference] = {}
+    def follow(self, states: Sequence[StripeSubscriptionState]) -> None:
+        """Note which subscriptions of a page are running, and when the others ended."""
         for one in states:
             if not any(item.plan in self._ctx.rules.catalogue.plans for item in one.items):
                 continue
             if one.ended_at is not None:
                 self._ended[one.id] = one.ended_at
             elif one.status in LIVE:
-                running = self._running.setdefault(one.customer_id, [])
-                running.append(one.id)
-                if len(running) > 1:
-                    words = f"customer {one.customer_id}: {several_subscriptions(running)}"
-                    several[one.customer_id] = Difference(
-                        object_id=one.customer_id, words=words, key=None, code=SEVERAL_SUBSCRIPTIONS
-                    )
-        return list(several.values())
+                self._running.setdefault(one.customer_id, []).append(one.id)
+
+    def several_running(self) -> list[Difference]:
+        """Return the customers who have several running subscriptions, after the last page of subscriptions."""
+        return [
+            Difference(
+                object_id=customer,
+                words=f"customer {customer}: {several_subscriptions(running)}",
+                key=None,
+                code=SEVERAL_SUBSCRIPTIONS,
+            )
+            for customer, running in self._running.items()
+            if len(running) > 1
+        ]
 
     async def late_payments(self, listed: ListedInvoice) -> list[Difference]:
         """Return what staff will see if an invoice was paid after its subscription had ended."""
@@ -69,11 +74,13 @@ class ImportPreview:
             return []
 
     async def _history(self, stripe_id: str) -> list[Difference]:
-        async with self._ctx.sessions.begin() as session:
-            is_known = bool(await subscriptions.by_stripe_ids(session, [stripe_id]))
-        if is_known or stripe_id in self._shown:
+        if stripe_id in self._shown:
             return []
         self._shown.add(stripe_id)
+        async with self._ctx.sessions.begin() as session:
+            is_known = bool(await subscriptions.by_stripe_ids(session, [stripe_id]))
+        if is_known:
+            return []
         state, catalogue = await at_stripe.fetch(self._ctx.gateway, stripe_id), self._ctx.rules.catalogue
         if state.plan not in catalogue.plans:
             return []

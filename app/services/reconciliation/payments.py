@@ -1,5 +1,6 @@
 """The phases of a sweep that compare payments, refunds and disputes."""
 
+from datetime import datetime
 from functools import partial
 
 from app.aggregates import missing_terms
@@ -10,6 +11,7 @@ from app.domain import events
 from app.domain.disputes import StripeDisputeState
 from app.domain.reconciliation import (
     Difference,
+    ListedInvoice,
     ListedRefund,
     SweepKind,
     SweepPhase,
@@ -18,20 +20,20 @@ from app.domain.reconciliation import (
 )
 from app.domain.reconciliation import compare_payments as differing_payments
 from app.domain.subscriptions import ForeignStripeObject
+from app.domain.sweep_ranges import PageRead
 from app.gateway import reconciliation as at_stripe
 from app.gateway import refunds as refunds_at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
-from app.services.reconciliation.running import Run, is_preview, next_position
+from app.services.reconciliation.running import Found, Phase, Run, is_preview
 
 
-async def compare_payments(run: Run, sweep: Sweep) -> None:
+async def _compare_payments(run: Run, sweep: Sweep, page: PageRead[ListedInvoice]) -> Found:
     """
     Compare the payments of a page of invoices, and the terms of those that were paid without a payment.
 
     Missing subscriptions were found in the phase before.
     """
-    page = await at_stripe.invoices(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
     async with run.ctx.sessions.begin() as session:
         unpaid = await missing_terms.candidates(session, page.items)
     missing = await missing_terms.find(
@@ -61,15 +63,11 @@ async def compare_payments(run: Run, sweep: Sweep) -> None:
     if is_preview(sweep):
         for one in listed:
             found += await run.preview.late_payments(one)
-    async with run.ctx.sessions.begin() as session:
-        phase, cursor = next_position(sweep, page.next)
-        paid = sum(len(one.invoice.payments) for one in listed)
-        await rows.advance(session, sweep, found, phase=phase, cursor=cursor, looked_at={SweepPhase.PAYMENTS: paid})
+    return Found(differences=found, looked_at={SweepPhase.PAYMENTS: sum(len(one.invoice.payments) for one in listed)})
 
 
-async def compare_refunds(run: Run, sweep: Sweep) -> None:
+async def _compare_refunds(run: Run, sweep: Sweep, page: PageRead[ListedRefund]) -> Found:
     """Compare a page of refunds. An import includes those whose payment is not imported yet."""
-    page = await at_stripe.refunds(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
     listed = [one for one in page.items if one.payment_id is not None]
     payment_ids = [str(one.payment_id) for one in listed]
     async with run.ctx.sessions.begin() as session:
@@ -87,11 +85,7 @@ async def compare_refunds(run: Run, sweep: Sweep) -> None:
                 found.append(difference)
             if is_preview(sweep):
                 found += await run.preview.history(str(one.payment_id))
-    async with run.ctx.sessions.begin() as session:
-        phase, cursor = next_position(sweep, page.next)
-        await rows.advance(
-            session, sweep, found, phase=phase, cursor=cursor, looked_at={SweepPhase.REFUNDS: len(listed)}
-        )
+    return Found(differences=found, looked_at={SweepPhase.REFUNDS: len(listed)})
 
 
 async def _refund(run: Run, listed: ListedRefund) -> Difference | None:
@@ -106,9 +100,8 @@ async def _refund(run: Run, listed: ListedRefund) -> Difference | None:
     return difference
 
 
-async def compare_disputes(run: Run, sweep: Sweep) -> None:
+async def _compare_disputes(run: Run, sweep: Sweep, page: PageRead[StripeDisputeState]) -> Found:
     """Compare a page of disputes. An import includes those whose payment is not imported yet."""
-    page = await at_stripe.disputes(run.ctx.gateway, since=run.since, after=sweep.cursor.get("after"))
     listed = [one for one in page.items if one.payment_id is not None]
     payment_ids = [str(one.payment_id) for one in listed]
     async with run.ctx.sessions.begin() as session:
@@ -127,11 +120,7 @@ async def compare_disputes(run: Run, sweep: Sweep) -> None:
         found.append(difference)
         if is_preview(sweep):
             found += await run.preview.history(str(one.payment_id))
-    async with run.ctx.sessions.begin() as session:
-        phase, cursor = next_position(sweep, page.next)
-        await rows.advance(
-            session, sweep, found, phase=phase, cursor=cursor, looked_at={SweepPhase.DISPUTES: len(listed)}
-        )
+    return Found(differences=found, looked_at={SweepPhase.DISPUTES: len(listed)})
 
 
 async def _is_ours(run: Run, dispute: StripeDisputeState) -> bool:
@@ -142,3 +131,24 @@ async def _is_ours(run: Run, dispute: StripeDisputeState) -> bool:
         return (await at_stripe.subscription(run.ctx.gateway, stripe_id)).plan in run.ctx.rules.catalogue.plans
     except (ForeignStripeObject, Gone):
         return False
+
+
+def _since(run: Run, _sweep: Sweep) -> datetime | None:
+    return run.since
+
+
+PAYMENTS = Phase(
+    since=_since,
+    list_page=lambda run, _, range_: at_stripe.invoices(run.ctx.gateway, range_),
+    compare=_compare_payments,
+)
+REFUNDS = Phase(
+    since=_since,
+    list_page=lambda run, _, range_: at_stripe.refunds(run.ctx.gateway, range_),
+    compare=_compare_refunds,
+)
+DISPUTES = Phase(
+    since=_since,
+    list_page=lambda run, _, range_: at_stripe.disputes(run.ctx.gateway, range_),
+    compare=_compare_disputes,
+)

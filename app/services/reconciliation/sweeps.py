@@ -1,14 +1,17 @@
 """
 Reconciliation: missed events are stored, and records that differ from Stripe's are fetched again.
 
-A sweep lists Stripe's objects page by page. The differences of a page are saved with the position of the sweep in one
-transaction, and repaired by refetches in the inbox, in the same way as a webhook. Objects with pending events are skipped,
-and a difference counts only if it is still there when the object is fetched by itself: a list may be older than our records.
+A sweep lists Stripe's objects page by page (:mod:`app.services.reconciliation.running`). The differences of a page are saved
+with the position of the sweep in one transaction, and repaired by refetches in the inbox, in the same way as a webhook.
+Objects with pending events are skipped, and a difference counts only if it is still there when the object is fetched by
+itself: a list may be older than our records.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -18,32 +21,31 @@ from app.db import reconciliation as rows
 from app.db import subscriptions
 from app.db.reconciliation import Sweep
 from app.domain import events
-from app.domain.customers import StripeCustomerState
 from app.domain.errors import NotFound
 from app.domain.events import InvalidEvent, with_mode
-from app.domain.pages import Page
 from app.domain.reconciliation import (
     EVENT_RETENTION,
     FULL_INTERVAL,
     Difference,
+    ListedSubscription,
     SweepKind,
     SweepPhase,
     batches,
     compare_subscription,
     comparison_start,
-    next_phase,
     unknown_at_stripe,
 )
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
+from app.domain.sweep_ranges import ListPage, PageRead, Range
 from app.gateway import reconciliation as at_stripe
 from app.gateway.client import Gone
 from app.gateway.events import reduced_payload, refetch_request
 from app.services.reconciliation import payments
 from app.services.reconciliation.import_preview import ImportPreview
-from app.services.reconciliation.running import Importing, Run, is_preview, next_position
+from app.services.reconciliation.running import Found, Importing, Phase, Progress, Run, is_preview
 
 RETENTION = timedelta(days=90)  # of completed sweeps
-Progress = Callable[[Sweep], None]
+EVENT_TYPES = batches(events.TYPES_WITH_EFFECT, of=at_stripe.MAX_EVENT_TYPES)
 log = structlog.get_logger()
 
 
@@ -126,16 +128,11 @@ async def run(
         since=since,
         importing=importing or Importing(),
         preview=ImportPreview(ctx),
+        progress=progress,
     )
     progress(sweep)
     while sweep.phase != SweepPhase.DONE:
-        await _PHASES[sweep.phase](arguments, sweep)
-        async with ctx.sessions.begin() as session:
-            updated = await rows.by_id(session, sweep_id)
-        if updated is None:
-            raise NotFound("No such sweep")
-        sweep = updated
-        progress(sweep)
+        sweep = await _PHASES[sweep.phase].run(arguments, sweep)
     async with ctx.sessions.begin() as session:
         found = await rows.differences(session, sweep_id)
         await rows.clear_due(session, sweep_id)
@@ -145,14 +142,17 @@ async def run(
     return Report(sweep=sweep, differences=found)
 
 
-async def _events(run: Run, sweep: Sweep) -> None:
-    """Store the events of a page that we have not received."""
-    types = batches(events.TYPES_WITH_EFFECT, of=at_stripe.MAX_EVENT_TYPES)
-    number, after = sweep.cursor.get("types", 0), sweep.cursor.get("after")
-    since = max(run.now - EVENT_RETENTION, sweep.since or run.now - EVENT_RETENTION)
-    page = await at_stripe.events(
-        run.ctx.gateway, types[number], since=since, undelivered=sweep.since is None, after=after
-    )
+def _events_since(run: Run, sweep: Sweep) -> datetime:
+    return max(run.now - EVENT_RETENTION, sweep.since or run.now - EVENT_RETENTION)
+
+
+async def _list_events(run: Run, sweep: Sweep, range_: Range) -> ListPage[str]:
+    types = EVENT_TYPES[range_.part]
+    return await at_stripe.events(run.ctx.gateway, types, range_, undelivered=sweep.since is None)
+
+
+async def _compare_events(run: Run, _sweep: Sweep, page: PageRead[str]) -> Found:
+    """Return the events of a page that we have not received."""
     missed = []
     for text in page.items:
         try:
@@ -164,70 +164,49 @@ async def _events(run: Run, sweep: Sweep) -> None:
             missed.append((refetch, reduced_payload(text)))
     async with run.ctx.sessions.begin() as session:
         stored_ids = await rows.known_events(session, [refetch.event_id for refetch, _ in missed])
-        new = [(refetch, text) for refetch, text in missed if refetch.event_id not in stored_ids]
-        if not sweep.dry_run:
-            await rows.insert_events(session, new)
-        found = [
-            Difference(
-                object_id=refetch.event_id,
-                words=f"event {refetch.event_id} ({refetch.type}): not received, created on {_created_at(refetch)}",
-                key=refetch.key,
-            )
-            for refetch, _ in new
-        ]
-        phase, cursor = sweep.phase, {"types": number, "after": page.next}
-        if page.next is None:
-            cursor = {"types": number + 1}
-            if number + 1 == len(types):
-                phase, cursor = next_phase(sweep.kind, sweep.phase), {}
-        await rows.advance(
-            session,
-            sweep,
-            found,
-            phase=phase,
-            cursor=cursor,
-            looked_at={SweepPhase.EVENTS: len(page.items)},
-            refetch=False,
+    new = [(refetch, text) for refetch, text in missed if refetch.event_id not in stored_ids]
+    found = [
+        Difference(
+            object_id=refetch.event_id,
+            words=f"event {refetch.event_id} ({refetch.type}): not received, created on {_created_at(refetch)}",
+            key=refetch.key,
         )
+        for refetch, _ in new
+    ]
+    return Found(differences=found, looked_at={SweepPhase.EVENTS: len(page.items)}, missed=new)
 
 
 def _created_at(refetch: events.RefetchRequest) -> str:
     return refetch.created_at.strftime("%Y-%m-%d %H:%M:%S UTC") if refetch.created_at else "an unknown date"
 
 
-async def _subscriptions(run: Run, sweep: Sweep) -> None:
+async def _list_subscriptions(run: Run, sweep: Sweep, range_: Range) -> ListPage[ListedSubscription]:
+    return await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=sweep.kind == SweepKind.IMPORT)
+
+
+async def _compare_subscriptions(run: Run, sweep: Sweep, page: PageRead[ListedSubscription]) -> Found:
     """Compare a page of subscriptions, and find those of ours in the same period that Stripe does not list."""
-    page, customers = await at_stripe.subscriptions(
-        run.ctx.gateway, after=sweep.cursor.get("after"), with_customers=sweep.kind == SweepKind.IMPORT
-    )
-    looked_at: dict[str, int] = {SweepPhase.SUBSCRIPTIONS: len(page.items)}
-    conflicts: list[Difference] = run.preview.running(page.items) if is_preview(sweep) else []
+    states = [one.state for one in page.items]
+    looked_at: dict[str, int] = {SweepPhase.SUBSCRIPTIONS: len(states)}
+    conflicts: list[Difference] = []
+    if is_preview(sweep):
+        run.preview.follow(states)
     if sweep.kind == SweepKind.IMPORT:
-        imported, found_conflicts = await _customers(run, sweep, page.items, customers)
-        looked_at["subscribers"] = imported
-        conflicts += found_conflicts
-    candidates = await _find_differing(run, sweep, page.items)
+        async with run.alone:  # a customer may be on two pages
+            looked_at["subscribers"], conflicts = await _customers(run, sweep, page.items)
+    candidates = await _find_differing(run, sweep, states)
     candidates += await _find_unlisted(run, sweep, page)
-    compared = [await _compare_again(run, sweep, stripe_id) for stripe_id in dict.fromkeys(candidates)]
-    found = [difference for difference in compared if difference is not None]
-    async with run.ctx.sessions.begin() as session:
-        phase, cursor = next_position(sweep, page.next)
-        if page.next is not None:
-            oldest = page.items[-1].created_at
-            cursor["bound"] = oldest.isoformat()
-            cursor["tied"] = [one.id for one in page.items if one.created_at == oldest]
-        await rows.advance(session, sweep, [*conflicts, *found], phase=phase, cursor=cursor, looked_at=looked_at)
+    again = (_compare_again(run, sweep, stripe_id) for stripe_id in dict.fromkeys(candidates))
+    found = [difference for difference in await asyncio.gather(*again) if difference is not None]
+    return Found(differences=[*conflicts, *found], looked_at=looked_at)
 
 
-async def _customers(
-    run: Run, sweep: Sweep, states: Sequence[StripeSubscriptionState], customers: dict[str, StripeCustomerState]
-) -> tuple[int, list[Difference]]:
+async def _customers(run: Run, sweep: Sweep, listed: Sequence[ListedSubscription]) -> tuple[int, list[Difference]]:
     """Import customers with a subscription to one of our plans. Return how many, and the conflicts."""
     wanted = []
-    for one in states:
-        customer = customers.get(one.customer_id)
-        if customer is not None and any(item.plan in run.ctx.rules.catalogue.plans for item in one.items):
-            wanted.append(customer)
+    for one in listed:
+        if one.customer is not None and any(item.plan in run.ctx.rules.catalogue.plans for item in one.state.items):
+            wanted.append(one.customer)
     async with run.ctx.sessions.begin() as session:
         return await imports.import_customers(
             session,
@@ -260,17 +239,14 @@ def _compare(
     return compare_subscription(ours, theirs, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
 
 
-async def _find_unlisted(run: Run, sweep: Sweep, page: Page[StripeSubscriptionState]) -> list[str]:
-    """Return our subscriptions from the period of a page that are not on the page."""
+async def _find_unlisted(run: Run, sweep: Sweep, page: PageRead[ListedSubscription]) -> list[str]:
+    """Return our subscriptions from the period of a page that Stripe does not list."""
     if sweep.kind == SweepKind.IMPORT:
         return []
-    bound = sweep.cursor.get("bound")
-    until = datetime.fromisoformat(bound) if bound is not None else None
-    since = page.items[-1].created_at if page.next is not None else None
-    listed = {*sweep.cursor.get("tied", ()), *(one.id for one in page.items)}
+    since = datetime.fromtimestamp(page.since, UTC)
+    until = datetime.fromtimestamp(page.until, UTC) if page.until is not None else None
     async with run.ctx.sessions.begin() as session:
-        ours = await subscriptions.list_created_between(session, since, until)
-    return [stripe_id for stripe_id in ours if stripe_id not in listed]
+        return await subscriptions.unlisted(session, since, until, listed=page.ids)
 
 
 async def _compare_again(run: Run, sweep: Sweep, stripe_id: str) -> Difference | None:
@@ -287,10 +263,21 @@ async def _compare_again(run: Run, sweep: Sweep, stripe_id: str) -> Difference |
     return _compare(run, sweep, ours, theirs, has_owner=bool(owners))
 
 
-_PHASES: dict[str, Callable[[Run, Sweep], Awaitable[None]]] = {
-    SweepPhase.EVENTS: _events,
-    SweepPhase.SUBSCRIPTIONS: _subscriptions,
-    SweepPhase.PAYMENTS: payments.compare_payments,
-    SweepPhase.REFUNDS: payments.compare_refunds,
-    SweepPhase.DISPUTES: payments.compare_disputes,
+def _finish_subscriptions(run: Run, sweep: Sweep) -> Sequence[Difference]:
+    return run.preview.several_running() if is_preview(sweep) else ()
+
+
+_PHASES: Mapping[str, Phase[Any]] = {
+    SweepPhase.EVENTS: Phase(
+        lists=len(EVENT_TYPES), since=_events_since, list_page=_list_events, compare=_compare_events
+    ),
+    SweepPhase.SUBSCRIPTIONS: Phase(
+        since=lambda *_: None,
+        list_page=_list_subscriptions,
+        compare=_compare_subscriptions,
+        finish=_finish_subscriptions,
+    ),
+    SweepPhase.PAYMENTS: payments.PAYMENTS,
+    SweepPhase.REFUNDS: payments.REFUNDS,
+    SweepPhase.DISPUTES: payments.DISPUTES,
 }

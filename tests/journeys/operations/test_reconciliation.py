@@ -47,7 +47,8 @@ async def test_reconciliation_imports_undelivered_events(shop: Shop) -> None:
     report = await reconcile(shop)
     again = await reconcile(shop)
 
-    assert report_lines(preview)[: len(report_lines(report))] == report_lines(report)  # and the rows derived from them
+    found = report_lines(report)
+    assert set(report_lines(preview)[: len(found)]) == set(found)  # then the rows derived from them
     assert any("customer.subscription.updated): not received" in words for words in report_lines(report))
     assert await shop.may_read(bob)
     assert (await shop.overview(ada))["subscriptions"][0]["cancel_at"] is not None
