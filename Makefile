@@ -86,6 +86,10 @@ bench: setup ## ratios, each beside its limit in the same run; writes bench/resu
 soak: setup ## the long tests
 	@$(BIN)/python -m pytest -n 2 -m soak
 
+soak-ha: setup ## break a highly available installation under load, ten times each
+	@$(PACKAGES) postgresql-15 nginx-light patroni etcd-server haproxy pgbouncer
+	@$(BIN)/python -m tests.soak_ha --times 10
+
 lock: ## recompile the locks after pyproject.toml changed
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml -o requirements/runtime.lock
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -q --all-extras pyproject.toml requirements/build.in -o requirements/dev.lock
@@ -97,4 +101,4 @@ types: setup $(TYPESCRIPT) ## regenerate the API's TypeScript types, after the O
 clean: ## remove what setup, demo and tests made
 	@rm -rf $(VENV) .venv-second var $(JS)/node_modules *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache bench/results.json
 
-.PHONY: help setup demo tour packages screenshots test test-slow test-second oldest check docs reference bench soak lock types clean replace-venv
+.PHONY: help setup demo tour packages screenshots test test-slow test-second oldest check docs reference bench soak soak-ha lock types clean replace-venv

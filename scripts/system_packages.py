@@ -11,7 +11,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,15 @@ PACKAGES = {
     "nginx-light": Path("/usr/sbin/nginx"),
     "caddy": Path("/usr/bin/caddy"),
     "postgresql-15": Path("/usr/lib/postgresql/15/bin/postgres"),
+}
+# What `make soak-ha` needs.
+HA_PACKAGES = {
+    "postgresql-15": PACKAGES["postgresql-15"],
+    "nginx-light": PACKAGES["nginx-light"],
+    "patroni": Path("/usr/bin/patroni"),
+    "etcd-server": Path("/usr/bin/etcd"),
+    "haproxy": Path("/usr/sbin/haproxy"),
+    "pgbouncer": Path("/usr/sbin/pgbouncer"),
 }
 VENV = "python3-venv"  # provides a module and no file; installed only when it is named
 APT_GET = ("apt-get", "-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=600")
@@ -41,7 +51,7 @@ class Machine:
         if package == VENV:
             command = [os.environ.get("PYTHON", sys.executable), "-c", "import ensurepip, venv"]
             return subprocess.run(command, check=False, capture_output=True).returncode == 0
-        return (self.root / PACKAGES[package].relative_to("/")).exists()
+        return (self.root / {**PACKAGES, **HA_PACKAGES}[package].relative_to("/")).exists()
 
     def may_install(self) -> bool:
         """Return whether this is Debian 12 and the user is root."""
@@ -60,7 +70,23 @@ class Machine:
             if not packages:
                 return True
             print(f"Installing {', '.join(packages)} ...", flush=True)
-            return _apt_get("update") and _apt_get("install", "-y", "--no-install-recommends", *packages)
+            with self._no_services():
+                return _apt_get("update") and _apt_get("install", "-y", "--no-install-recommends", *packages)
+
+    @contextmanager
+    def _no_services(self) -> Iterator[None]:
+        """Keep Debian from starting the services of the packages that it installs, as its policy layer allows."""
+        policy = self.root / "usr/sbin/policy-rc.d"
+        if policy.exists():  # such as in a container: the administrator decides
+            yield
+            return
+        policy.parent.mkdir(parents=True, exist_ok=True)
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        try:
+            yield
+        finally:
+            policy.unlink()
 
 
 def _apt_get(*arguments: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.system_packages import PACKAGES, Machine, main
+from scripts.system_packages import HA_PACKAGES, PACKAGES, Machine, main
 from tests.operations.processes import ROOT
 
 ROOT_USER, SOMEBODY = 0, 1000
@@ -21,8 +21,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path, content in (("etc/os-release", DEBIAN_12), ("var/lib/dpkg/status", "")):
         (root / path).parent.mkdir(parents=True)
         (root / path).write_text(content)
-    provided = {name: root / path.relative_to("/") for name, path in PACKAGES.items()}
-    script = [f'echo "$*" >> {tmp_path}/called', "[ ! -e $0.fails ] || exit 100", "case $* in *update) exit;; esac"]
+    provided = {name: root / path.relative_to("/") for name, path in {**PACKAGES, **HA_PACKAGES}.items()}
+    policy = root / "usr/sbin/policy-rc.d"
+    script = [
+        f'echo "$*" >> {tmp_path}/called',
+        f"sh {policy}; echo $? >> {tmp_path}/policy",
+        "[ ! -e $0.fails ] || exit 100",
+        "case $* in *update) exit;; esac",
+    ]
     for name, provides in provided.items():
         script.append(f'case " $* " in *" {name} "*) mkdir -p {provides.parent} && touch {provides};; esac')
     apt_get = tmp_path / "bin" / "apt-get"
@@ -42,6 +48,21 @@ def calls(root: Path) -> list[str]:
 def test_root_on_debian_12_installs_missing_packages(root: Path) -> None:
     assert main([], Machine(root, ROOT_USER)) == 0
     assert calls(root) == ["update", f"install -y --no-install-recommends {' '.join(PACKAGES)}"]
+
+
+def test_debian_starts_no_service_of_a_package_while_it_is_installed(root: Path) -> None:
+    assert main(["patroni", "etcd-server"], Machine(root, ROOT_USER)) == 0
+    assert (root.parent / "policy").read_text().split() == ["101", "101"]
+    assert not (root / "usr/sbin/policy-rc.d").exists()
+
+
+def test_the_policy_of_the_administrator_about_services_stays(root: Path) -> None:
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("exit 7")
+    assert main(["haproxy"], Machine(root, ROOT_USER)) == 0
+    assert (root.parent / "policy").read_text().split() == ["7", "7"]
+    assert policy.read_text() == "exit 7"
 
 
 def test_a_second_run_calls_nothing(root: Path) -> None:
