@@ -5,7 +5,7 @@ A page's differences, the refetches that repair them and the new position are sa
 else advanced the sweep. So a sweep can be interrupted anywhere, and two workers never repeat a page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -214,6 +214,23 @@ async def listed_by_imports(session: Session, object_ids: Sequence[str]) -> set[
         )
     )
     return set(found)
+
+
+async def unlisted_subscriptions(
+    session: Session, since: datetime, until: datetime | None, *, listed: Collection[str]
+) -> list[str]:
+    """
+    Return the Stripe IDs of up to 100 of our subscriptions that were created in a period (end excluded), newest first.
+
+    :param listed: the Stripe IDs to leave out.
+    """
+    query = (
+        select(Subscription.stripe_id).where(Subscription.created_at >= since).order_by(Subscription.created_at.desc())
+    )
+    if until is not None:
+        query = query.where(Subscription.created_at < until)
+    found = await session.scalars(query.limit(len(listed) + 100))
+    return [stripe_id for stripe_id in found if stripe_id not in listed][:100]
 
 
 async def pending_keys(session: Session, keys: Sequence[str]) -> set[str]:

@@ -5,7 +5,7 @@ Every save is fenced: a state is saved only if no other was saved since its fetc
 so an older state never replaces a newer one, however long a worker slept.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -310,19 +310,6 @@ async def take_checks(session: Session, *, now: datetime, limit: int) -> list[st
     )
     taken = update(Row).where(Row.id.in_(found)).values(check_at=None).returning(Row.stripe_id)
     return list(await session.scalars(taken))
-
-
-async def unlisted(session: Session, since: datetime, until: datetime | None, *, listed: Collection[str]) -> list[str]:
-    """
-    Return the Stripe IDs of up to 100 subscriptions that were created in a period (end excluded), newest first.
-
-    :param listed: the Stripe IDs to leave out.
-    """
-    query = select(Row.stripe_id).where(Row.created_at >= since).order_by(Row.created_at.desc())
-    if until is not None:
-        query = query.where(Row.created_at < until)
-    found = await session.scalars(query.limit(len(listed) + 100))
-    return [stripe_id for stripe_id in found if stripe_id not in listed][:100]
 
 
 def _or_none(row: Row | None) -> Subscription | None:

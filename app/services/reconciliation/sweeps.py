@@ -246,7 +246,7 @@ async def _find_unlisted(run: Run, sweep: Sweep, page: PageRead[ListedSubscripti
     since = datetime.fromtimestamp(page.since, UTC)
     until = datetime.fromtimestamp(page.until, UTC) if page.until is not None else None
     async with run.ctx.sessions.begin() as session:
-        return await subscriptions.unlisted(session, since, until, listed=page.ids)
+        return await rows.unlisted_subscriptions(session, since, until, listed=page.ids)
 
 
 async def _compare_again(run: Run, sweep: Sweep, stripe_id: str) -> Difference | None:
