@@ -42,7 +42,7 @@ demo: setup ## start the whole shop: database, local Stripe, sign-in, service, w
 tour: setup ## run the main journey automatically: subscribe, read, refund, lose access
 	@$(BIN)/python -m demo.tour
 
-packages: ## install the Debian packages that the tests use: Chromium, nginx, Caddy, PostgreSQL 15
+packages: ## install the Debian packages that the tests use: Chromium, nginx, Caddy, debootstrap, PostgreSQL 15
 	@$(PACKAGES)
 
 screenshots: setup ## take the pictures in docs/pictures again
@@ -61,6 +61,10 @@ test-second: ## run the API document's tests, the rules' tests and the tour on a
 	@$(MAKE) --no-print-directory setup VENV=.venv-second PYTHON=$(SECOND)
 	@.venv-second/bin/python -m pytest -n 2 tests/openapi tests/domain
 	@.venv-second/bin/python -m demo.tour
+
+test-image: setup ## build the image's file system, and run its services in it: as root, with debootstrap
+	@$(PACKAGES) debootstrap || true
+	@$(BIN)/python -m pytest -m image tests/operations/test_image.py
 
 oldest: setup ## run the database tests on the oldest supported PostgreSQL, 15
 	@$(PACKAGES) postgresql-15 || true
@@ -101,4 +105,4 @@ types: setup $(TYPESCRIPT) ## regenerate the API's TypeScript types, after the O
 clean: ## remove what setup, demo and tests made
 	@rm -rf $(VENV) .venv-second var $(JS)/node_modules *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache bench/results.json
 
-.PHONY: help setup demo tour packages screenshots test test-slow test-second oldest check docs reference bench soak soak-ha lock types clean replace-venv
+.PHONY: help setup demo tour packages screenshots test test-slow test-second test-image oldest check docs reference bench soak soak-ha lock types clean replace-venv

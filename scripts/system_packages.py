@@ -21,6 +21,7 @@ PACKAGES = {
     "chromium": Path("/usr/bin/chromium"),
     "nginx-light": Path("/usr/sbin/nginx"),
     "caddy": Path("/usr/bin/caddy"),
+    "debootstrap": Path("/usr/sbin/debootstrap"),
     "postgresql-15": Path("/usr/lib/postgresql/15/bin/postgres"),
 }
 # What `make soak-ha` needs.

@@ -8,7 +8,7 @@ import pytest
 
 from tests.operations.processes import ROOT
 
-STEPS = ["packages", "setup", "check", "test", "test-slow", "oldest"]
+STEPS = ["packages", "setup", "check", "test", "test-slow", "test-image", "oldest"]
 
 
 @pytest.fixture

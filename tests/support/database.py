@@ -42,7 +42,7 @@ def home_of(run: Path) -> Path:
     server started by root runs as another user. It is in memory if there is room: each test's database is 300 files, and
     creating and removing them on a disk took a third of the suite's time. Folders of former runs are removed.
     """
-    mine = _base() / f"{HOMES}{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
+    mine = base_folder() / f"{HOMES}{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
     for home in mine.parent.glob(f"{HOMES}*"):
         if home != mine and not _is_used(home):
             shutil.rmtree(embedded.socket_dir((home / "postgres").resolve()), ignore_errors=True)
@@ -51,7 +51,7 @@ def home_of(run: Path) -> Path:
     return mine
 
 
-def _base() -> Path:
+def base_folder() -> Path:
     """Return the folder for servers: in memory if the system offers enough, else the one for temporary files."""
     if os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free >= MEMORY_NEEDED:
         return IN_MEMORY
