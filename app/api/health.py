@@ -1,9 +1,10 @@
 """
 ``/healthz``, ``/readyz``, ``/metrics``: probes and metrics for operators.
 
-Not ready means only that the database is unreachable, a migration is missing, or the process is about to stop. A backlog in
-the inbox and a read-only database are reported as degraded: if a load balancer removed every replica for it, paying readers
-would be locked out.
+Not ready means only that the process is about to stop, that a migration is missing, or that the database is unreachable and
+the process remembers no readers. A backlog in the inbox, a read-only database, and one that is unreachable for less than
+the outage allowance are reported as degraded: if a load balancer removed every replica for it, paying readers would be
+locked out.
 """
 
 import asyncio
@@ -17,14 +18,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import Field
 from starlette.applications import Starlette
 
-from app.api.deps import ApiState, Ctx
+from app.api.deps import Api, ApiState, Ctx
 from app.api.models import ApiModel
 from app.api.openapi import Described
-from app.context import Context
 from app.db import attention, health
 from app.domain.errors import DatabaseUnavailable
 
 DATABASE_TIMEOUT = timedelta(seconds=3)  # time-out for the database
+PROMPT_TIMEOUT = timedelta(seconds=0.8)  # if the answer isn't needed: balancers wait for a second or two
 
 OLDEST = Gauge(
     "newsstand_oldest_unapplied_event_seconds", "Age of the oldest event that is not applied yet; 0 if there is none"
@@ -50,7 +51,7 @@ class ReadinessOut(ApiModel):
     status: Literal["ok", "unavailable"] = Field(examples=["ok"])
     degraded: bool = Field(
         description="Whether events are overdue, have failed permanently and need attention, or can't be applied "
-        "because the database is read-only.",
+        "because the database is read-only or not responding.",
         examples=[False],
     )
     writable: bool | None = Field(
@@ -61,13 +62,16 @@ class ReadinessOut(ApiModel):
         description="Age in seconds of the oldest event that is not applied yet; 0 if there is none, null if unknown.",
         examples=[0.0],
     )
-    why: str | None = Field(description="Why the service is not ready.", examples=[None])
+    why: str | None = Field(
+        description="Why the service is not ready, or that it only answers checks from memory.", examples=[None]
+    )
 
 
 _UNREADY: dict[int | str, dict[str, Any]] = {
     503: {
         "model": ReadinessOut,
-        "description": "The database is unreachable, migrations are missing, or the process is stopping",
+        "description": "The process is stopping, migrations are missing, or the database is unreachable and no checks "
+        "can be answered from memory",
     }
 }
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
@@ -90,9 +94,13 @@ async def healthz() -> HealthOut:
 
 
 @router.get("/readyz", response_model=ReadinessOut, responses=_UNREADY)
-async def readyz(ctx: Ctx, request: Request) -> JSONResponse:
-    """Readiness probe. It also reports a backlog of events, and a read-only database, as degraded."""
-    ready = _unready("the process is stopping") if is_draining(request.app) else await _readiness(ctx)
+async def readyz(api: Api, request: Request) -> JSONResponse:
+    """
+    Readiness probe. It also reports a backlog of events, and a database that is read-only or not responding, as degraded.
+
+    While checks of readers with recent access are answered from memory, the service stays ready.
+    """
+    ready = _unready("the process is stopping") if is_draining(request.app) else await _readiness(api)
     return JSONResponse(ready.model_dump(), 200 if ready.status == "ok" else 503)
 
 
@@ -117,12 +125,17 @@ def _unready(why: str) -> ReadinessOut:
     return ReadinessOut(status="unavailable", degraded=True, writable=None, oldest_unapplied_event=None, why=why)
 
 
-async def _readiness(ctx: Context) -> ReadinessOut:
+async def _readiness(api: ApiState) -> ReadinessOut:
+    ctx = api.ctx
+    timeout = PROMPT_TIMEOUT if api.entitlements.remembers else DATABASE_TIMEOUT
     try:
-        async with asyncio.timeout(DATABASE_TIMEOUT.total_seconds()):
+        async with asyncio.timeout(timeout.total_seconds()):
             seen = await health.read_readiness(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError) as failure:
         log.warning("database_unavailable", error=str(failure) or type(failure).__name__)
+        if api.entitlements.remembers:
+            why = "the database is not responding; checks are answered from memory"
+            return ReadinessOut(status="ok", degraded=True, writable=None, oldest_unapplied_event=None, why=why)
         return _unready("the database is not responding")
     if seen is None:
         return _unready("migrations are missing")

@@ -88,7 +88,13 @@ class Entitlements:
         self._outage_allowance = outage_allowance.total_seconds()
         self._cache: LRUCache[str, CachedReader] = LRUCache(maxsize=cache_size)
         self._queries: dict[str, object] = {}
-        self._current_until = float("-inf")
+        self._current_until = self._last_read = float("-inf")
+
+    @property
+    def remembers(self) -> bool:
+        """Whether checks of readers with recent access would be answered if the database were unavailable now."""
+        known_at = max(self._last_read, self._current_until)
+        return len(self._cache) > 0 and self._time() - known_at <= self._outage_allowance
 
     def invalidate(self, sub: str) -> None:
         """Remove a reader whose row has changed. A query that is running may return the old row, so it is not cached."""
@@ -137,6 +143,7 @@ class Entitlements:
             if unchanged:
                 del self._queries[sub]
         entry = CachedReader(sub, row, started_at)
+        self._last_read = started_at
         if unchanged:
             self._cache[sub] = entry
         return entry

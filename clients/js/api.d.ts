@@ -963,7 +963,9 @@ export interface paths {
         };
         /**
          * Readiness probe
-         * @description Readiness probe. It also reports a backlog of events, and a read-only database, as degraded.
+         * @description Readiness probe. It also reports a backlog of events, and a database that is read-only or not responding, as degraded.
+         *
+         *     While checks of readers with recent access are answered from memory, the service stays ready.
          */
         get: operations["readyz"];
         put?: never;
@@ -4579,7 +4581,7 @@ export interface components {
             status: "ok" | "unavailable";
             /**
              * Degraded
-             * @description Whether events are overdue, have failed permanently and need attention, or can't be applied because the database is read-only.
+             * @description Whether events are overdue, have failed permanently and need attention, or can't be applied because the database is read-only or not responding.
              * @example false
              */
             degraded: boolean;
@@ -4597,7 +4599,7 @@ export interface components {
             oldest_unapplied_event: number | null;
             /**
              * Why
-             * @description Why the service is not ready.
+             * @description Why the service is not ready, or that it only answers checks from memory.
              * @example null
              */
             why: string | null;
@@ -9682,7 +9684,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The database is unreachable, migrations are missing, or the process is stopping */
+            /** @description The process is stopping, migrations are missing, or the database is unreachable and no checks can be answered from memory */
             503: {
                 headers: {
                     [name: string]: unknown;

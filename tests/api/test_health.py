@@ -21,7 +21,7 @@ def client_of(sessions: Sessions) -> httpx2.AsyncClient:
     problems.install(made)
     middleware.install(made)
     made.include_router(health.router)
-    made.state.api = SimpleNamespace(ctx=database_context(sessions))
+    made.state.api = SimpleNamespace(ctx=database_context(sessions), entitlements=SimpleNamespace(remembers=False))
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=made), base_url="http://newsstand.test")
 
 

@@ -99,7 +99,7 @@ defaults
     timeout check 2s
 listen api
     bind {HOST}:{port}
-    option httpchk GET /healthz
+    option httpchk GET /readyz
     http-check expect status 200
     default-server inter 1s fall 2 rise 1
 {lines}
