@@ -5,7 +5,7 @@ A new kind of due row is one more line in :data:`ROW_JOBS`, a new kind of object
 Which event types are about which kind of object is in :data:`app.domain.events.FAMILIES`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -37,7 +37,7 @@ from app.services import (
     webhooks,
 )
 from app.services import events as inbox_events
-from app.worker import Job, Worker, run_rows
+from app.worker import Claim, Job, Worker, run_rows
 
 
 class RowUseCase(Protocol):
@@ -53,6 +53,11 @@ class RowJob:
     table: str
     use_case: RowUseCase
     all_rows_at_once: bool = False  # one call completes every due row
+
+    @property
+    def claim(self) -> Claim | None:
+        """How rows are claimed. If one call completes all, one row is claimed, because millions may be due."""
+        return partial(leases.claim, table=self.table, per_key=1) if self.all_rows_at_once else None
 
 
 async def seal_audit_log(ctx: Context, _row_id: str, /, *, now: datetime) -> None:
@@ -118,7 +123,7 @@ def make_worker(ctx: Context) -> Worker:
         ctx.sessions,
         [
             Job(table="events", run=jobs.apply_events, claim=inbox.claim),
-            *(Job(table=job.table, run=partial(jobs.run_row_job, job)) for job in ROW_JOBS),
+            *(Job(table=job.table, run=partial(jobs.run_row_job, job), claim=job.claim) for job in ROW_JOBS),
         ],
         housekeeping=jobs.housekeeping,
         lease=ctx.settings.lease,
@@ -137,8 +142,6 @@ class Jobs:
 
     async def run_row_job(self, job: RowJob, claimed: leases.Claimed, owner: str) -> None:
         """Complete the due rows of a key."""
-        if job.all_rows_at_once:
-            claimed = replace(claimed, ids=claimed.ids[:1])
         run = partial(job.use_case, self._ctx, now=await self._ctx.clock.policy())
         await run_rows(self._ctx.sessions, job.table, claimed, owner, run)
 

@@ -20,12 +20,12 @@ async def record_statements(
     """
     Record all statements with their parameters inside the context.
 
-    :param request_id: record only the statements of this request; None records all.
+    :param request_id: record only the statements of requests and jobs with an ID that ends so; None records all.
     """
     statements: Statements = []
 
     def is_recorded() -> bool:
-        return request_id is None or get_contextvars().get("request_id") == request_id
+        return request_id is None or str(get_contextvars().get("request_id")).endswith(request_id)
 
     def on_session_query(_: object, __: object, statement: str, parameters: tuple[object, ...], *___: object) -> None:
         if is_recorded():

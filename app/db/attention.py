@@ -30,7 +30,7 @@ class Item:
 def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
     """Return a query for each kind. Each has a partial index."""
     later = aliased(Refund)
-    given_after_all = exists().where(
+    given_after_all = select(later.id).where(  # looked up for each failed refund; NOT EXISTS would scan all refunds
         later.payment_id == Refund.payment_id,
         later.id != Refund.id,
         later.created_at >= Refund.created_at,
@@ -68,7 +68,7 @@ def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
         ).where(
             Refund.status.in_(("failed", "canceled")),
             (Refund.recorded_at.is_not(None)) | (Refund.requested_by == "policy"),
-            ~given_after_all,
+            given_after_all.limit(1).scalar_subquery().is_(None),
             ~_dismissed(Refund.id),
         ),
         # The refund succeeded, but Stripe refuses its credit note.
@@ -89,10 +89,12 @@ def _dismissed(object_id: InstrumentedAttribute[str]) -> Exists:
 
 async def list_page(session: Session, *, after: str | None, limit: int) -> list[Item]:
     """Return items after an ID, in the order of their IDs."""
-    found = union_all(*_items()).subquery()
-    rows = await session.execute(
-        select(found).where(found.c.object_id > (after or "")).order_by(found.c.object_id).limit(limit)
-    )
+    each = []
+    for items in _items():  # the first ones of each kind, so that no kind is read as a whole
+        object_id = items.selected_columns[0]
+        each.append(select(items.where(object_id > (after or "")).order_by(object_id).limit(limit).subquery()))
+    found = union_all(*each).subquery()
+    rows = await session.execute(select(found).order_by(found.c.object_id).limit(limit))
     return [Item(**row._mapping) for row in rows]
 
 

@@ -9,9 +9,29 @@ table of their own, and none is skipped.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Integer, String, bindparam, cast, delete, exists, func, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    String,
+    bindparam,
+    cast,
+    column,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.orm import aliased
 from structlog.contextvars import get_contextvars
 
+from app.db.engine.distinct import distinct
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
 from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed, Subscriber, table_of
@@ -108,34 +128,77 @@ async def list_for_subscriber(session: Reads, subscriber_id: str, *, limit: int 
 
 
 async def page(session: Session, wanted: Selection, *, before: int | None, limit: int) -> list[ListedEntry]:
-    """Return the selected entries before an ID, newest first."""
-    query = (
+    """Return the selected entries before the one with an ID, newest first."""
+    found = (await _newest(session, wanted, before=before, limit=limit)).subquery()
+    rows = await session.execute(
         select(AuditEntry, AuditNote.words, AuditSeal.hash)
+        .join(found, found.c.id == AuditEntry.id)
         .outerjoin(AuditNote, AuditNote.audit_id == AuditEntry.id)
         .outerjoin(AuditSeal, AuditSeal.audit_id == AuditEntry.id)
-        .order_by(AuditEntry.id.desc())
-        .limit(limit)
+        .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
     )
+    return [ListedEntry(entry=_entry(row), note=words, hash=hash_) for row, words, hash_ in rows]
+
+
+async def _newest(session: Session, wanted: Selection, *, before: int | None, limit: int) -> "Select[int]":
+    """
+    Return a query for the IDs of the selected entries.
+
+    An index is in the order of time only for one actor and one action, so those of several are merged.
+    """
+    newest = (AuditEntry.at.desc(), AuditEntry.id.desc())
+    query = select(AuditEntry.id, AuditEntry.at).where(*_conditions(wanted))
     if before is not None:
-        query = query.where(AuditEntry.id < before)
+        cursor = aliased(AuditEntry)
+        position = select(cursor.at).where(cursor.id == before).scalar_subquery()
+        query = query.where(tuple_(AuditEntry.at, AuditEntry.id) < tuple_(position, before))
+    actors: list[str | None] = [None]
+    if wanted.actor is not None:  # entries of an earlier release have the ``sub``
+        actors = list(dict.fromkeys([wanted.actor, await _recorded_actor(session, wanted.actor)]))
+    about = wanted.object_id is not None or wanted.subscriber_id is not None  # then there are few
+    if about or (wanted.actor is None and wanted.action is None):
+        found = query.where(_matches(wanted.action)) if wanted.action is not None else query
+        found = found.where(AuditEntry.actor.in_(actors)) if wanted.actor is not None else found
+        return found.order_by(*newest).limit(limit).with_only_columns(AuditEntry.id)
+    pairs = [(actor, action) for actor in actors for action in await _actions(session, actor, wanted.action)]
+    given = func.unnest(
+        bindparam(None, [actor for actor, _ in pairs], type_=ARRAY(TEXT)),
+        bindparam(None, [action for _, action in pairs], type_=ARRAY(TEXT)),
+    )
+    kinds = given.table_valued(column("actor", TEXT), column("action", TEXT), name="kinds").render_derived()
+    each = query.where(AuditEntry.action == kinds.c.action)
     if wanted.actor is not None:
-        also = await _recorded_actor(session, wanted.actor)  # entries of an earlier release have the ``sub``
-        query = query.where(AuditEntry.actor.in_({wanted.actor, also}))
-    if wanted.action is not None and wanted.action.endswith("*"):
-        query = query.where(AuditEntry.action.startswith(wanted.action[:-1], autoescape=True))
-    elif wanted.action is not None:
-        query = query.where(AuditEntry.action == wanted.action)
+        each = each.where(AuditEntry.actor == kinds.c.actor)
+    of_kind = each.order_by(*newest).limit(limit).lateral("of_kind")
+    order = (of_kind.c.at.desc(), of_kind.c.id.desc())
+    return select(of_kind.c.id).select_from(kinds.join(of_kind, true())).order_by(*order).limit(limit)
+
+
+async def _actions(session: Session, actor: str | None, wanted: str | None) -> list[str]:
+    """Return the actions that are wanted, of one actor or of all."""
+    if wanted is not None and not wanted.endswith("*"):
+        return [wanted]
+    found = await distinct(session, AuditEntry.action, *([AuditEntry.actor == actor] if actor is not None else ()))
+    return [one for one in found if one.startswith((wanted or "").removesuffix("*"))]
+
+
+def _matches(action: str) -> ColumnElement[bool]:
+    if action.endswith("*"):
+        return AuditEntry.action.startswith(action[:-1], autoescape=True)
+    return AuditEntry.action == action
+
+
+def _conditions(wanted: Selection) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
     if wanted.object_id is not None:
-        query = query.where(AuditEntry.object_id == wanted.object_id)
+        found.append(AuditEntry.object_id == wanted.object_id)
     if wanted.subscriber_id is not None:
-        query = query.where(AuditEntry.subscriber_id == wanted.subscriber_id)
+        found.append(AuditEntry.subscriber_id == wanted.subscriber_id)
     if wanted.since is not None:
-        query = query.where(AuditEntry.at >= wanted.since)
+        found.append(AuditEntry.at >= wanted.since)
     if wanted.until is not None:
-        query = query.where(AuditEntry.at < wanted.until)
-    return [
-        ListedEntry(entry=_entry(row), note=words, hash=hash_) for row, words, hash_ in await session.execute(query)
-    ]
+        found.append(AuditEntry.at < wanted.until)
+    return found
 
 
 async def seal(session: Session, *, limit: int) -> int:

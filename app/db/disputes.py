@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
+from app.db.models import DUE_BY, Payment, due_by, table_of
 from app.db.models import Dispute as Row
 from app.db.models import FraudWarning as WarningRow
-from app.db.models import Payment, table_of
 from app.domain.disputes import Dispute, StripeDisputeState, StripeWarningState, effect_of
 
 _ROWS = table_of(Row)
@@ -98,15 +99,13 @@ async def of_subscriber(session: Reads, subscriber_id: str) -> list[Dispute]:
 
 async def list_page(session: Session, *, is_open: bool | None, after: str | None, limit: int) -> list[Dispute]:
     """Return disputes after an ID, in the order in which their evidence is due."""
-    due = func.coalesce(Row.due_by, literal_column("'infinity'::timestamptz"))
-    wanted = select(Row).order_by(due, Row.id).limit(limit)
+    wanted = select(Row).order_by(DUE_BY, Row.id).limit(limit)
     if is_open is not None:
         wanted = wanted.where(Row.closed_at.is_(None) if is_open else Row.closed_at.is_not(None))
     if after is not None:
-        last = select(due.label("due"), Row.id).where(Row.id == after).subquery()
-        wanted = wanted.where(
-            select(last.c.id).where(or_(due > last.c.due, and_(due == last.c.due, Row.id > last.c.id))).exists()
-        )
+        cursor = aliased(Row)
+        due = select(due_by(cursor.due_by)).where(cursor.id == after).scalar_subquery()
+        wanted = wanted.where(tuple_(DUE_BY, Row.id) > tuple_(due, after))
     return [_dispute(row) for row in await session.scalars(wanted.execution_options(populate_existing=True))]
 
 

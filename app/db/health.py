@@ -80,8 +80,10 @@ async def events_by_state(session: Session) -> dict[str, int]:
     counts = []
     for state in OPEN_STATES:
         found = select(literal(1)).where(Row.state == state)
-        if state in WAITING:
-            found = found.where(Row.due_at.is_not(None))
+        if (
+            state in WAITING
+        ):  # the order of the index, because the planner prefers to scan the table for a large backlog
+            found = found.where(Row.due_at.is_not(None)).order_by(Row.received_at)
         counts.append(select(func.count()).select_from(found.limit(MAX_COUNT).subquery()).scalar_subquery())
     row = (await session.execute(select(*counts))).one()
     return dict(zip(OPEN_STATES, row, strict=True))

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import any_, bindparam, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import INTERVAL
+from sqlalchemy.orm import aliased
 
 from app.db.engine.pool import Pool, fetch_in_time
 from app.db.engine.session import Session
@@ -33,14 +34,16 @@ async def page(
     before: int | None,
     limit: int,
 ) -> list[ReaderView]:
-    """Return the views before an ID, newest first. None matches all."""
-    query = select(Row).order_by(Row.id.desc()).limit(limit)
+    """Return the views before the one with an ID, newest first. None matches all."""
+    query = select(Row).order_by(Row.at.desc(), Row.id.desc()).limit(limit)
+    cursor = aliased(Row)
+    position = select(cursor.at).where(cursor.id == before).scalar_subquery()
     for condition in (
         Row.subscriber_id == subscriber_id if subscriber_id is not None else None,
         Row.viewer == viewer if viewer is not None else None,
         Row.at >= since if since is not None else None,
         Row.at < until if until is not None else None,
-        Row.id < before if before is not None else None,
+        tuple_(Row.at, Row.id) < tuple_(position, before) if before is not None else None,
     ):
         if condition is not None:
             query = query.where(condition)
@@ -54,5 +57,5 @@ async def prune(session: Session, *, kept_for: timedelta, limit: int) -> int:
     """Delete up to ``limit`` views that are older than ``kept_for``. Return how many there were."""
     oldest = select(Row.id, Row.at).order_by(Row.id).limit(limit).subquery()
     old = select(oldest.c.id).where(oldest.c.at < func.now() - bindparam("kept_for", kept_for, type_=INTERVAL))
-    gone = await session.scalars(delete(Row).where(Row.id.in_(old)).returning(Row.id))
+    gone = await session.scalars(delete(Row).where(Row.id == any_(func.array(old.scalar_subquery()))).returning(Row.id))
     return len(gone.all())

@@ -194,9 +194,9 @@ async def page(session: Session, *, status: str | None, attention: bool, after: 
         query = query.where(Row.status == status)
     if attention:
         query = query.where(Row.attention.is_not(None))
-    if after is not None:
-        last = select(Row.created_at, Row.id).where(Row.id == after).subquery()
-        query = query.join(last, tuple_(Row.created_at, Row.id) < tuple_(last.c.created_at, last.c.id))
+    if after is not None:  # a range of the index; with a join, each page would read all those before it
+        position = select(Row.created_at).where(Row.id == after).scalar_subquery()
+        query = query.where(tuple_(Row.created_at, Row.id) < tuple_(position, after))
     return [_refund(row) for row in await session.scalars(query)]
 
 

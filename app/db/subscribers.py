@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, Text, bindparam, func, select, union, update
+from sqlalchemy import ColumnElement, Integer, Select, Text, UnaryExpression, bindparam, func, select, union, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql.operators import custom_op
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import FORMER_LAST_NAME, LAST_NAME, ContactChange, Payment, Subscription, table_of
 from app.db.models import Subscriber as Row
 
+MATCHES = 500  # by the beginning of each of an address, a name and a last name
 _ROWS = table_of(Row)
 _OF_CUSTOMER = select(*_ROWS.c).where(_ROWS.c.stripe_customer_id == bindparam("customer")).with_for_update()
 
@@ -29,30 +31,32 @@ _BY_ID = select(*_ROWS.c).where(_ROWS.c.id == bindparam("its_id"))
 def _search() -> "Select[tuple[Any, ...]]":
     """Return the search statement: one indexed query for each criterion, because OR would scan the table."""
     owned, paid, words = table_of(Subscription), table_of(Payment), bindparam("words", type_=Text)
-    most, later = bindparam("most", type_=Integer), _ROWS.c.id > bindparam("after", type_=Text)
+    most, after = bindparam("most", type_=Integer), bindparam("after", type_=Text)
 
-    def begins(column: ColumnElement[str]) -> ColumnElement[bool]:
-        # A range of the index instead of LIKE, for which a generic plan can't use the index.
+    def begins(found: ColumnElement[str], column: ColumnElement[str]) -> "Select[str]":
+        # A range of the index instead of LIKE, and in its order: a plan that serves all values would scan the table.
         low, high = bindparam("low", type_=Text), bindparam("high", type_=Text)
-        return column.bool_op("~>=~")(low) & column.bool_op("~<~")(high)
-
-    former = table_of(ContactChange)
-
-    def formerly(condition: ColumnElement[bool]) -> "Select[tuple[Any, ...]]":
-        of = former.c.subscriber_id
         return (
-            select(of.label("id"))
-            .distinct()
-            .where(condition, of > bindparam("after", type_=Text))
-            .order_by(of)
-            .limit(most)
+            select(found.label("id"))
+            .where(column.bool_op("~>=~")(low) & column.bool_op("~<~")(high))
+            .order_by(_in_index_order(column))
+            .limit(MATCHES)
         )
 
+    former = table_of(ContactChange)
     payers = select(owned.c.subscriber_id).join(paid, paid.c.subscription_id == owned.c.id)
+    beginnings = [
+        begins(of, column).subquery()
+        for of, column in (
+            (_ROWS.c.id, func.lower(_ROWS.c.email)),
+            (_ROWS.c.id, func.lower(_ROWS.c.name)),
+            (_ROWS.c.id, LAST_NAME),
+            (former.c.subscriber_id, func.lower(former.c.email)),
+            (former.c.subscriber_id, func.lower(former.c.name)),
+            (former.c.subscriber_id, FORMER_LAST_NAME),
+        )
+    ]
     ways = (
-        begins(func.lower(_ROWS.c.email)),
-        begins(func.lower(_ROWS.c.name)),
-        begins(LAST_NAME),
         _ROWS.c.sub == words,
         _ROWS.c.id == words,
         _ROWS.c.stripe_customer_id == words,
@@ -61,18 +65,21 @@ def _search() -> "Select[tuple[Any, ...]]":
         _ROWS.c.id.in_(payers.where(paid.c.invoice_id == words)),
         _ROWS.c.id.in_(payers.where(paid.c.invoice_number == bindparam("upper", type_=Text))),
     )
-    selects = [select(_ROWS.c.id).where(way, later).order_by(_ROWS.c.id).limit(most) for way in ways]
-    former_ways = (begins(func.lower(former.c.email)), begins(func.lower(former.c.name)), begins(FORMER_LAST_NAME))
-    each = [one.subquery() for one in (*selects, *map(formerly, former_ways))]
-    found = union(*(select(one.c.id) for one in each)).subquery()
+    complete = [select(_ROWS.c.id).where(way).subquery() for way in ways]
+    found = union(*(select(one.c.id) for one in (*beginnings, *complete))).subquery()
+    first = select(found.c.id).where(found.c.id > after).order_by(found.c.id).limit(most)
     theirs = former.c.subscriber_id == _ROWS.c.id
     said = func.array_cat(func.array_agg(former.c.email), func.array_agg(former.c.name))
     return (
         select(*_ROWS.c, select(said).where(theirs).scalar_subquery().label("formerly"))
-        .where(_ROWS.c.id.in_(select(found.c.id)))
+        .where(_ROWS.c.id.in_(first))
         .order_by(_ROWS.c.id)
-        .limit(most)
     )
+
+
+def _in_index_order(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the order of an index with ``text_pattern_ops``."""
+    return UnaryExpression(column, modifier=custom_op("USING ~<~"))
 
 
 _SEARCH = _search()  # building it costs as much as running it
@@ -154,7 +161,8 @@ async def unset_customer(session: Session, subscriber_id: str) -> None:
 async def search(session: Reads, words: str, *, after: str | None, limit: int) -> list[Subscriber]:
     """
     Find subscribers by the beginning of an address, a name or a last name, present or former, or by a complete value: a
-    ``sub``, an ID of ours or of Stripe's, or the number of an invoice.
+    ``sub``, an ID of ours or of Stripe's, or the number of an invoice. Of those who share a beginning, the first
+    :data:`MATCHES` are found.
     """
     low = words.lower()
     asked = {"words": words, "low": low, "high": low + "\U0010ffff", "after": after or "", "most": limit}

@@ -23,6 +23,10 @@ from app.db.engine.session import Session, Sessions
 from app.domain.backoff import retry_delay
 
 CHANNEL = "newsstand_work"
+PER_KEY = 10_000  # rows of a key that are claimed together; the others are due again after them
+WINDOW = (
+    2_000  # due rows that a claim looks at, from the oldest on, so that a leased key with millions costs it nothing
+)
 log = structlog.get_logger()
 
 
@@ -39,10 +43,11 @@ def _leasing(table: str) -> TextClause:
         f"""
         WITH due AS (
             SELECT work_key, min(due_at) AS since
-            FROM (SELECT work_key, due_at FROM {_checked(table)} d
-                  WHERE due_at <= now()
-                    AND NOT EXISTS (SELECT FROM leases l WHERE l.key = d.work_key AND l.until > now())
-                  ORDER BY due_at LIMIT :rows) oldest
+            FROM (SELECT work_key, due_at
+                  FROM (SELECT work_key, due_at FROM {_checked(table)} WHERE due_at <= now()
+                        ORDER BY due_at LIMIT {WINDOW}) oldest
+                  WHERE NOT EXISTS (SELECT FROM leases l WHERE l.key = oldest.work_key AND l.until > now())
+                  ORDER BY due_at LIMIT :rows) free
             GROUP BY work_key ORDER BY since LIMIT :limit)
         INSERT INTO leases (key, owner, until)
         SELECT work_key, :owner, now() + :lease FROM due ORDER BY work_key
@@ -59,7 +64,11 @@ def _counting(table: str, *, may_crash: bool) -> TextClause:
     return text(
         f"""
         UPDATE {_checked(table)} SET attempts = attempts + 1, due_at = {again}
-        WHERE work_key = ANY(:keys) AND due_at <= now() RETURNING work_key, id, attempts
+        WHERE id = ANY(ARRAY(
+            SELECT due.id FROM unnest(:keys) leased (key) CROSS JOIN LATERAL (
+                SELECT id FROM {table} WHERE work_key = leased.key AND due_at <= now() ORDER BY due_at LIMIT :per_key) due))
+            AND due_at <= now()
+        RETURNING work_key, id, attempts
         """  # noqa: S608
     ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
 
@@ -74,7 +83,7 @@ _RELEASE = text("DELETE FROM leases WHERE key = ANY(:keys) AND owner = :owner").
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A leased key, the rows that were due when it was leased, and the highest number of attempts of any of them."""
+    """A leased key, rows that were due when it was leased, and the highest number of attempts of any of them."""
 
     key: str
     ids: tuple[str, ...]
@@ -83,11 +92,19 @@ class Claimed:
 
 
 async def claim(
-    session: Session, table: str, *, owner: str, lease: timedelta, limit: int, may_crash: bool = False
+    session: Session,
+    table: str,
+    *,
+    owner: str,
+    lease: timedelta,
+    limit: int,
+    per_key: int = PER_KEY,
+    may_crash: bool = False,
 ) -> list[Claimed]:
     """
     Lease up to ``limit`` keys of ``table`` that have due rows and no lease, and count the attempt.
 
+    :param per_key: how many due rows of each key are claimed, the oldest first.
     :param may_crash: the work may crash its worker, as an event may. Its next attempt is then scheduled already: after the
         lease and a random delay that grows with each attempt, so that it does not use up the attempts of the same others.
     """
@@ -96,7 +113,8 @@ async def claim(
     ).all()
     if not leased:
         return []
-    rows = (await session.execute(_counting(table, may_crash=may_crash), {"keys": leased, "lease": lease})).all()
+    counting = _counting(table, may_crash=may_crash)
+    rows = (await session.execute(counting, {"keys": leased, "lease": lease, "per_key": per_key})).all()
     found: dict[str, list[tuple[str, int]]] = {}
     for key, row_id, attempts in rows:
         found.setdefault(key, []).append((row_id, attempts))

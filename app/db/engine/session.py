@@ -3,17 +3,21 @@
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import asyncpg
 from asyncpg.exceptions import InsufficientPrivilegeError, UndefinedColumnError, UndefinedTableError
 from sqlalchemy import Row, event
-from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.engine import AdaptedConnection, ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 T = TypeVar("T")
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -69,13 +73,19 @@ class ServerTimeouts:
 
 
 def make_engine(
-    dsn: str, *, pool_size: int = 10, pooler: bool = False, timeouts: ServerTimeouts | None = None
+    dsn: str,
+    *,
+    pool_size: int = 10,
+    pooler: bool = False,
+    timeouts: ServerTimeouts | None = None,
+    idle_after: timedelta = timedelta(seconds=5),
 ) -> AsyncEngine:
     """
     Return an engine over asyncpg for any libpq-style DSN, including TLS settings and several hosts.
 
     :param pooler: whether a transaction pooler stands in between; then no prepared statement outlives its use.
     :param timeouts: None: those of the server.
+    :param idle_after: a connection that was not used for longer is tested before it is used.
     """
     cached = 0 if pooler else 100
     options = timeouts.as_options() if timeouts is not None and not pooler else None
@@ -93,11 +103,36 @@ def make_engine(
         async_creator=connect,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_pre_ping=True,
         hide_parameters=True,  # errors are logged, and a parameter may be a name or an address
     )
     event.listen(engine.sync_engine, "handle_error", _mark_disconnect, retval=True)
+    event.listen(engine.sync_engine, "checkin", _remember_use)
+    event.listen(engine.sync_engine, "checkout", partial(_test_if_idle, idle_after))
     return engine
+
+
+def _remember_use(_: object, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _test_if_idle(idle_after: timedelta, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+    """
+    Replace a pooled connection that was lost.
+
+    Most losses are known without asking. A query that tests the connection would double the round trips of a small
+    transaction, so only idle connections are tested: meanwhile, a firewall may have dropped them without a word.
+
+    :raises InvalidatePoolError: if it is lost. The pool then replaces all connections that are as old.
+    """
+    adapted = cast("AdaptedConnection", connection)
+    if adapted.driver_connection.is_closed():
+        raise InvalidatePoolError
+    used_at = record.info.get("used_at")
+    if used_at is not None and time.monotonic() - used_at > idle_after.total_seconds():
+        try:
+            adapted.run_async(lambda driver: driver.execute("SELECT 1"))
+        except Exception as error:  # whatever it is, see _is_closed
+            raise InvalidatePoolError from error
 
 
 def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
@@ -115,7 +150,7 @@ def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     lost = isinstance(cause, CONNECTION_LOST) or is_read_only(cause) or _is_closed(context)
     context.is_disconnect = context.is_disconnect or lost
     is_timeout = isinstance(cause, SERVER_TIMEOUTS)
-    if is_timeout or (context.is_disconnect and not context.is_pre_ping):
+    if is_timeout or context.is_disconnect:
         return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
     return None
 

@@ -9,6 +9,7 @@ from app.db.models.approvals import ApprovalRequest
 from app.db.models.audit import AuditEntry, AuditNote, AuditSeal, AuditUnsealed
 from app.db.models.base import JSON, Base, Due, table_of
 from app.db.models.billing import (
+    DUE_BY,
     Anomaly,
     Checkout,
     Credit,
@@ -20,6 +21,7 @@ from app.db.models.billing import (
     Refund,
     Subscription,
     Term,
+    due_by,
 )
 from app.db.models.issues import CalendarEdition, CalendarWork, Issue, IssueAdjustment
 from app.db.models.operations import (
@@ -47,6 +49,7 @@ from app.db.models.readers import (
 )
 
 __all__ = [
+    "DUE_BY",
     "FORMER_LAST_NAME",
     "JSON",
     "LAST_NAME",
@@ -89,5 +92,6 @@ __all__ = [
     "Subscription",
     "Sweep",
     "Term",
+    "due_by",
     "table_of",
 ]

@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, false, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Function, Index, false, func, literal_column, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
 
@@ -82,6 +82,7 @@ class Subscription(Base, Due):
     followed_since: Mapped[datetime | None]  # policy time; NULL: from its beginning
     __table_args__ = (
         Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("subscriptions_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
         Index("subscriptions_check_at_idx", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("subscriptions_created_at_idx", "created_at"),  # Stripe lists them in that order
     )
@@ -200,6 +201,7 @@ class Refund(Base, Due):
         Index("refunds_requested_by_idx", "requested_by", "created_at"),  # what one person gave in a day
         Index("refunds_attention_idx", "created_at", "id", postgresql_where=text("attention IS NOT NULL")),
         Index("refunds_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("refunds_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
         Index("refunds_failed_idx", "id", postgresql_where=text("status IN ('failed', 'canceled')")),
     )
 
@@ -226,10 +228,17 @@ class Dispute(Base):
     closed_at: Mapped[datetime | None]  # policy time; NULL while it is undecided
     lost_at: Mapped[datetime | None]  # when the loss was applied to access; policy time
     concern: Mapped[str | None]  # why staff must review it
-    __table_args__ = (
-        Index("disputes_open_idx", "due_by", "id", postgresql_where=text("closed_at IS NULL")),
-        Index("disputes_concern_idx", "id", postgresql_where=text("concern IS NOT NULL")),
-    )
+    __table_args__ = (Index("disputes_concern_idx", "id", postgresql_where=text("concern IS NOT NULL")),)
+
+
+def due_by(column: InstrumentedAttribute[datetime | None]) -> "Function[datetime]":
+    """Return when a dispute's evidence is due: never, if it has no date, so that those come last."""
+    return func.coalesce(column, literal_column("'infinity'::timestamptz"))
+
+
+DUE_BY = due_by(Dispute.due_by)
+Index("disputes_due_by_idx", DUE_BY.label("due"), Dispute.id)
+Index("disputes_open_due_by_idx", DUE_BY.label("due"), Dispute.id, postgresql_where=Dispute.closed_at.is_(None))
 
 
 class FraudWarning(Base):

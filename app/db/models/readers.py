@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Function, Identity, Index, func, text
+from sqlalchemy import ForeignKey, Function, Identity, Index, func, literal_column, text
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
@@ -31,12 +31,16 @@ class ContactChange(Base, Due):
     email: Mapped[str | None]
     name: Mapped[str | None]
     changed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    __table_args__ = (Index("contact_changes_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+    __table_args__ = (
+        Index("contact_changes_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("contact_changes_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
+    )
 
 
 def last_name_of(name: InstrumentedAttribute[str | None]) -> Function[str]:
     """Return the last word of a name, in lowercase."""
-    return func.lower(func.regexp_replace(name, r"^.*\s", ""))
+    # Literals, because the index can't be used for parameters in a plan that serves all values of them.
+    return func.lower(func.regexp_replace(name, literal_column(r"'^.*\s'"), literal_column("''")))
 
 
 LAST_NAME, FORMER_LAST_NAME = last_name_of(Subscriber.name), last_name_of(ContactChange.name)
@@ -100,7 +104,8 @@ class ReaderView(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
         Index("reader_views_once_idx", "subscriber_id", "slot", "viewer", "place", unique=True),
-        Index("reader_views_viewer_idx", "viewer", "id"),
+        Index("reader_views_viewer_at_idx", "viewer", "at", "id"),
+        Index("reader_views_at_idx", "at", "id"),
     )
 
 

@@ -89,3 +89,41 @@ async def test_a_statement_that_takes_too_long_is_canceled(database: str) -> Non
     with pytest.raises(DatabaseUnreachable, match="QueryCanceled"):
         await query(make_sessions(engine), "SELECT pg_sleep(120)")
     await engine.dispose()
+
+
+async def statements_of_two_transactions(dsn: str, *, idle_after: timedelta) -> list[str]:
+    """Return the statements that reach the server in two transactions, one after the other."""
+    engine, seen = make_engine(dsn, pool_size=1, idle_after=idle_after), list[str]()
+    sessions = make_sessions(engine)
+    async with sessions() as session:
+        driver = (await (await session.connection()).get_raw_connection()).driver_connection
+        assert driver is not None
+    driver.add_query_logger(lambda found: seen.append(found.query))
+    for _ in range(2):
+        async with sessions.begin() as session:
+            await session.scalar(text("SELECT 1"))
+    await engine.dispose()
+    return seen
+
+
+async def test_a_connection_that_was_just_used_is_not_tested(database: str) -> None:
+    assert await statements_of_two_transactions(database, idle_after=timedelta(minutes=1)) == ["BEGIN;", "COMMIT;"] * 2
+
+
+async def test_an_idle_connection_is_tested_with_one_round_trip(database: str) -> None:
+    assert (
+        await statements_of_two_transactions(database, idle_after=timedelta(0)) == ["SELECT 1", "BEGIN;", "COMMIT;"] * 2
+    )
+
+
+@pytest.mark.parametrize("idle_after", [timedelta(0), timedelta(minutes=1)], ids=["idle", "just used"])
+async def test_connections_that_the_server_closed_are_replaced(database: str, idle_after: timedelta) -> None:
+    engine = make_engine(database, pool_size=3, idle_after=idle_after)
+    sessions = make_sessions(engine)
+    others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+    await asyncio.gather(*(query(sessions, "SELECT pg_sleep(0.1)::text") for _ in range(3)))
+    assert await query(sessions, f"{others} AND pid <> pg_backend_pid()") == 2
+    await asyncio.sleep(0)  # the event loop reads that they are closed
+
+    assert await asyncio.gather(*(query(sessions, "SELECT 1") for _ in range(3))) == [1, 1, 1]
+    await engine.dispose()
