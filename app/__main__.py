@@ -32,6 +32,7 @@ GROUPS = {
     "import": "imports",
     "keys": "api_keys",
     "issues": "issues",
+    "subscribers": "subscribers",
 }
 
 

@@ -26,12 +26,14 @@ from app.services import (
     customers,
     dashboard_stats,
     duplicates,
+    erasures,
     idempotency,
     issues,
     payments,
     reader_views,
     reconciliation,
     refunds,
+    retention,
     revocations,
     subscriptions,
     webhooks,
@@ -75,6 +77,11 @@ async def push_contact(ctx: Context, change_id: str, /, *, now: datetime) -> Non
     await contacts.push(ctx, change_id)
 
 
+async def remove_expired_data(ctx: Context, _run_id: str, /, *, now: datetime) -> None:
+    """Remove personal data that has no use anymore."""
+    await retention.run(ctx)
+
+
 async def reconcile(ctx: Context, sweep_id: str, /, *, now: datetime) -> None:
     """Run a scheduled reconciliation, and schedule the next one."""
     with backlog():
@@ -90,6 +97,8 @@ ROW_JOBS = (
     RowJob(table="audit_unsealed", use_case=seal_audit_log, all_rows_at_once=True),
     RowJob(table="figures", use_case=update_dashboard),
     RowJob(table="sweeps", use_case=reconcile),
+    RowJob(table="erasures", use_case=erasures.finish),
+    RowJob(table="retention_runs", use_case=remove_expired_data),
 )
 
 
@@ -173,6 +182,7 @@ class Jobs:
         await inbox_events.prune(self._ctx)
         await inbox_events.reduce_payloads(self._ctx)
         await reader_views.prune(self._ctx)
+        await retention.schedule(self._ctx)
         await schedule_reconciliation(self._ctx)
 
 

@@ -168,6 +168,10 @@ class Settings(BaseSettings):
     """Time after SIGTERM in which `newsstand serve` still handles requests while `/readyz` answers 503."""
     events_kept: Duration = timedelta(days=30)
     """Retention period of events that were applied or ignored, from their receipt."""
+    former_contacts_kept: Duration = timedelta(days=365)
+    """Retention period of readers' former email addresses and names, by which staff find them."""
+    notes_kept: Duration = timedelta(days=1095)
+    """Retention period of notes: why staff refunded, approved or dismissed something, in words."""
     reader_views_kept: Duration = timedelta(days=365)
     """Retention period of the record of which member of staff saw which reader."""
     reconcile_at: Annotated[time | None, BeforeValidator(_time_of_day)] = time(3, 30)

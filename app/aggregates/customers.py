@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 
 from app.aggregates import contacts
 from app.aggregates.intents import send
-from app.db import anomalies, audit, checkouts, inbox, intents, subscribers, subscriptions
+from app.db import anomalies, audit, checkouts, erasures, inbox, intents, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session, Sessions
 from app.db.intents import Intent
 from app.db.subscribers import Subscriber
 from app.domain.callers import Reader
 from app.domain.contacts import CONTACT_REFUSED, stripe_fields
-from app.domain.errors import StripeRefused
+from app.domain.errors import ConcurrentUpdate, StripeRefused
 from app.domain.events import RefetchKind
 from app.domain.subscriptions import OVER
 from app.gateway import customers as at_stripe
@@ -54,7 +54,13 @@ async def ensure(sessions: Sessions, gateway: Gateway, reader: Reader, *, now: d
             intent = await intents.record(session, subscriber.id, "customer", without)
         customer_id = await _create(sessions, gateway, subscriber, intent, now=now)
     async with sessions.begin() as session:
-        return await _save(session, subscriber, customer_id, intent), subscriber
+        saved_id = await _save(session, subscriber, customer_id, intent)
+        is_erased = (await subscribers.lock(session, subscriber.id)).sub != subscriber.sub
+        if is_erased:  # while the customer was being created, which the erasure now deletes too
+            await erasures.reopen(session, subscriber.id)
+    if is_erased:
+        raise ConcurrentUpdate
+    return saved_id, subscriber
 
 
 async def _save(session: Session, subscriber: Subscriber, customer_id: str, intent: Intent) -> str:

@@ -17,6 +17,7 @@ from app.api import (
     issues,
     my_plans,
     my_refunds,
+    personal_data,
     plans,
     reader_views,
     refunds,
@@ -49,6 +50,7 @@ ROUTERS = tuple(
         events,
         audit,
         reader_views,
+        personal_data,
         health,
     )
 )

@@ -18,6 +18,7 @@ from app.console import (
     comps,
     dashboard,
     events,
+    personal_data,
     reader_views,
     readers,
     refunds,
@@ -31,7 +32,19 @@ from app.console.request import InvalidForm
 from app.domain.callers import NotAllowed
 from app.domain.errors import DomainError, NotFound, StripeUnavailable
 
-PAGES = (dashboard, readers, refunds, approvals, subscriptions, comps, events, audit, reader_views, sign_in)
+PAGES = (
+    dashboard,
+    readers,
+    refunds,
+    approvals,
+    subscriptions,
+    comps,
+    events,
+    audit,
+    reader_views,
+    personal_data,
+    sign_in,
+)
 
 
 def application() -> Starlette:

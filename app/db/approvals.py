@@ -122,6 +122,12 @@ async def by_id(session: Session, request_id: str) -> ApprovalRequest | None:
     return _request(row) if row is not None else None
 
 
+async def of_subscriber(session: Session, subscriber_id: str) -> list[ApprovalRequest]:
+    """Return a reader's requests, earliest first."""
+    rows = await session.scalars(select(Row).where(Row.subscriber_id == subscriber_id).order_by(Row.created_at, Row.id))
+    return [_request(row) for row in rows]
+
+
 async def settle(session: Session, request_id: str, status: str, *, by: str, note: str | None, now: datetime) -> None:
     """Store the decision about a request."""
     await session.execute(

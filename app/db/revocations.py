@@ -8,13 +8,14 @@ them out of order, so each holds an advisory lock until its commit. The lock is 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from app.db.engine.change_feed import REVOCATIONS
 from app.db.engine.session import Session
 from app.db.models import Revocation as Row
 from app.domain.revocations import Revocation
 
+EXPIRED = "expired"  # instead of the ``sub`` of the last revocation once it has no effect anymore
 LOCK_ID = 6_207_110  # of the advisory lock; any number that no other lock uses
 
 
@@ -33,6 +34,11 @@ async def after(session: Session, number: int, *, limit: int) -> Sequence[Revoca
 
 
 async def prune(session: Session, *, kept_for: timedelta) -> None:
-    """Delete revocations that are older than any valid token. The last one stays, so that the numbers continue."""
-    newest = select(func.max(Row.id)).scalar_subquery()
-    await session.execute(delete(Row).where(Row.at < func.now() - kept_for, Row.id < newest))
+    """
+    Delete revocations that are older than any valid token.
+
+    The last one stays, so that the numbers continue. It forgets whom it was about.
+    """
+    newest, is_old = select(func.max(Row.id)).scalar_subquery(), Row.at < func.now() - kept_for
+    await session.execute(delete(Row).where(is_old, Row.id < newest))
+    await session.execute(update(Row).where(is_old, Row.sub != EXPIRED).values(sub=EXPIRED))

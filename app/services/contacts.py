@@ -38,8 +38,9 @@ async def follow_token(ctx: Context, reader: Reader) -> None:
 async def _save(ctx: Context, reader: Reader) -> None:
     async with ctx.sessions.begin() as session:
         subscriber = await subscribers.by_sub(session, reader.sub)
-        if subscriber is not None:
-            await aggregate.update(session, await subscribers.lock(session, subscriber.id), reader)
+        locked = await subscribers.lock(session, subscriber.id) if subscriber is not None else None
+        if locked is not None and locked.sub == reader.sub:  # otherwise they were erased at this moment
+            await aggregate.update(session, locked, reader)
 
 
 async def push(ctx: Context, change_id: str) -> None:

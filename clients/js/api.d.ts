@@ -934,6 +934,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/subscribers/{subscriber_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export everything that is stored about a person, here and at Stripe
+         * @description Export everything that is stored about a person, here and at Stripe.
+         */
+        get: operations["export_subscriber"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscribers/{subscriber_id}/erasure-preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve what an erasure would end, what can be refunded before, and what blocks it
+         * @description Retrieve what an erasure would end, what can be refunded before, and what blocks it.
+         */
+        get: operations["preview_erasure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscribers/{subscriber_id}/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erase a person: end what is running, and remove or anonymize their data
+         * @description Erase a person: end what is running, and remove or anonymize their data. A repeated request has no further effect.
+         */
+        post: operations["erase_subscriber"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/erasures/{erasure_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retrieve an erasure and its report
+         * @description Retrieve an erasure and its report.
+         */
+        get: operations["show_erasure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1515,6 +1595,26 @@ export interface components {
              * @example null
              */
             next: string | null;
+        };
+        /**
+         * BlockerOut
+         * @description Why the reader can't be erased yet.
+         * @example {
+         *       "object": "dp_123",
+         *       "words": "The dispute dp_123 is open, and its evidence may need the reader's data. Wait for the decision"
+         *     }
+         */
+        BlockerOut: {
+            /**
+             * Object
+             * @example dp_123
+             */
+            object: string;
+            /**
+             * Words
+             * @example The dispute dp_123 is open, and its evidence may need the reader's data. Wait for the decision
+             */
+            words: string;
         };
         /**
          * CalendarOut
@@ -2190,6 +2290,145 @@ export interface components {
             version: number;
         };
         /**
+         * ErasureIn
+         * @description A request to erase a reader.
+         * @example {
+         *       "without_refund": false
+         *     }
+         */
+        ErasureIn: {
+            /**
+             * Without Refund
+             * @description Confirm that what can be refunded is not refunded.
+             * @default false
+             * @example false
+             */
+            without_refund: boolean;
+        };
+        /**
+         * ErasureOut
+         * @description An erasure and, once it is finished, what was erased and what was kept.
+         * @example {
+         *       "erased": {
+         *         "contact_changes": 2,
+         *         "subscribers": 1
+         *       },
+         *       "finished_at": "2026-03-01T18:00:05Z",
+         *       "id": "era_0c5e",
+         *       "kept": [
+         *         {
+         *           "count": 2,
+         *           "what": "payments",
+         *           "why": "Tax law requires the books to be kept. They name the reader only by our own ID."
+         *         }
+         *       ],
+         *       "requested_at": "2026-03-01T18:00:00Z",
+         *       "requested_by": "staff:user-7",
+         *       "status": "finished",
+         *       "subscriber": "rdr_0c5e"
+         *     }
+         */
+        ErasureOut: {
+            /**
+             * Id
+             * @example era_0c5e
+             */
+            id: string;
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
+            subscriber: string;
+            /**
+             * Status
+             * @description `processing` or `finished`.
+             * @example finished
+             */
+            status: string;
+            /**
+             * Requested By
+             * @example staff:user-7
+             */
+            requested_by: string;
+            /**
+             * Requested At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            requested_at: string;
+            /**
+             * Finished At
+             * @example 2026-03-01T18:00:05Z
+             */
+            finished_at: string | null;
+            /**
+             * Erased
+             * @description Rows by table that were changed or deleted.
+             * @example {
+             *       "contact_changes": 2,
+             *       "subscribers": 1
+             *     }
+             */
+            erased: {
+                [key: string]: number;
+            };
+            /** Kept */
+            kept: components["schemas"]["KeptOut"][];
+        };
+        /**
+         * ErasurePreviewOut
+         * @description What an erasure would do. It refunds nothing by itself.
+         * @example {
+         *       "blocked_by": [
+         *         {
+         *           "object": "dp_123",
+         *           "words": "The dispute dp_123 is open, and its evidence may need the reader's data. Wait for the decision"
+         *         }
+         *       ],
+         *       "credit": [
+         *         {
+         *           "amount": 4900,
+         *           "currency": "usd"
+         *         }
+         *       ],
+         *       "ends": [
+         *         "scr_0c5e"
+         *       ],
+         *       "refundable": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "basis": "unserved_issues",
+         *           "payment": "pi_123"
+         *         }
+         *       ]
+         *     }
+         */
+        ErasurePreviewOut: {
+            /**
+             * Ends
+             * @description Subscriptions and complimentary access that end.
+             * @example [
+             *       "scr_0c5e"
+             *     ]
+             */
+            ends: string[];
+            /**
+             * Refundable
+             * @description What can be refunded before; not afterwards by the reader.
+             */
+            refundable: components["schemas"]["RefundableOut"][];
+            /**
+             * Credit
+             * @description Credit in the customer's balance at Stripe, which is deleted.
+             */
+            credit: components["schemas"]["MoneyOut"][];
+            /** Blocked By */
+            blocked_by: components["schemas"]["BlockerOut"][];
+        };
+        /**
          * EventOut
          * @description A Stripe event and its state.
          * @example {
@@ -2439,6 +2678,75 @@ export interface components {
              * @example null
              */
             next: string | null;
+        };
+        /**
+         * ExportOut
+         * @description Everything that is stored about one person. Staff are not named, because they are other people.
+         * @example {
+         *       "at_stripe": [
+         *         {
+         *           "customer": {
+         *             "email": "ada@example.com",
+         *             "id": "cus_123"
+         *           }
+         *         }
+         *       ],
+         *       "exported_at": "2026-03-01T18:00:00Z",
+         *       "here": {
+         *         "subscribers": [
+         *           {
+         *             "email": "ada@example.com",
+         *             "id": "rdr_0c5e"
+         *           }
+         *         ]
+         *       },
+         *       "subscriber": "rdr_0c5e"
+         *     }
+         */
+        ExportOut: {
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
+            subscriber: string;
+            /**
+             * Exported At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            exported_at: string;
+            /**
+             * Here
+             * @description Rows by table.
+             * @example {
+             *       "subscribers": [
+             *         {
+             *           "email": "ada@example.com",
+             *           "id": "rdr_0c5e"
+             *         }
+             *       ]
+             *     }
+             */
+            here: {
+                [key: string]: {
+                    [key: string]: unknown;
+                }[];
+            };
+            /**
+             * At Stripe
+             * @description Objects by kind, for each customer of the person.
+             * @example [
+             *       {
+             *         "customer": {
+             *           "email": "ada@example.com",
+             *           "id": "cus_123"
+             *         }
+             *       }
+             *     ]
+             */
+            at_stripe: {
+                [key: string]: unknown;
+            }[];
         };
         /**
          * ExtendIn
@@ -2963,6 +3271,32 @@ export interface components {
              * @example 24
              */
             last_issue?: number | null;
+        };
+        /**
+         * KeptOut
+         * @description What is kept, and why.
+         * @example {
+         *       "count": 2,
+         *       "what": "payments",
+         *       "why": "Tax law requires the books to be kept. They name the reader only by our own ID."
+         *     }
+         */
+        KeptOut: {
+            /**
+             * What
+             * @example payments
+             */
+            what: string;
+            /**
+             * Why
+             * @example Tax law requires the books to be kept. They name the reader only by our own ID.
+             */
+            why: string;
+            /**
+             * Count
+             * @example 2
+             */
+            count: number;
         };
         /**
          * KeyOut
@@ -4871,6 +5205,31 @@ export interface components {
              * @description All refunds of the same request, including this one.
              */
             parts: components["schemas"]["RefundOut"][];
+        };
+        /**
+         * RefundableOut
+         * @description What can be refunded of a payment.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "basis": "unserved_issues",
+         *       "payment": "pi_123"
+         *     }
+         */
+        RefundableOut: {
+            /**
+             * Payment
+             * @example pi_123
+             */
+            payment: string;
+            /**
+             * Basis
+             * @example unserved_issues
+             */
+            basis: string;
+            amount: components["schemas"]["MoneyOut"];
         };
         /**
          * RefundsOut
@@ -9574,6 +9933,359 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_subscriber: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasurePreviewOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    erase_subscriber: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ErasureIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                erasure_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -91,7 +91,9 @@ async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Sho
         await shop.execute(statement)
     after = {path: await statements(path) for path in paths}
 
-    assert {path: asked for path, (asked, _) in after.items()} == {path: asked for path, (asked, _) in before.items()}
+    recorded = {"/approvals": 1}  # who saw the listed readers, in one statement; before, no reader was listed
+    expected = {path: asked + recorded.get(path, 0) for path, (asked, _) in before.items()}
+    assert {path: asked for path, (asked, _) in after.items()} == expected
     assert all(asked for asked, _ in before.values())
     assert before[f"/readers/{reader}"][0] <= READER_PAGE
     for path in paths[1:]:

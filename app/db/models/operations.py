@@ -122,6 +122,16 @@ class Figures(Base, Due):
     __table_args__ = (Index("figures_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
 
+class RetentionRun(Base, Due):
+    """The nightly job that removes personal data without a use: one row, with the counts of the last run."""
+
+    __tablename__ = "retention_runs"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    removed: Mapped[JSON | None]  # by what was removed; NULL before the first run
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (Index("retention_runs_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
+
+
 class SignOut(Base):
     """The last time a staff member signed out of the console. Their earlier sessions are invalid."""
 

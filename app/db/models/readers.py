@@ -92,6 +92,24 @@ class Entitlement(Base):
     access: Mapped[JSON]
 
 
+class Erasure(Base, Due):
+    """A request to erase a reader, and its result. ``due_at`` is set until the last trace is removed."""
+
+    __tablename__ = "erasures"
+    id: Mapped[str] = mapped_column(primary_key=True)  # era_…
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    sub: Mapped[str | None] = mapped_column(index=True)  # the reader's, until the last trace is removed
+    customer_ids: Mapped[list[str]]  # at Stripe, until the last trace is removed
+    requested_by: Mapped[str]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+    report: Mapped[JSON]  # what was erased and what was kept: counts and reasons
+    __table_args__ = (
+        Index("erasures_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("erasures_one_running_idx", "subscriber_id", unique=True, postgresql_where=text("finished_at IS NULL")),
+    )
+
+
 class ReaderView(Base):
     """A view of a reader by a member of staff. Repeated views within the same slot of time are one row."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs.reference import api, cli, events, settings, states
+from tests.docs.reference import api, cli, events, personal_data, settings, states
 
 ROOT = Path(__file__).parents[3]
 PAGES: dict[str, Callable[[], str]] = {
@@ -12,6 +12,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli.page,
     "docs/reference/settings.md": settings.page,
     "docs/reference/events.md": events.page,
+    "docs/reference/personal-data.md": personal_data.page,
     "docs/concepts/subscription-states.md": states.page,
     ".env.example": settings.example,
 }

@@ -1,0 +1,182 @@
+"""Erasures, and the rows of one reader that they change. What happens to each column is in :mod:`app.db.personal_data`."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Text, TextClause, bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
+
+from app.db.engine import leases
+from app.db.engine.session import Session, new_id
+from app.db.models import Entitlement, Refund, Revocation, Subscriber, Subscription
+from app.db.models import Erasure as Row
+from app.db.personal_data import IDS, TABLES
+from app.domain.erasures import ERASED, Erasure, Kept
+
+
+async def start(session: Session, subscriber_id: str, *, sub: str, customer_id: str | None, by: str) -> Erasure:
+    """Insert an erasure, due now, and make the reader unknown: their ``sub``, email address and name are gone at once."""
+    row = Row(
+        id=new_id("era"),
+        subscriber_id=subscriber_id,
+        sub=sub,
+        customer_ids=[customer_id] if customer_id is not None else [],
+        requested_by=by,
+        report={},
+        work_key=f"erasure:{subscriber_id}",
+        due_at=func.now(),
+    )
+    session.add(row)
+    await session.flush()
+    await session.refresh(row)
+    replaced = f"{ERASED}{subscriber_id}"
+    await session.execute(
+        update(Subscriber)
+        .where(Subscriber.id == subscriber_id)
+        .values(sub=replaced, email=None, name=None, email_verified=False, contact_as_of=None)
+    )
+    await session.execute(
+        update(Entitlement)
+        .where(Entitlement.subscriber_id == subscriber_id)
+        .values(sub=replaced, version=Entitlement.version + 1)
+    )
+    await leases.notify(session)
+    return _erasure(row)
+
+
+async def by_id(session: Session, erasure_id: str) -> Erasure | None:
+    """Return an erasure."""
+    row = await session.get(Row, erasure_id, populate_existing=True)
+    return _erasure(row) if row is not None else None
+
+
+async def find(session: Session, reader: str) -> Erasure | None:
+    """Return the newest erasure of a reader, by their ID or, until its last trace is removed, by their ``sub``."""
+    row = await session.scalar(
+        select(Row)
+        .where((Row.subscriber_id == reader) | (Row.sub == reader))
+        .order_by(Row.requested_at.desc())
+        .limit(1)
+    )
+    return _erasure(row) if row is not None else None
+
+
+async def add_customer(session: Session, erasure: Erasure, customer_id: str) -> None:
+    """Add a customer that a checkout created at the last moment."""
+    customers = [*erasure.customer_ids, customer_id]
+    await session.execute(update(Row).where(Row.id == erasure.id).values(customer_ids=customers))
+
+
+async def unclosed_subscriptions(session: Session, subscriber_id: str) -> list[str]:
+    """Return the subscriptions of a reader whose end is not complete at Stripe yet."""
+    query = select(Subscription.id).where(Subscription.subscriber_id == subscriber_id, Subscription.due_at.is_not(None))
+    return list(await session.scalars(query))
+
+
+async def unfinished_refunds(session: Session, subscriber_id: str) -> list[str]:
+    """Return the refunds of a reader that are due."""
+    query = select(Refund.id).where(Refund.subscriber_id == subscriber_id, Refund.due_at.is_not(None))
+    return list(await session.scalars(query))
+
+
+async def object_ids(session: Session, subscriber_id: str) -> list[str]:
+    """Return the IDs of everything that belongs to a reader, here and at Stripe."""
+    found = await session.scalars(_bound(IDS), {"reader": subscriber_id})
+    return sorted(found)
+
+
+async def rows_of(session: Session, subscriber_id: str, *, sub: str) -> dict[str, list[dict[str, Any]]]:
+    """Return all rows about a reader, by table, as JSON."""
+    parameters = {"reader": subscriber_id, "sub": sub, "ids": await object_ids(session, subscriber_id)}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, table in TABLES.items():
+        if table.of is not None:
+            statement = _bound(f"SELECT to_jsonb({name}) FROM {name} WHERE {table.of}")  # noqa: S608 - of the register
+            rows = list(await session.scalars(statement, parameters))
+            if rows:
+                found[name] = rows
+    return found
+
+
+async def erase_rows(session: Session, subscriber_id: str, *, sub: str) -> dict[str, int]:
+    """Change and delete the rows of a reader as the register says. Return how many rows of each table it concerned."""
+    parameters = {"reader": subscriber_id, "sub": sub, "ids": await object_ids(session, subscriber_id)}
+    counts: dict[str, int] = {}
+    for name, table in TABLES.items():
+        if table.of is None or table.apart:
+            continue
+        changes = ", ".join(f'"{column}" = {one.erased}' for column, one in table.personal.items() if one.erased)
+        if table.deleted:
+            statement = f"DELETE FROM {name} WHERE {table.of} RETURNING 1"  # noqa: S608 - of the register
+        elif changes:
+            statement = f"UPDATE {name} SET {changes} WHERE {table.of} RETURNING 1"  # noqa: S608 - of the register
+        else:
+            continue
+        counts[name] = len((await session.execute(_bound(statement), parameters)).all())
+    notes = await session.scalars(text("SELECT empty_adjustment_notes(:reader)"), {"reader": subscriber_id})
+    counts["issue_adjustments"] = len(notes.all())
+    return {name: count for name, count in counts.items() if count}
+
+
+async def finish(
+    session: Session, erasure_id: str, *, erased: dict[str, int], kept: Sequence[Kept], last_trace_in: timedelta
+) -> None:
+    """Record the result. The last trace is removed later."""
+    report = {
+        "erased": erased,
+        "kept": [{"what": one.what, "why": one.why, "count": one.count} for one in kept],
+    }
+    due_at = func.now() + bindparam(None, last_trace_in, type_=INTERVAL)
+    await session.execute(
+        update(Row)
+        .where(Row.id == erasure_id)
+        .values(report=report, finished_at=func.now(), due_at=due_at, attempts=0, last_error=None)
+    )
+
+
+async def reopen(session: Session, subscriber_id: str) -> None:
+    """Make an erasure due again, because something was created for the reader at the same moment."""
+    await session.execute(
+        update(Row).where(Row.subscriber_id == subscriber_id).values(finished_at=None, due_at=func.now(), attempts=0)
+    )
+    await leases.notify(session)
+
+
+async def remove_last_trace(session: Session, erasure: Erasure) -> bool:
+    """Remove the reader's ``sub`` from the erasure and the feed of revocations, if it is time. Return whether it was."""
+    removed = await session.scalar(
+        update(Row)
+        .where(Row.id == erasure.id, Row.finished_at.is_not(None), Row.due_at <= func.now())
+        .values(sub=None, customer_ids=[], due_at=None)
+        .returning(Row.id)
+    )
+    if removed is None:
+        return False
+    await session.execute(
+        update(Revocation)
+        .where(
+            Revocation.sub == erasure.sub, Revocation.at <= erasure.finished_at
+        )  # not those of a reader who came back
+        .values(sub=f"{ERASED}{erasure.subscriber_id}")
+    )
+    return True
+
+
+def _bound(statement: str) -> TextClause:
+    typed = (bindparam("reader", type_=Text), bindparam("sub", type_=Text), bindparam("ids", type_=ARRAY(Text)))
+    return text(statement).bindparams(*(one for one in typed if f":{one.key}" in statement))
+
+
+def _erasure(row: Row) -> Erasure:
+    return Erasure(
+        id=row.id,
+        subscriber_id=row.subscriber_id,
+        requested_by=row.requested_by,
+        requested_at=row.requested_at,
+        finished_at=row.finished_at,
+        sub=row.sub,
+        customer_ids=tuple(row.customer_ids),
+        erased=row.report.get("erased", {}),
+        kept=[Kept(**one) for one in row.report.get("kept", ())],
+    )

@@ -1,0 +1,323 @@
+"""
+The register of personal data: what every column says about a person, why, for how long, and what erasing does to it.
+
+The export, the erasure and the table in the documentation follow this register. A column that is missing here fails
+``tests/security/test_personal_data.py``. What the nightly job removes is in :mod:`app.db.retention`.
+
+``of`` finds the rows of one reader. It may use the parameters ``:reader`` (our ID), ``:sub`` (the identity provider's) and
+``:ids`` (the reader's ID and those of everything that belongs to them, here and at Stripe).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.domain.erasures import ERASED
+
+BOOKS = "Part of the books, which tax law requires to be kept"
+ACCOUNTABILITY = "Says which member of staff did something to someone's money, access or data"
+FAULT = "Helps to find the cause of a failure; an error message of Stripe may quote what it is about"
+UNTIL_ERASED = "until the reader is erased"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column with personal data."""
+
+    purpose: str
+    kept: str  # how long
+    erased: str | None = None  # the SQL value that replaces it when the reader is erased; None: it is kept
+    staff: bool = False  # it is about a member of staff
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table, with all its columns."""
+
+    plain: str  # columns that say nothing about a person, or only by an ID, separated by spaces
+    personal: Mapping[str, Column] = field(default_factory=dict)
+    of: str | None = None  # the condition for the rows of one reader; None: there are none
+    deleted: bool = False  # whether erasing deletes the rows
+    apart: bool = False  # erased by a function of its own, because its rows can't simply be updated
+
+
+def _staff(purpose: str = ACCOUNTABILITY, kept: str = "as long as the entry") -> Column:
+    return Column(purpose=purpose, kept=kept, staff=True)
+
+
+def _fault() -> Column:
+    return Column(purpose=FAULT, kept="until the next attempt succeeds", erased="NULL")
+
+
+def _note(kept: str = "NEWSSTAND_NOTES_KEPT") -> Column:
+    return Column(purpose="Says why something was done to the reader's money or access", kept=kept, erased="NULL")
+
+
+_SUB = Column(
+    purpose="Identifies the reader at the identity provider", kept=UNTIL_ERASED, erased=f"'{ERASED}' || :reader"
+)
+_DUE = "work_key due_at attempts"
+
+TABLES: Mapping[str, Table] = {
+    "anomalies": Table(
+        plain="id object_id code subscriber_id seen_at gone_at",
+        personal={
+            "reason": Column(
+                purpose="Tells staff what to check; may quote the email addresses here and at Stripe",
+                kept="1 year after it was resolved",
+            )
+        },
+        of="subscriber_id = :reader OR object_id = ANY(:ids)",
+        deleted=True,
+    ),
+    "api_keys": Table(plain="id hash name scopes created_at revoked_at"),
+    "approval_requests": Table(
+        plain="id kind subscriber_id subscription_id amount plan until issues reason status decided_at created_at",
+        personal={"note": _note(), "decision_note": _note(), "requested_by": _staff(), "decided_by": _staff()},
+        of="subscriber_id = :reader",
+    ),
+    "audit_log": Table(
+        plain="id at action object_id subscriber_id reason before after request_id note_hash",
+        personal={
+            "actor": Column(
+                purpose=f"{ACCOUNTABILITY}. A reader is recorded by our own ID",
+                kept="without limit: entries of the chain are never deleted",
+                erased="'reader:' || :reader",
+                staff=True,
+            )
+        },
+        of="subscriber_id = :reader OR actor IN ('reader:' || :sub, 'reader:' || :reader)",
+        apart=True,
+    ),
+    "audit_notes": Table(
+        plain="audit_id",
+        personal={
+            "words": Column(purpose="Says why something was done, in words", kept="NEWSSTAND_NOTES_KEPT"),
+            "salt": Column(purpose="Without it, the note can't be guessed from its hash", kept="as long as the note"),
+        },
+        of="audit_id IN (SELECT id FROM audit_log WHERE subscriber_id = :reader"
+        " OR actor IN ('reader:' || :sub, 'reader:' || :reader))",
+        deleted=True,
+    ),
+    "audit_seals": Table(plain="seq audit_id hash previous"),
+    "audit_unsealed": Table(plain=f"id {_DUE} last_error"),
+    "buckets": Table(plain="name tokens at"),
+    "calendar_edition": Table(plain="id token"),
+    "calendar_work": Table(plain=f"id told change {_DUE} last_error"),
+    "checkouts": Table(
+        plain="id stripe_id subscriber_id plan print_edition promotion_code status payment_status expires_at"
+        " stripe_subscription_id created_at",
+        personal={
+            "url": Column(
+                purpose="Stripe's payment page, which shows the reader's email address; opened again by the reader",
+                kept="7 days",
+                erased="NULL",
+            )
+        },
+        of="subscriber_id = :reader",
+    ),
+    "comps": Table(
+        plain="id subscriber_id plan issues starts_at until removed_at",
+        personal={
+            "reason": Column(
+                purpose="Says why access was given; may have a note", kept=UNTIL_ERASED, erased="'erased'"
+            ),
+            "given_by": _staff(),
+            "removed_by": _staff(),
+        },
+        of="subscriber_id = :reader",
+    ),
+    "contact_changes": Table(
+        plain=f"id subscriber_id changed_at {_DUE}",
+        personal={
+            "email": Column(purpose="Finds a reader by a former email address", kept="NEWSSTAND_FORMER_CONTACTS_KEPT"),
+            "name": Column(purpose="Finds a reader by a former name", kept="NEWSSTAND_FORMER_CONTACTS_KEPT"),
+            "last_error": _fault(),
+        },
+        of="subscriber_id = :reader",
+        deleted=True,
+    ),
+    "credits": Table(
+        plain="id kind subscription_id invoice_id amount currency created_at", of="subscription_id = ANY(:ids)"
+    ),
+    "differences": Table(
+        plain="id sweep_id object_id key code",
+        personal={
+            "words": Column(
+                purpose="Tells operators what a reconciliation or an import found; may quote a `sub`", kept="90 days"
+            )
+        },
+        of="object_id = ANY(:ids) OR position(:sub IN words) > 0",
+        deleted=True,
+    ),
+    "dismissals": Table(
+        plain="object_id dismissed_at",
+        personal={
+            "dismissed_by": _staff(),
+            "reason": Column(
+                purpose="Says why an item needs no more attention", kept="NEWSSTAND_NOTES_KEPT", erased="'erased'"
+            ),
+        },
+        of="object_id = ANY(:ids)",
+    ),
+    "disputes": Table(
+        plain="id payment_id charge_id subscriber_id status amount currency reason due_by is_charge_refundable opened_at"
+        " closed_at lost_at concern",
+        of="subscriber_id = :reader",
+    ),
+    "entitlements": Table(plain="subscriber_id version access", personal={"sub": _SUB}, of="subscriber_id = :reader"),
+    "erasures": Table(
+        plain="id subscriber_id requested_at finished_at report work_key due_at attempts",
+        personal={
+            "sub": Column(
+                purpose="Lets the erasure continue, and revokes the reader's tokens", kept="2 hours after the erasure"
+            ),
+            "customer_ids": Column(purpose="What is erased at Stripe", kept="2 hours after the erasure"),
+            "requested_by": _staff(kept="without limit: proves that the request was fulfilled"),
+            "last_error": _fault(),
+        },
+        of="subscriber_id = :reader",
+        apart=True,
+    ),
+    "events": Table(
+        plain="id type api_version livemode object_id created_at received_at applied_at state payload is_reduced"
+        f" {_DUE}",
+        personal={
+            "reason": Column(purpose="Says why an event was ignored", kept="NEWSSTAND_EVENTS_KEPT", erased="NULL"),
+            "last_error": Column(purpose=FAULT, kept="NEWSSTAND_EVENTS_KEPT", erased="NULL"),
+        },
+        of="object_id = ANY(:ids) OR work_key IN (SELECT kind || ':' || id FROM unnest(:ids) AS id,"
+        " unnest(ARRAY['subscription', 'payment', 'invoice', 'credited', 'checkout', 'customer', 'rivals']) AS kind)",
+    ),
+    "figures": Table(plain=f"id content taken_at took {_DUE} last_error"),
+    "fraud_warnings": Table(
+        plain="id payment_id subscriber_id actionable fraud_type created_at acted_as acted_at",
+        of="subscriber_id = :reader",
+    ),
+    "grants": Table(plain="id subscriber_id subscription_id source features", of="subscriber_id = :reader"),
+    "idempotent_requests": Table(
+        plain="route key body_hash object_id running_until status created_at",
+        personal={
+            "caller": Column(purpose="A repeated request gets the first answer", kept="24 hours"),
+            "answer": Column(purpose="A repeated request gets the first answer", kept="24 hours"),
+        },
+        of="caller = 'reader:' || :sub OR object_id = ANY(:ids) OR object_id = :reader",
+        deleted=True,
+    ),
+    "intents": Table(
+        plain="key row_id action attempt created_at settled_at",
+        personal={
+            "parameters": Column(
+                purpose="A request to Stripe is repeated as it was; may have the email address, the name or a comment",
+                kept="30 days after Stripe's answer",
+                erased="'{}'",
+            )
+        },
+        of="row_id = ANY(:ids)",
+    ),
+    "issue_adjustments": Table(
+        plain="id invoice_id subscription_id kind issues reason created_at",
+        personal={"note": _note(UNTIL_ERASED), "by": _staff()},
+        of="subscription_id = ANY(:ids)",
+        apart=True,
+    ),
+    "issues": Table(plain="number title cover_date planned_mail_date actual_mail_date label_cutoff counts_as"),
+    "leases": Table(plain="key owner until"),
+    "payments": Table(
+        plain="id invoice_id invoice_number subscription_id amount tax currency paid_at billing_reason kind print_from"
+        " print_until credited is_history version",
+        of="subscription_id = ANY(:ids)",
+    ),
+    "reader_views": Table(
+        plain="id subscriber_id place slot at",
+        personal={"viewer": _staff("Says which member of staff saw a reader", "NEWSSTAND_READER_VIEWS_KEPT")},
+        of="subscriber_id = :reader",
+    ),
+    "refunds": Table(
+        plain="id payment_id subscriber_id act_id basis amount tax currency reason status stripe_refund_id credit_note_id"
+        f" failure_reason attention decided_at created_at made_at recorded_at is_history request_hash {_DUE}",
+        personal={
+            "note": _note(),
+            "requested_by": Column(
+                purpose=f"{ACCOUNTABILITY}, or that it was the reader",
+                kept="as long as the refund",
+                erased="replace(requested_by, 'reader:' || :sub, 'reader:' || :reader)",
+                staff=True,
+            ),
+            "decided_by": _staff(kept="as long as the refund"),
+            "last_error": _fault(),
+        },
+        of="subscriber_id = :reader",
+    ),
+    "retention_runs": Table(plain=f"id finished_at removed {_DUE} last_error"),
+    "revocations": Table(
+        plain="id version at",
+        personal={"sub": Column(purpose="Tells edge servers whose tokens are revoked", kept="2 hours")},
+        of="sub = :sub",
+        apart=True,
+    ),
+    "sign_outs": Table(
+        plain="at", personal={"sub": _staff("Ends the sessions of a member of staff", "30 days")}, of="sub = :sub"
+    ),
+    "signing_keys": Table(plain="id public sealed created_at signs_from signs_until withdrawn_at"),
+    "subscribers": Table(
+        plain="id created_at email_verified contact_as_of",
+        personal={
+            "sub": _SUB,
+            "email": Column(
+                purpose="Receipts, search by staff, and claiming an imported subscription",
+                kept=UNTIL_ERASED,
+                erased="NULL",
+            ),
+            "name": Column(purpose="Invoices, and search by staff", kept=UNTIL_ERASED, erased="NULL"),
+            "stripe_customer_id": Column(purpose="The customer at Stripe", kept=UNTIL_ERASED, erased="NULL"),
+        },
+        of="id = :reader",
+    ),
+    "subscriptions": Table(
+        plain="id stripe_id subscriber_id version plan print_edition status price_amount currency created_at"
+        " current_period_start current_period_end cancel_at canceled_at ended_at end_reason ended_by ended_here_at trial_end"
+        f" collection_paused pause renewal check_at closed_at came_from followed_since {_DUE}",
+        personal={
+            "pay_url": Column(
+                purpose="Stripe's page of an open invoice, which shows the reader's name",
+                kept=UNTIL_ERASED,
+                erased="NULL",
+            ),
+            "last_error": _fault(),
+        },
+        of="subscriber_id = :reader",
+    ),
+    "sweeps": Table(
+        plain=f"id kind dry_run since phase cursor counts created_at finished_at {_DUE}",
+        personal={"by": _staff("Says who ran a reconciliation or an import", "90 days"), "last_error": _fault()},
+    ),
+    "terms": Table(
+        plain="invoice_id subscription_id plan print_edition starts_at ends_at issues_owed print_from print_until"
+        " credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue",
+        of="subscription_id = ANY(:ids)",
+    ),
+}
+
+# The IDs of everything that belongs to a reader.
+IDS = """
+WITH owned AS (SELECT id, stripe_id FROM subscriptions WHERE subscriber_id = :reader),
+     paid AS (SELECT id, invoice_id FROM payments WHERE subscription_id IN (SELECT id FROM owned))
+SELECT :reader AS id
+UNION SELECT stripe_customer_id FROM subscribers WHERE id = :reader AND stripe_customer_id IS NOT NULL
+UNION SELECT unnest(customer_ids) FROM erasures WHERE subscriber_id = :reader
+UNION SELECT id FROM owned UNION SELECT stripe_id FROM owned
+UNION SELECT id FROM paid UNION SELECT invoice_id FROM paid
+UNION SELECT invoice_id FROM terms WHERE subscription_id IN (SELECT id FROM owned)
+UNION SELECT id FROM refunds WHERE subscriber_id = :reader
+UNION SELECT stripe_refund_id FROM refunds WHERE subscriber_id = :reader AND stripe_refund_id IS NOT NULL
+UNION SELECT id FROM disputes WHERE subscriber_id = :reader
+UNION SELECT id FROM fraud_warnings WHERE subscriber_id = :reader
+UNION SELECT id FROM comps WHERE subscriber_id = :reader
+UNION SELECT id FROM approval_requests WHERE subscriber_id = :reader
+UNION SELECT id FROM contact_changes WHERE subscriber_id = :reader
+UNION SELECT id FROM anomalies WHERE subscriber_id = :reader
+UNION SELECT id FROM checkouts WHERE subscriber_id = :reader
+UNION SELECT stripe_id FROM checkouts WHERE subscriber_id = :reader AND stripe_id IS NOT NULL
+UNION SELECT id FROM issue_adjustments WHERE subscription_id IN (SELECT id FROM owned)
+UNION SELECT id FROM credits WHERE subscription_id IN (SELECT id FROM owned)
+"""

@@ -1,0 +1,142 @@
+"""What the nightly job removes: personal data that has no use anymore. The register is in :mod:`app.db.personal_data`."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Integer, bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import INTERVAL, insert
+
+from app.db.engine.session import Session
+from app.db.models import RetentionRun as Row
+from app.settings import Settings
+
+NIGHTLY = "nightly"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """Data that the nightly job removes. The statement may use ``:kept`` and ``:limit``."""
+
+    what: str
+    kept: str | timedelta  # the name of the setting, or a fixed time
+    statement: str
+
+    def kept_for(self, settings: Settings) -> timedelta:
+        """Return how long the data is kept."""
+        if isinstance(self.kept, timedelta):
+            return self.kept
+        found: timedelta = getattr(settings, self.kept)
+        return found
+
+
+def _expire(table: str, change: str, condition: str, *, key: str = "id") -> str:
+    """Return a statement that changes or deletes up to ``:limit`` rows."""
+    return f"{change} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT :limit FOR UPDATE SKIP LOCKED)"  # noqa: S608
+
+
+EXPIRIES = (
+    Expiry(
+        what="former email addresses and names",
+        kept="former_contacts_kept",
+        statement=_expire(
+            "contact_changes", "DELETE FROM contact_changes", "due_at IS NULL AND changed_at < now() - :kept"
+        ),
+    ),
+    Expiry(
+        what="links to Stripe's payment pages",
+        kept=timedelta(days=7),
+        statement=_expire(
+            "checkouts",
+            "UPDATE checkouts SET url = NULL",
+            "url IS NOT NULL AND status IN ('complete', 'expired', 'failed') AND created_at < now() - :kept",
+        ),
+    ),
+    Expiry(
+        what="parameters of requests to Stripe",
+        kept=timedelta(days=30),
+        statement=_expire(
+            "intents",
+            "UPDATE intents SET parameters = '{}'",
+            "settled_at < now() - :kept AND parameters <> '{}'",
+            key="key",
+        ),
+    ),
+    Expiry(
+        what="resolved anomalies",
+        kept=timedelta(days=365),
+        statement=_expire("anomalies", "DELETE FROM anomalies", "gone_at < now() - :kept"),
+    ),
+    Expiry(
+        what="sign-outs of staff",
+        kept=timedelta(days=30),
+        statement=_expire("sign_outs", "DELETE FROM sign_outs", "at < now() - :kept", key="sub"),
+    ),
+    Expiry(
+        what="notes of the audit log",
+        kept="notes_kept",
+        statement=_expire(
+            "audit_notes",
+            "DELETE FROM audit_notes",
+            "audit_id IN (SELECT id FROM audit_log WHERE at < now() - :kept)",
+            key="audit_id",
+        ),
+    ),
+    Expiry(
+        what="notes of refunds",
+        kept="notes_kept",
+        statement=_expire(
+            "refunds",
+            "UPDATE refunds SET note = NULL",
+            "note IS NOT NULL AND due_at IS NULL AND status <> 'awaiting_approval' AND created_at < now() - :kept",
+        ),
+    ),
+    Expiry(
+        what="notes of approvals",
+        kept="notes_kept",
+        statement=_expire(
+            "approval_requests",
+            "UPDATE approval_requests SET note = NULL, decision_note = NULL",
+            "coalesce(note, decision_note) IS NOT NULL AND status <> 'awaiting_approval' AND created_at < now() - :kept",
+        ),
+    ),
+    Expiry(
+        what="reasons of dismissals",
+        kept="notes_kept",
+        statement=_expire(
+            "dismissals",
+            "UPDATE dismissals SET reason = 'erased'",
+            "reason <> 'erased' AND dismissed_at < now() - :kept",
+            key="object_id",
+        ),
+    ),
+)
+
+
+async def expire(session: Session, expiry: Expiry, *, kept_for: timedelta, limit: int) -> int:
+    """Remove up to ``limit`` rows of expired data. Return how many there were."""
+    statement = text(f"{expiry.statement} RETURNING 1").bindparams(
+        bindparam("kept", type_=INTERVAL), bindparam("limit", type_=Integer)
+    )
+    return len((await session.execute(statement, {"kept": kept_for, "limit": limit})).all())
+
+
+async def schedule(session: Session, *, due_in: timedelta) -> None:
+    """Schedule the first run. A run schedules the next one."""
+    due_at = func.now() + bindparam(None, due_in, type_=INTERVAL)
+    made = insert(Row).values(id=NIGHTLY, work_key="retention", due_at=due_at)
+    await session.execute(made.on_conflict_do_nothing(index_elements=[Row.id]))
+
+
+async def is_due(session: Session) -> bool:
+    """Return whether a run is due, so that one that was overtaken by another worker does nothing."""
+    return await session.scalar(select(Row.id).where(Row.id == NIGHTLY, Row.due_at <= func.now())) is not None
+
+
+async def finish(session: Session, removed: dict[str, int], *, next_in: timedelta) -> None:
+    """Record what a run has removed, and schedule the next one."""
+    due_at = func.now() + bindparam(None, next_in, type_=INTERVAL)
+    await session.execute(
+        update(Row)
+        .where(Row.id == NIGHTLY)
+        .values(removed=removed, finished_at=func.now(), due_at=due_at, attempts=0, last_error=None)
+    )

@@ -1,0 +1,122 @@
+"""Every column is classified in the register of personal data, and what expires is removed."""
+
+from collections.abc import Mapping
+
+import asyncpg
+import pytest
+from sqlalchemy import MetaData
+
+from app.db import erasures, retention, subscribers
+from app.db.engine.session import Sessions
+from app.db.models import Base
+from app.db.personal_data import TABLES, Table
+from app.db.retention import EXPIRIES, Expiry
+from app.settings import PREFIX, Settings
+from tests.support.shop import Shop
+
+ROWS = """
+INSERT INTO subscribers (id, sub, email) VALUES ('rdr_1', 'ada', 'ada@example.com');
+INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount, currency,
+                           created_at, work_key)
+VALUES ('scr_1', 'sub_1', 'rdr_1', 1, 'annual', false, 'canceled', 4900, 'usd', now(), 'w');
+INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason)
+VALUES ('pi_1', 'in_1', 'scr_1', 4900, 0, 'usd', now(), 'subscription_create');
+"""
+OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has not; {age} is its age
+    "former email addresses and names": "INSERT INTO contact_changes (id, subscriber_id, email, changed_at, work_key)"
+    " VALUES ('{id}', 'rdr_1', 'old@example.com', now() - interval '{age}', 'w')",
+    "links to Stripe's payment pages": "INSERT INTO checkouts (id, subscriber_id, plan, print_edition, status, url,"
+    " created_at) VALUES ('{id}', 'rdr_1', 'annual', false, 'expired', 'https://pay.example', now() - interval '{age}')",
+    "parameters of requests to Stripe": "INSERT INTO intents (key, row_id, action, attempt, parameters, settled_at)"
+    " VALUES ('{id}', '{id}', 'push', 1, '{{\"name\": \"Ada\"}}', now() - interval '{age}')",
+    "resolved anomalies": "INSERT INTO anomalies (id, object_id, code, reason, gone_at)"
+    " VALUES ('{id}', '{id}', 'x', 'ada@example.com', now() - interval '{age}')",
+    "sign-outs of staff": "INSERT INTO sign_outs (sub, at) VALUES ('{id}', now() - interval '{age}')",
+    "notes of the audit log": "WITH made AS (INSERT INTO audit_log (at, actor, action, object_id)"
+    " VALUES (now() - interval '{age}', 'a', 'b', '{id}') RETURNING id)"
+    " INSERT INTO audit_notes (audit_id, words) SELECT id, 'Ada moved' FROM made",
+    "notes of refunds": "INSERT INTO refunds (id, payment_id, subscriber_id, basis, amount, tax, currency, reason, note,"
+    " requested_by, status, created_at, work_key) VALUES ('{id}', 'pi_1', 'rdr_1', 'goodwill', 100, 0, 'usd', 'other',"
+    " 'Ada moved', 'staff:a', 'succeeded', now() - interval '{age}', 'w')",
+    "notes of approvals": "INSERT INTO approval_requests (id, kind, subscriber_id, amount, reason, note, requested_by,"
+    " status, created_at) VALUES ('{id}', 'comp', 'rdr_1', 1, 'other', 'Ada moved', 'staff:a', 'approved',"
+    " now() - interval '{age}')",
+    "reasons of dismissals": "INSERT INTO dismissals (object_id, dismissed_at, dismissed_by, reason)"
+    " VALUES ('{id}', now() - interval '{age}', 'staff:a', 'Ada moved')",
+}
+
+
+def unclassified(schema: MetaData, register: Mapping[str, Table]) -> set[str]:
+    """Return the columns that are in the schema or in the register, but not in both, or twice in the register."""
+    listed = [
+        f"{name}.{column}" for name, table in register.items() for column in (*table.plain.split(), *table.personal)
+    ]
+    existing = {f"{table.name}.{column.name}" for table in schema.tables.values() for column in table.columns}
+    return (set(listed) ^ existing) | {one for one in listed if listed.count(one) > 1}
+
+
+def test_every_column_is_classified() -> None:
+    """A new column is added to the register, with its purpose and its retention if it is about a person."""
+    assert unclassified(Base.metadata, TABLES) == set()
+
+
+def test_a_column_that_nobody_classified_is_found() -> None:
+    without = {name: table for name, table in TABLES.items() if name != "refunds"}
+    assert "refunds.note" in unclassified(Base.metadata, without)
+    assert unclassified(Base.metadata, {**TABLES, "more": Table(plain="id id")}) == {"more.id"}
+
+
+def test_every_setting_that_the_register_names_exists() -> None:
+    named = [one.kept for table in TABLES.values() for one in table.personal.values() if one.kept.startswith(PREFIX)]
+    assert [name for name in named if name.removeprefix(PREFIX).lower() not in Settings.model_fields] == []
+
+
+def test_a_column_about_a_reader_is_found_by_its_reader() -> None:
+    """Otherwise neither an export nor an erasure would reach it."""
+    for name, table in TABLES.items():
+        if any(not one.staff and one.purpose for one in table.personal.values()) and table.of is None:
+            assert {column for column, one in table.personal.items() if not one.staff} == {"last_error"}, name
+
+
+async def test_every_statement_of_the_register_can_be_run(sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        ada = await subscribers.ensure(session, sub="ada", email="ada@example.com", name="Ada")
+        await erasures.start(session, ada.id, sub="ada", customer_id="cus_1", by="staff:officer")
+        found = await erasures.rows_of(session, ada.id, sub="ada")
+        erased = await erasures.erase_rows(session, ada.id, sub="ada")
+
+    assert set(found) == {"subscribers", "erasures"}
+    assert erased == {"subscribers": 1}
+
+
+def test_every_expiry_has_an_example() -> None:
+    assert {one.what for one in EXPIRIES} == set(OLD_AND_NEW)
+
+
+@pytest.mark.parametrize("expiry", EXPIRIES, ids=lambda one: one.what)
+async def test_only_what_has_expired_is_removed(database: str, sessions: Sessions, expiry: Expiry) -> None:
+    kept_for = expiry.kept_for(Settings())
+    connection = await asyncpg.connect(database)
+    await connection.execute(ROWS)
+    for number, days in enumerate((kept_for.days + 1, kept_for.days + 2, kept_for.days - 1)):
+        await connection.execute(OLD_AND_NEW[expiry.what].format(id=f"one_{number}", age=f"{days} days"))
+
+    removed = []
+    for _ in range(3):
+        async with sessions.begin() as session:
+            removed.append(await retention.expire(session, expiry, kept_for=kept_for, limit=1))
+
+    assert removed == [1, 1, 0]
+    await connection.close()
+
+
+async def test_the_nightly_job_runs_and_plans_the_next_night(shop: Shop) -> None:
+    await shop.wait_until("SELECT count(*) = 1 FROM retention_runs WHERE due_at > now()")
+    await shop.pool.execute(OLD_AND_NEW["sign-outs of staff"].format(id="old", age="31 days"))
+
+    await shop.execute("UPDATE retention_runs SET due_at = now()")
+    await shop.wait_until("SELECT finished_at IS NOT NULL AND due_at > now() FROM retention_runs")
+
+    assert await shop.rows("SELECT * FROM sign_outs") == []
+    (run,) = await shop.rows("SELECT removed ->> 'sign-outs of staff' AS count, last_error FROM retention_runs")
+    assert run == {"count": "1", "last_error": None}
