@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "erasures"
-down_revision = "reader_views"
+down_revision = "lists"
 branch_labels = None
 depends_on = None
 
