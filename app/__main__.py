@@ -24,6 +24,7 @@ COMMANDS = {  # name: module of app.cli, function
     "migrate": ("database", "migrate"),
     "status-table": ("status_table", "status_table"),
     "reconcile": ("reconcile", "reconcile"),
+    "recover": ("recover", "recover"),
 }
 GROUPS = {
     "audit": "audit",

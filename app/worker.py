@@ -6,6 +6,7 @@ any machine. It is woken by notifications of the database and by its clock.
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -204,7 +205,7 @@ def describe(error: Exception) -> str:
 
 
 async def _wait_for(wake: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(wake.wait(), seconds)
-    except TimeoutError:
-        return
+    # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()

@@ -102,6 +102,27 @@ async def test_canceling_a_worker_in_a_query_ends_it(sessions: Sessions) -> None
     assert task.cancelled()
 
 
+async def test_canceling_a_worker_that_is_woken_at_that_moment_ends_it(sessions: Sessions) -> None:
+    claimed = asyncio.Event()
+
+    async def claim(_: object, /, **__: object) -> list[leases.Claimed]:
+        claimed.set()
+        return []
+
+    async def run(_: leases.Claimed, __: str) -> None: ...
+
+    idle = worker(sessions, Job(table="events", run=run, claim=claim))
+    task = asyncio.create_task(idle.run())
+    async with asyncio.timeout(PATIENCE):
+        await claimed.wait()
+        await asyncio.sleep(0.1)  # it waits for more work
+    idle.wake()
+    task.cancel()
+    await asyncio.wait({task}, timeout=PATIENCE)
+
+    assert task.cancelled()
+
+
 async def running(sessions: Sessions, query: str) -> bool:
     """Return whether the server is running a query that matches a pattern, in this test's database."""
     async with sessions.begin() as session:

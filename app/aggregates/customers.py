@@ -16,7 +16,7 @@ from app.domain.events import RefetchKind
 from app.domain.subscriptions import OVER
 from app.gateway import customers as at_stripe
 from app.gateway.client import Gateway
-from app.gateway.translate import OUR_SUBSCRIBER
+from app.gateway.translate import OUR_SUB, OUR_SUBSCRIBER
 
 # Stripe may delete a key after 24 hours. Before an older one is used again, we check whether the request succeeded.
 KEY_LIFETIME = timedelta(hours=20)
@@ -37,7 +37,7 @@ async def ensure(sessions: Sessions, gateway: Gateway, reader: Reader, *, now: d
         if subscriber.stripe_customer_id is not None:
             return subscriber.stripe_customer_id, subscriber
         parameters: dict[str, object] = {
-            "metadata": {OUR_SUBSCRIBER: subscriber.id},
+            "metadata": {OUR_SUBSCRIBER: subscriber.id, OUR_SUB: subscriber.sub},
             **stripe_fields(subscriber.email, subscriber.name),
         }
         if gateway.test_clock:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from app.aggregates import grants
 from app.db import anomalies, audit, disputes, imports, payments, refunds, subscribers, subscriptions
-from app.db.engine.session import Session
+from app.db.engine.session import Session, is_id
 from app.db.subscribers import Subscriber
 from app.domain.customers import StripeCustomerState
 from app.domain.disputes import AccessEffect, effect_of
@@ -22,6 +22,7 @@ from app.domain.reconciliation import Difference
 from app.domain.refunds import CONFIRMED
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription
+from app.gateway.translate import OUR_SUBSCRIBER
 
 
 async def import_customers(
@@ -59,12 +60,19 @@ async def import_customers(
         elif other is not None:
             await subscribers.set_customer(session, other.id, customer.id)
         else:
-            await imports.add_subscriber(session, customer, sub=sub)
+            await imports.add_subscriber(session, customer, sub=sub, subscriber_id=await _former_id(session, customer))
     if imported and not dry_run:
         await audit.record(
             session, actor=by, action="subscribers.imported", object_id="subscribers", after={"subscribers": imported}
         )
     return imported, conflicts
+
+
+async def _former_id(session: Session, customer: StripeCustomerState) -> str | None:
+    """Return the ID of the subscriber for whom a customer was created before a backup was restored, if it is free."""
+    named = customer.metadata.get(OUR_SUBSCRIBER, "")
+    is_free = is_id(named, "rdr") and await subscribers.by_id(session, named) is None
+    return named if is_free else None
 
 
 def _conflict(sub: str, existing: Subscriber | None, other: Subscriber | None) -> str | None:

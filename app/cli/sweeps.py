@@ -4,14 +4,16 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
-from datetime import datetime
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from datetime import datetime, timedelta
 
 import typer
 
 from app.cli.startup import FAILED, command_settings, operator
 from app.cli.times import parse_time
+from app.context import Context
 from app.db.engine import leases
 from app.db.reconciliation import WORK_KEY, Sweep
 from app.domain.errors import ConcurrentUpdate, StripeUnavailable
@@ -61,11 +63,8 @@ async def _sweep(
     from app import main  # imported here to keep the other commands fast
 
     async with main.open_context(settings, catalogue.load(settings.catalogue)) as ctx:
-        owner, now = f"{operator()}-{secrets.token_hex(4)}", await ctx.clock.policy()
-        async with ctx.sessions.begin() as session:
-            if not await leases.take(session, WORK_KEY, owner=owner, lease=settings.lease):
-                raise AlreadyReconciling
-        async with leases.keep_lease(ctx.sessions, WORK_KEY, owner=owner, lease=settings.lease):
+        now = await ctx.clock.policy()
+        async with exclusively(ctx):
             sweep, interrupted = await reconciliation.begin(
                 ctx,
                 kind=kind,
@@ -77,11 +76,33 @@ async def _sweep(
             if interrupted and not quiet:
                 typer.echo(f"Continuing the interrupted run of {_minute(sweep.created_at)}.", err=True)
             with backlog(), ExitStack() as shown:  # gives way to requests that readers wait for
-                progress = _bar(shown, sum((await reconciliation.sizes(ctx)).values())) if not quiet else lambda _: None
+                size = sum((await reconciliation.sizes(ctx)).values())
+                progress = progress_bar(shown, size) if not quiet else lambda _: None
                 return await reconciliation.run(ctx, sweep.id, now=now, progress=progress, importing=importing)
 
 
-def _bar(shown: ExitStack, size: int) -> Callable[[Sweep], None]:
+@asynccontextmanager
+async def exclusively(ctx: Context, *, patience: timedelta = timedelta(0)) -> AsyncIterator[None]:
+    """
+    Hold the lease of sweeps during the block.
+
+    :param patience: how long to wait for it. A killed process leaves its lease behind, which expires.
+    :raises AlreadyReconciling: another process holds it.
+    """
+    owner, lease = f"{operator()}-{secrets.token_hex(4)}", ctx.settings.lease
+    deadline = time.monotonic() + patience.total_seconds()
+    while True:
+        async with ctx.sessions.begin() as session:
+            if await leases.take(session, WORK_KEY, owner=owner, lease=lease):
+                break
+        if time.monotonic() >= deadline:
+            raise AlreadyReconciling
+        await asyncio.sleep(0.2)
+    async with leases.keep_lease(ctx.sessions, WORK_KEY, owner=owner, lease=lease):
+        yield
+
+
+def progress_bar(shown: ExitStack, size: int) -> Callable[[Sweep], None]:
     """Return a callback that updates the bar. Its length is our row count: Stripe does not tell the length of a list."""
     bar = shown.enter_context(
         typer.progressbar(length=max(size, 1), label="Comparing", file=sys.stderr, show_eta=True, show_pos=True)

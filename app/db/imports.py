@@ -12,11 +12,23 @@ from app.domain.subscriptions import OVER
 from app.email_addresses import canonical, spellings
 
 
-async def add_subscriber(session: Session, customer: StripeCustomerState, *, sub: str) -> None:
-    """Add a subscriber for a Stripe customer, unless the customer or the ``sub`` has one."""
+async def add_subscriber(
+    session: Session, customer: StripeCustomerState, *, sub: str, subscriber_id: str | None = None
+) -> None:
+    """
+    Add a subscriber for a Stripe customer, unless the customer or the ``sub`` has one.
+
+    :param subscriber_id: the ID that the subscriber had before a backup was restored.
+    """
     await session.execute(
         insert(Row)
-        .values(id=new_id("rdr"), sub=sub, email=customer.email, name=customer.name, stripe_customer_id=customer.id)
+        .values(
+            id=subscriber_id or new_id("rdr"),
+            sub=sub,
+            email=customer.email,
+            name=customer.name,
+            stripe_customer_id=customer.id,
+        )
         .on_conflict_do_nothing()
     )
 

@@ -57,6 +57,11 @@ def sub_of(customer: StripeCustomerState, *, subs: Mapping[str, str], metadata_k
     return sub if usable else f"{UNCLAIMED}{customer.id}"
 
 
+def is_named(customer: StripeCustomerState, metadata_key: str) -> bool:
+    """Return whether a customer's metadata names a reader."""
+    return not sub_of(customer, subs={}, metadata_key=metadata_key).startswith(UNCLAIMED)
+
+
 def only_match(found: Sequence[UnclaimedSubscriber]) -> UnclaimedSubscriber | None:
     """
     Return the only subscriber that an address can mean; None if there is none or more than one.

@@ -38,6 +38,7 @@ class SweepKind(StrEnum):
 
     RECONCILE = "reconcile"
     IMPORT = "import"
+    RECOVER = "recover"  # after a backup was restored
 
 
 class SweepPhase(StrEnum):
@@ -54,6 +55,7 @@ class SweepPhase(StrEnum):
 PHASES: Mapping[str, Sequence[SweepPhase]] = {
     SweepKind.RECONCILE: tuple(SweepPhase),
     SweepKind.IMPORT: tuple(phase for phase in SweepPhase if phase != SweepPhase.EVENTS),
+    SweepKind.RECOVER: tuple(SweepPhase),
 }
 
 
@@ -227,14 +229,17 @@ def compare_dispute(ours: Dispute | None, theirs: StripeDisputeState) -> Differe
     return Difference(object_id=theirs.id, words=words, key=key)
 
 
-def comparison_start(*, since: datetime | None, scheduled: bool, full_before: bool, now: datetime) -> datetime | None:
+def comparison_start(
+    *, kind: str, since: datetime | None, scheduled: bool, full_before: bool, now: datetime
+) -> datetime | None:
     """
     Return from when on payments and refunds are compared; None: from the beginning.
 
-    A scheduled reconciliation compares only what can have changed, if there was a full comparison recently.
+    A scheduled reconciliation compares only what can have changed, if there was a full comparison recently. After a backup
+    was restored, an invoice that was created before the backup can have been paid since.
     """
     if since is not None:
-        return since
+        return since - LOOKBACK if kind == SweepKind.RECOVER else since
     return now - LOOKBACK if scheduled and full_before else None
 
 

@@ -51,10 +51,13 @@ def _is_gateway(node: ast.AST) -> bool:
     return named or (isinstance(node, ast.Attribute) and node.attr == "gateway")
 
 
+OUR_METADATA = ("OUR_REFUND", "OUR_SUBSCRIBER", "OUR_SUB", "OUR_CHECKOUT")
+
+
 def calls_to_stripe_inside_transactions(source: str) -> list[int]:
     """Return the lines that call the gateway inside a transaction."""
     tree = ast.parse(source)
-    gateway = _imported_from(tree, "app.gateway") - {"Gateway", "Gone", "OUR_REFUND", "OUR_SUBSCRIBER", "OUR_CHECKOUT"}
+    gateway = _imported_from(tree, "app.gateway") - {"Gateway", "Gone", *OUR_METADATA}
     found = []
     for transaction in _transactions(tree):
         for node in ast.walk(transaction):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from app.domain.reconciliation import (
     PHASES,
     ListedInvoice,
     ListedRefund,
+    SweepKind,
     batches,
     compare_dispute,
     compare_payments,
@@ -233,10 +235,12 @@ def test_the_difference_of_a_refund_is_described(stored: Refund | None, words: s
 
 def test_reconciliation_covers_recent_changes_and_occasionally_everything() -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
-    assert comparison_start(since=None, scheduled=True, full_before=True, now=now) == now - LOOKBACK
-    assert comparison_start(since=None, scheduled=True, full_before=False, now=now) is None
-    assert comparison_start(since=None, scheduled=False, full_before=True, now=now) is None
-    assert comparison_start(since=START, scheduled=False, full_before=True, now=now) == START
+    start = partial(comparison_start, kind=SweepKind.RECONCILE, now=now)
+    assert start(since=None, scheduled=True, full_before=True) == now - LOOKBACK
+    assert start(since=None, scheduled=True, full_before=False) is None
+    assert start(since=None, scheduled=False, full_before=True) is None
+    assert start(since=START, scheduled=False, full_before=True) == START
+    assert start(kind=SweepKind.RECOVER, since=START, scheduled=False, full_before=True) == START - LOOKBACK
 
 
 @pytest.mark.parametrize(

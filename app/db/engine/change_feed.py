@@ -93,7 +93,8 @@ class ChangeFeed:
             except DRIVER_FAILURES as error:
                 log.warning("change_feed_heartbeat_not_sent", error=type(error).__name__)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(closed.wait(), HEARTBEAT)
+                async with asyncio.timeout(HEARTBEAT):  # asyncio.wait_for may swallow a cancellation before Python 3.12
+                    await closed.wait()
             if time.monotonic() - max(started_at, self._confirmed_until) > RECONNECT_AFTER:
                 log.warning("change_feed_silent")
                 return
@@ -131,7 +132,8 @@ class ChangeFeed:
             if seen == self._revocations:
                 poll = POLL if now - self._confirmed_until < RECONNECT_AFTER else POLL_WITHOUT_FEED
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._revoked.wait(), min(poll, deadline - now))
+                    async with asyncio.timeout(min(poll, deadline - now)):
+                        await self._revoked.wait()
             seen = self._revocations
             return True
 

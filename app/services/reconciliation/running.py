@@ -44,6 +44,7 @@ class Run:
     importing: Importing
     preview: ImportPreview
     progress: Progress  # called after each page
+    adopted: set[str] = field(default_factory=set)  # customers that were unknown here
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while rows are inserted that two pages may share
 
 

@@ -23,6 +23,7 @@ from app.db.reconciliation import Sweep
 from app.domain import events
 from app.domain.errors import NotFound
 from app.domain.events import InvalidEvent, with_mode
+from app.domain.imports import is_named
 from app.domain.reconciliation import (
     EVENT_RETENTION,
     FULL_INTERVAL,
@@ -40,6 +41,7 @@ from app.domain.sweep_ranges import ListPage, PageRead, Range
 from app.gateway import reconciliation as at_stripe
 from app.gateway.client import Gone
 from app.gateway.events import reduced_payload, refetch_request
+from app.gateway.translate import OUR_SUB
 from app.services.reconciliation import payments
 from app.services.reconciliation.import_preview import ImportPreview
 from app.services.reconciliation.running import Found, Importing, Phase, Progress, Run, is_preview
@@ -121,7 +123,9 @@ async def run(
         full_before = await rows.finished_since(session, within=FULL_INTERVAL)
     if sweep is None:
         raise NotFound("No such sweep")
-    since = comparison_start(since=sweep.since, scheduled=sweep.scheduled, full_before=full_before, now=now)
+    since = comparison_start(
+        kind=sweep.kind, since=sweep.since, scheduled=sweep.scheduled, full_before=full_before, now=now
+    )
     arguments = Run(
         ctx=ctx,
         now=now,
@@ -181,7 +185,20 @@ def _created_at(refetch: events.RefetchRequest) -> str:
 
 
 async def _list_subscriptions(run: Run, sweep: Sweep, range_: Range) -> ListPage[ListedSubscription]:
-    return await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=sweep.kind == SweepKind.IMPORT)
+    """List a page of subscriptions: with their customers in an import, or if one of them is unknown here."""
+    if sweep.kind != SweepKind.IMPORT:
+        page = await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=False)
+        if not await _unknown_customers(run, [one.item.state for one in page.listed]):
+            return page
+    return await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=True)
+
+
+async def _unknown_customers(run: Run, states: Sequence[StripeSubscriptionState]) -> set[str]:
+    """Return the customers with a subscription to one of our plans who are unknown here."""
+    plans = run.ctx.rules.catalogue.plans
+    ours = {one.customer_id for one in states if any(item.plan in plans for item in one.items)}
+    async with run.ctx.sessions.begin() as session:
+        return ours - await rows.known_customers(session, sorted(ours))
 
 
 async def _compare_subscriptions(run: Run, sweep: Sweep, page: PageRead[ListedSubscription]) -> Found:
@@ -194,6 +211,9 @@ async def _compare_subscriptions(run: Run, sweep: Sweep, page: PageRead[ListedSu
     if sweep.kind == SweepKind.IMPORT:
         async with run.alone:  # a customer may be on two pages
             looked_at["subscribers"], conflicts = await _customers(run, sweep, page.items)
+    else:
+        async with run.alone:
+            conflicts = await _adopt(run, sweep, page.items)
     candidates = await _find_differing(run, sweep, states)
     candidates += await _find_unlisted(run, sweep, page)
     again = (_compare_again(run, sweep, stripe_id) for stripe_id in dict.fromkeys(candidates))
@@ -218,6 +238,25 @@ async def _customers(run: Run, sweep: Sweep, listed: Sequence[ListedSubscription
         )
 
 
+async def _adopt(run: Run, sweep: Sweep, listed: Sequence[ListedSubscription]) -> list[Difference]:
+    """
+    Import the customers of a page who are unknown here, and whose metadata names the reader for whom we created them.
+
+    They are first-time payers that a restored backup lacks. Without them, the readers could pay again. Return the conflicts.
+    """
+    unknown = await _unknown_customers(run, [one.state for one in listed])
+    customers = {one.customer.id: one.customer for one in listed if one.customer is not None}
+    named = [one for one in customers.values() if one.id in unknown and is_named(one, OUR_SUB)]
+    if not named:
+        return []
+    async with run.ctx.sessions.begin() as session:
+        _, conflicts = await imports.import_customers(
+            session, named, subs={}, metadata_key=OUR_SUB, by=sweep.by, dry_run=sweep.dry_run
+        )
+    run.adopted.update({one.id for one in named} - {one.object_id for one in conflicts})
+    return conflicts
+
+
 async def _find_differing(run: Run, sweep: Sweep, states: Sequence[StripeSubscriptionState]) -> list[str]:
     ids = [one.id for one in states]
     async with run.ctx.sessions.begin() as session:
@@ -235,7 +274,8 @@ async def _find_differing(run: Run, sweep: Sweep, states: Sequence[StripeSubscri
 def _compare(
     run: Run, sweep: Sweep, ours: Subscription | None, theirs: StripeSubscriptionState, *, has_owner: bool
 ) -> Difference | None:
-    has_owner = has_owner or (sweep.kind == SweepKind.IMPORT and sweep.dry_run)  # an import would create the subscriber
+    if sweep.dry_run and (sweep.kind == SweepKind.IMPORT or theirs.customer_id in run.adopted):
+        has_owner = True  # the subscriber would be created
     return compare_subscription(ours, theirs, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
 
 

@@ -114,7 +114,8 @@ async def test_staff_see_a_difference_that_a_refetch_cannot_repair(shop: Shop) -
 
     report = await reconcile(shop)
 
-    assert len(report.for_review) == len(report.differences) == 2
+    assert len(report.for_review) == len(report.differences) == 3
+    assert any("who has the customer cus_of_another_account already" in words for words in report_lines(report))
     assert any(w == "subscription sub_of_another_account: active here, unknown at Stripe" for w in report_lines(report))
     assert any("which is not a known customer" in words for words in report_lines(report))
     assert await stripe_copy(shop) == before

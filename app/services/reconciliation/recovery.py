@@ -1,0 +1,91 @@
+"""
+Recovery after a backup was restored: compare with Stripe, let a worker apply what differs, and compare again.
+
+Each round is a sweep, whose progress is saved, so a recovery can be interrupted anywhere and repeated. It ends when a sweep
+that began with no work pending finds nothing, or when another round would change nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from app.context import Context
+from app.db import reconciliation as rows
+from app.db.reconciliation import PendingWork
+from app.domain.reconciliation import SweepKind
+from app.services.reconciliation.running import Progress
+from app.services.reconciliation.sweeps import begin, run
+
+MAX_ROUNDS = 6
+MARGIN = timedelta(hours=1)  # before the backup: events of that time may not have been applied yet
+PATIENCE = timedelta(seconds=45)  # without progress, before the work that is left is reported
+POLL_SECONDS = 0.2
+Sweeping = Callable[[int], Progress]  # returns the progress of a round
+Settling = Callable[[PendingWork], None]
+
+
+async def recover(
+    ctx: Context,
+    *,
+    since: datetime,
+    by: str,
+    restart: bool,
+    work: Callable[[], Awaitable[None]],
+    sweeping: Sweeping,
+    settling: Settling,
+    patience: timedelta = PATIENCE,
+) -> list[str]:
+    """
+    Bring the database up to date with Stripe, and return what still differs, a sentence for each.
+
+    The caller holds the lease of sweeps.
+
+    :param since: when the backup was made, in policy time.
+    :param work: runs a worker until it is canceled.
+    :raises StripeUnavailable: it can be continued by another call; what was found is saved.
+    """
+    async with ctx.sessions.begin() as session:
+        started_at = await rows.database_time(session)
+        is_settled = not await rows.pending_work(session, before=started_at)
+    earlier: list[str] | None = None
+    words: list[str] = []
+    for number in range(MAX_ROUNDS):
+        sweep, _ = await begin(
+            ctx, kind=SweepKind.RECOVER, by=by, dry_run=False, since=since - MARGIN, restart=restart and not number
+        )
+        report = await run(ctx, sweep.id, now=await ctx.clock.policy(), progress=sweeping(number + 1))
+        words = [one.words for one in report.differences]
+        if is_settled and (not words or words == earlier):
+            break
+        left = await settle(ctx, work=work, settling=settling, patience=patience)
+        is_settled, earlier = not left, words
+        if left:
+            others = left.rows - len(left.failing)
+            words += [*left.failing, *([f"{others} other rows are still being processed"] if others > 0 else [])]
+            break
+    async with ctx.sessions.begin() as session:
+        return words + await rows.dead_events(session, since=started_at)
+
+
+async def settle(
+    ctx: Context, *, work: Callable[[], Awaitable[None]], settling: Settling, patience: timedelta
+) -> PendingWork:
+    """Run a worker until everything is done that is due now, or nothing more gets done. Return what is left."""
+    loop = asyncio.get_running_loop()
+    async with ctx.sessions.begin() as session:
+        before = await rows.database_time(session)
+    worker = asyncio.ensure_future(work())
+    try:
+        fewest, progressed_at = None, loop.time()
+        while True:
+            async with ctx.sessions.begin() as session:
+                left = await rows.pending_work(session, before=before)
+            settling(left)
+            if fewest is None or left.rows < fewest:
+                fewest, progressed_at = left.rows, loop.time()
+            if not left or loop.time() - progressed_at > patience.total_seconds():
+                return left
+            await asyncio.sleep(POLL_SECONDS)
+    finally:
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
