@@ -50,10 +50,10 @@ async def create_subscribers(shop: Shop, size: int, *, clock: str | None = None)
     return [bought for _, bought in made]
 
 
-async def add_events(shop: Shop, ids: Sequence[str], *, each: int = 1) -> None:
-    """Add events about subscriptions to the inbox in one transaction."""
+async def add_events(shop: Shop, ids: Sequence[str], *, each: int = 1, batch: int = 0) -> None:
+    """Add events about subscriptions to the inbox in one transaction. Each batch has other events."""
     connection = await asyncpg.connect(shop.dsn)
-    rows = [(f"evt_{n}_{stripe_id}", f"subscription:{stripe_id}") for stripe_id in ids for n in range(each)]
+    rows = [(f"evt_{batch}_{n}_{stripe_id}", f"subscription:{stripe_id}") for stripe_id in ids for n in range(each)]
     try:
         async with connection.transaction():
             await connection.executemany(
