@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.clock import Clock
+from app.db.caller_limits import CallerLimits
 from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
 from app.db.inbox_writer import InboxWriter
@@ -40,6 +41,7 @@ class Context(DatabaseContext):
     inbox_writer: InboxWriter
     wake_workers: Callable[[], None]  # for new events
     gateway: "Gateway"
+    caller_limits: CallerLimits
     rules: Rules
 
     @property

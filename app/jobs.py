@@ -183,6 +183,7 @@ class Jobs:
         await inbox_events.reduce_payloads(self._ctx)
         await reader_views.prune(self._ctx)
         await retention.schedule(self._ctx)
+        await self._ctx.caller_limits.prune()
         await schedule_reconciliation(self._ctx)
 
 

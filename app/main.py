@@ -26,12 +26,15 @@ from app.api import docs_page, entitlement_checks, fast_path, gate, middleware, 
 from app.api import webhooks as webhook_endpoint
 from app.api.auth import Authenticator
 from app.api.deps import ApiState
+from app.api.hosts import host_rules
+from app.api.limits import OVERLOADED, UNLIMITED, Capacity
 from app.api.openapi import TAGS
 from app.api.routes import ROUTERS
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.console import app as console
 from app.console.state import ConsoleState, sign_in_config
 from app.context import Context, make_rules
+from app.db.caller_limits import CallerLimits
 from app.db.engine import schema
 from app.db.engine.change_feed import ChangeFeed
 from app.db.engine.dsn import find_dsn, listen_dsn
@@ -41,6 +44,7 @@ from app.db.engine.rate_buckets import RateBuckets
 from app.db.engine.session import ServerTimeouts, make_engine, make_sessions
 from app.db.entitlements import EntitlementLookup
 from app.db.inbox_writer import InboxWriter
+from app.domain.caller_limits import Limit
 from app.domain.callers import Reader
 from app.domain.plans import Catalogue
 from app.encryption import signing_key_cipher
@@ -50,7 +54,7 @@ from app.services import contacts, imports
 from app.services.catalogue import load as load_catalogue
 from app.services.entitlements import Entitlements
 from app.services.signing_keys import Minting, Signer
-from app.settings import CONSOLE, Settings
+from app.settings import CONSOLE, Rate, Settings
 
 VERSION = "0.1.0"
 RESTART_SECONDS = 1.0  # before a background task that ended is started again
@@ -92,8 +96,14 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             inbox_writer=inbox_writer,
             wake_workers=notifier.send,
             gateway=gateway,
+            caller_limits=CallerLimits(pool, caller_rates(settings)),
             rules=make_rules(settings, catalogue),
         )
+
+
+def caller_rates(settings: Settings) -> dict[Limit, Rate]:
+    """Return the rate of each limit on callers."""
+    return {limit: getattr(settings, f"limit_{limit}") for limit in Limit}
 
 
 def make_gateway(settings: Settings, pool: Pool) -> Gateway:
@@ -113,7 +123,7 @@ def make_gateway(settings: Settings, pool: Pool) -> Gateway:
 async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
     """Build what only the API has, and listen for changes of entitlements while it runs."""
     settings = ctx.settings
-    authenticator = Authenticator(ctx, ctx.clock, on_sign_in=partial(follow_sign_in, ctx))
+    authenticator = Authenticator(ctx, ctx.clock, on_sign_in=partial(follow_sign_in, ctx), limits=ctx.caller_limits)
     entitlements = Entitlements(EntitlementLookup(ctx.pool), ctx.catalogue, outage_allowance=settings.outage_allowance)
     change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements)
     minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
@@ -159,16 +169,36 @@ async def stop(*tasks: asyncio.Task[None]) -> None:
 
 
 class Application(FastAPI):
-    """The web application. The most frequent requests take a fast path before FastAPI's routing."""
+    """
+    The web application. The most frequent requests take a fast path before FastAPI's routing.
+
+    Both kinds of requests have a capacity of their own.
+    """
 
     fast_routes: Mapping[str, fast_path.FastRoute] = MappingProxyType({})
+    checks: Capacity
+    others: Capacity
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request, on the fast path if possible."""
-        route = self.fast_routes.get(scope["path"]) if scope["type"] == "http" else None
-        remaining = await route(scope, receive, send) if route is not None else receive
-        if remaining is not None:  # None: the request was answered
-            await super().__call__(scope, remaining, send)
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        path = scope["path"]
+        route = self.fast_routes.get(path)
+        capacity = self.others if route is None else self.checks
+        counted = path not in UNLIMITED
+        if counted and capacity.in_progress >= capacity.limit:
+            scope[OVERLOADED] = True
+            await super().__call__(scope, receive, send)
+            return
+        capacity.in_progress += counted
+        try:
+            remaining = await route(scope, receive, send) if route is not None else receive
+            if remaining is not None:  # None: the request was answered
+                await super().__call__(scope, remaining, send)
+        finally:
+            capacity.in_progress -= counted
 
 
 def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
@@ -203,17 +233,19 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # FastAPI's pages load scripts from another host: docs_page is ours
         redoc_url=None,
+        openapi_url=None,  # docs_page serves it, to those who may see it
         separate_input_output_schemas=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the middleware has its own
     )
+    app.checks, app.others = Capacity(settings.max_requests), Capacity(settings.max_requests)
     problems.install(app)
     asgi_routes = [*entitlement_checks.ROUTES, *gate.ROUTES, *webhook_endpoint.ROUTES]
-    middleware.install(app, direct=asgi_routes)
+    middleware.install(app, direct=asgi_routes, hosts=host_rules(settings))
     # The console comes first too, because matching all other routes before it costs as much as three queries.
     app.router.routes[:0] = [*asgi_routes, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
     # Not by include_router, which would build every route again at the first request.
     app.router.routes += [route for router in ROUTERS for route in router.routes]
-    app.router.routes += docs_page.routes(partial(document, app), livemode=settings.livemode)
+    app.router.routes += docs_page.routes(partial(document, app))
     app.openapi = partial(document, app)  # type: ignore[method-assign]  # FastAPI's own way of extending the document
     return app
 

@@ -1,5 +1,6 @@
 """Structured logs without secrets, and metrics that several layers share."""
 
+import json
 import logging
 import re
 import sys
@@ -30,6 +31,9 @@ _NAMES = frozenset(
     {"authorization", "cookie", "password", "secret", "client_secret", "token", "api_key", "card", "number", "cvc"}
 )
 REDACTED = "[redacted]"
+LONGEST_FIELD = 1_000  # characters of a field of a log line
+LONGEST_TRACEBACK = 10_000  # characters
+MOST_ITEMS = 50  # of a list or an object in a field
 
 
 def redact(value: object, *, also: frozenset[str] = frozenset()) -> object:
@@ -55,8 +59,38 @@ def _without(name: str, value: object, also: frozenset[str]) -> object:
 
 def _redact_line(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name in list(event):
-        event[name] = REDACTED if name.lower() in _NAMES else redact(event[name])
+        longest = LONGEST_TRACEBACK if name == "exception" else LONGEST_FIELD
+        event[name] = REDACTED if name.lower() in _NAMES else shortened(event[name], longest)
     return event
+
+
+def shortened(value: object, longest: int = LONGEST_FIELD) -> object:
+    """
+    Return a value of a log field without secrets, in at most about ``longest`` characters.
+
+    What is left out at the end is counted. A value that is not a string, a number, a list or an object becomes a string.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        # Cut before the search for secrets too, which takes time for a long text, and after it, so that none is cut in two.
+        text = str(redact(value[: 4 * longest]))
+        cut = max(0, len(value) - 4 * longest) + max(0, len(text) - longest)
+        return f"{text[:longest]}… ({cut} more characters)" if cut else text
+    if isinstance(value, Mapping | list | tuple):
+        within = redact(_few(value))
+        text = json.dumps(within, default=str, ensure_ascii=False)
+        return within if len(text) <= longest else shortened(text, longest)
+    return shortened(str(value), longest)
+
+
+def _few(value: object) -> object:
+    """Return the first items of a list or an object, to any depth, with short texts."""
+    if isinstance(value, Mapping):
+        return {str(k)[:100]: _few(v) for k, v in list(value.items())[:MOST_ITEMS]}
+    if isinstance(value, list | tuple):
+        return [_few(v) for v in value[:MOST_ITEMS]]
+    return value[:LONGEST_FIELD] if isinstance(value, str) else value
 
 
 def configure(level: str = "INFO") -> None:

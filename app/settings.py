@@ -6,6 +6,7 @@ What is misspelt, invalid or dangerous is refused at start-up, by app/cli/config
 """
 
 import re
+from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,6 +43,37 @@ def _time_of_day(value: object) -> object:
     return None if value == "never" else value
 
 
+_PERIODS = {"second": timedelta(seconds=1), "minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often something is allowed. So much may come at once; then the allowance grows again evenly."""
+
+    number: int  # 0: no limit
+    period: timedelta
+
+    def __str__(self) -> str:
+        period = next(name for name, length in _PERIODS.items() if length == self.period)
+        return f"{self.number}/{period}" if self.number else "0"
+
+
+NO_LIMIT = Rate(0, _PERIODS["minute"])
+
+
+def _rate(value: object) -> object:
+    """Read a rate such as "30/minute"; "0" is no limit."""
+    if not isinstance(value, str):
+        return value
+    if value == "0":
+        return NO_LIMIT
+    number, _, period = value.partition("/")
+    if not number.isascii() or not number.isdigit() or not 0 < int(number[:10]) <= 1_000_000 or period not in _PERIODS:
+        raise ValueError("must be a rate such as 30/minute (or second, hour), or 0 for no limit")
+    return Rate(int(number), _PERIODS[period])
+
+
+AllowedRate = Annotated[Rate, NoDecode, BeforeValidator(_rate)]
 Duration = Annotated[timedelta, BeforeValidator(_iso_8601), Ge(timedelta(0))]
 Separated = Annotated[tuple[str, ...], NoDecode]
 
@@ -104,6 +136,37 @@ class Settings(BaseSettings):
     """Audience (`aud`) that an access token must name."""
     roles_claim: str = "roles"
     """Claim that holds the roles of staff: a list, or a space-separated string. A dotted path is allowed."""
+
+    allowed_hosts: Separated = ()
+    """
+    Comma-separated hosts that the service is reached by, each as `host` or `host:port`. Requests for other hosts are
+    refused, except probes and the gate's. The console's host is always known. If not set, every host is accepted, except
+    for the console if `NEWSSTAND_CONSOLE_URL` is set.
+    """
+    internal_pages: Literal["open", "support", "supervisor", "circulation", "admin", "off"] | None = None
+    """
+    Access to `/metrics`, `/docs`, `/openapi.json` and the details of `/readyz`: `open`, `off`, or the role that is required.
+    If not set: `off` with a live key, else `open`. On `newsstand serve --internal-port` they are always open.
+    """
+    max_requests: int = Field(default=200, ge=1, le=10_000)
+    """
+    Number of requests that a process handles at the same time: so many entitlement checks, and so many others. More are
+    refused with 503.
+    """
+
+    limit_stripe: AllowedRate = Rate(30, timedelta(minutes=1))
+    """
+    Rate at which one person may send requests that call Stripe, such as `30/minute`; 0 for no limit. More are refused with
+    429.
+    """
+    limit_promotion_code: AllowedRate = Rate(20, timedelta(hours=1))
+    """Rate at which one person may start checkouts with a promotion code, so that codes can't be guessed."""
+    limit_search: AllowedRate = Rate(120, timedelta(minutes=1))
+    """Rate at which one member of staff may search for readers."""
+    limit_sign_in: AllowedRate = Rate(30, timedelta(minutes=1))
+    """Rate at which one address may return to the console from the identity provider."""
+    limit_api_key: AllowedRate = Rate(20, timedelta(minutes=1))
+    """Rate at which one address may send wrong API keys. Keys that were used shortly before are accepted all the same."""
 
     gate_cookie: str | None = None
     """Name of the cookie in which your site keeps the reader's access token, for the gate."""
@@ -181,7 +244,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Minimum level of log messages: `DEBUG`, `INFO`, `WARNING` or `ERROR`."""
 
-    @field_validator("webhook_secrets", "allowed_return_hosts", "token_secrets", mode="before")
+    @field_validator("webhook_secrets", "allowed_hosts", "allowed_return_hosts", "token_secrets", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         if isinstance(value, str):
@@ -227,6 +290,11 @@ class Settings(BaseSettings):
     def livemode(self) -> bool:
         """Whether real money moves."""
         return self.stripe_api_key.get_secret_value().startswith(("sk_live_", "rk_live_"))
+
+    @property
+    def internal_pages_access(self) -> str:
+        """Who may open the pages for operators on the public port."""
+        return self.internal_pages or ("off" if self.livemode else "open")
 
     @property
     def overall_rate(self) -> float:

@@ -54,6 +54,7 @@ class Environment:
         self._large_database: str | None = None
         self._api_keys: dict[str, str] = {}
         self._ports: dict[str, int] = {}
+        self._pids: dict[int, int] = {}  # by port
         self._migrated_databases: dict[str, str] = {}
         self._worker: subprocess.Popen[bytes] | None = None
 
@@ -182,10 +183,37 @@ class Environment:
         with _pinned_to(LOAD_CORE):
             yield
 
-    def run(self, port: int, requests: Iterable[bytes], seconds: float) -> load_generator.Run:
+    def run(
+        self, port: int, requests: Iterable[bytes], seconds: float, *, connections: int = load_generator.CONNECTIONS
+    ) -> load_generator.Run:
         """Put a server under load from the other core."""
         with _pinned_to(LOAD_CORE):
-            return load_generator.run(port, requests, seconds)
+            return load_generator.run(port, requests, seconds, connections=connections)
+
+    @contextmanager
+    def attackers(self, port: int, seconds: float, *, kind: str | None = None) -> Iterator[None]:
+        """Attack a server for about a number of seconds, from the other core (see :mod:`bench.attackers`)."""
+        command = [
+            sys.executable,
+            "-m",
+            "bench.attackers",
+            "--port",
+            str(port),
+            "--seconds",
+            str(seconds + START_TIMEOUT),
+        ]
+        command += ["--kind", kind] if kind else []
+        with subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                if _can_pin():
+                    os.sched_setaffinity(process.pid, {LOAD_CORE})
+                if process.stdout is None or process.stdout.readline().strip() != "ready":
+                    raise RuntimeError("the attackers did not start")
+                yield
+            finally:
+                process.terminate()
 
     def on_exit(self, callback: Callable[[], object]) -> None:
         """Call a function at the end, before everything that was started earlier is stopped."""
@@ -198,6 +226,11 @@ class Environment:
             self._folder.chmod(0o755)  # root starts the database server as another user
             self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         return self._folder
+
+    def cpu_time(self, port: int) -> float:
+        """Return the seconds of CPU time that the server at a port has used, where the kernel reports it."""
+        fields = Path(f"/proc/{self._pids[port]}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _log(self, name: str) -> Path:
         """Return the log file of a process. Some names contain a DSN, so special characters are replaced."""
@@ -214,7 +247,7 @@ class Environment:
                 log = self._log(name)
                 raise RuntimeError(f"{name} did not start:\n{log.read_text()[-4000:]}")
             time.sleep(0.05)
-        self._ports[name] = port
+        self._ports[name], self._pids[port] = port, server.pid
 
     def _run(
         self, name: str, module: list[str], environment: dict[str, str], *, core: int

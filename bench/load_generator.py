@@ -35,6 +35,7 @@ class Run:
     rate: float  # operations per second
     p99: float  # seconds
     load_use: float  # share of its core that the load generator used or waited for; 0 if it is not used
+    longest: float = 0.0  # seconds; 0 if it is not measured
 
 
 def post_request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -99,7 +100,12 @@ async def _run(port: int, requests: Iterator[bytes], seconds: float, connections
     latencies = sorted(load.latencies)
     if not latencies:
         raise BadResponse("no requests were sent")
-    return Run(rate=len(latencies) / elapsed, p99=latencies[int(len(latencies) * 0.99)], load_use=core_time / elapsed)
+    return Run(
+        rate=len(latencies) / elapsed,
+        p99=latencies[int(len(latencies) * 0.99)],
+        longest=latencies[-1],
+        load_use=core_time / elapsed,
+    )
 
 
 def _core_time() -> float:

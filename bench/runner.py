@@ -3,12 +3,13 @@ Interleaved pairs of runs, and the results.
 
 The ratio of a result is the median of the ratios of its pairs, and ``value`` and ``limit`` (the baseline) are those of
 the median pair; of an even number of pairs, the worse of the two in the middle. The 99th percentile of the latencies is
-for information only.
+for information only, except where it is what is compared.
 """
 
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.environment import Environment
 from bench.load_generator import Run
@@ -16,18 +17,20 @@ from bench.load_generator import Run
 MAX_LOAD_USE = 0.9  # share of its core; above it, the load generator is the bottleneck
 WARM_UP = 1.0  # seconds, at most
 
+# What is compared: operations per second, or in microseconds the time per operation or the 99th percentile of the latencies.
+Figure = Literal["rate", "time", "p99"]
 Side = Callable[[float], Run]  # runs one side for a number of seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A benchmark: the service and its baseline. A higher rate is better; with ``time``, a lower time is better."""
+    """A benchmark: the service and its baseline. A higher rate is better; a lower time is."""
 
     name: str
     unit: str
     description: str
     sides: Callable[[Environment], tuple[Side, Side]]  # the service, the baseline
-    time: bool = False  # report microseconds per operation instead of operations per second
+    figure: Figure = "rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +40,17 @@ class Result:
     name: str
     unit: str
     pairs: Sequence[tuple[Run, Run]]
-    time: bool = False
+    kind: Figure = "rate"
 
     def figure(self, run: Run) -> float:
-        """Return the rate of a run, or with ``time`` the microseconds per operation."""
-        return 1e6 / run.rate if self.time else run.rate
+        """Return the figure of a run that counts."""
+        match self.kind:
+            case "rate":
+                return run.rate
+            case "time":
+                return 1e6 / run.rate
+            case "p99":
+                return run.p99 * 1e6
 
     def ratio(self, pair: tuple[Run, Run]) -> float:
         """Return the service's figure divided by the baseline's."""
@@ -50,7 +59,7 @@ class Result:
     @property
     def median_pair(self) -> tuple[Run, Run]:
         """The pair with the median ratio."""
-        ordered = sorted(self.pairs, key=self.ratio, reverse=self.time)  # the worse ratio first
+        ordered = sorted(self.pairs, key=self.ratio, reverse=self.kind != "rate")  # the worse ratio first
         return ordered[(len(ordered) - 1) // 2]
 
     def as_json(self) -> dict[str, str | float]:
@@ -66,7 +75,7 @@ def measure(benchmark: Benchmark, environment: Environment, *, pairs: int, secon
     for side in (service, baseline):
         side(min(seconds, WARM_UP))
     measured: list[tuple[Run, Run]] = []
-    result = Result(benchmark.name, benchmark.unit, measured, benchmark.time)
+    result = Result(benchmark.name, benchmark.unit, measured, benchmark.figure)
     for number in range(pairs):
         if number % 2:
             baseline_run = baseline(seconds)

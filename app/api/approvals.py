@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from app.api.deps import Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
+from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
 from app.api.issued_refunds import NO_NOTE, RejectionIn
 from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import NEEDS_KEY, Described
@@ -156,6 +156,7 @@ async def show_approval(request_id: str, _: SupportAgent, ctx: Ctx) -> ApprovalO
 
 @router.post(
     "/{request_id}/approve",
+    dependencies=[CALLS_STRIPE],
     status_code=201,
     response_model=ApprovalOut,
     openapi_extra=NEEDS_KEY,

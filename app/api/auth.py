@@ -15,11 +15,14 @@ from typing import Generic, TypeVar
 
 from cachetools import LRUCache
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
 from app.context import DatabaseContext
+from app.db.caller_limits import CallerLimits
 from app.db.engine.session import QUERY_TIMEOUT, is_unreachable, with_timeout
+from app.domain.caller_limits import Limit
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
 from app.domain.errors import DatabaseUnavailable
 from app.services import api_keys
@@ -74,14 +77,16 @@ class Authenticator:
         cooldown: timedelta = COOLDOWN,
         cache_size: int = TOKEN_CACHE_SIZE,
         on_sign_in: Callable[[Reader], Awaitable[None]] | None = None,
+        limits: CallerLimits | None = None,
     ) -> None:
         """
         Accept the access tokens of the configured issuer.
 
         :param cooldown: the least time between two fetches of the issuer's keys because of unknown key IDs.
+        :param limits: how many wrong API keys are accepted; None: no limit.
         :param on_sign_in: called with the reader of each token that is seen for the first time.
         """
-        self._on_sign_in = on_sign_in
+        self._on_sign_in, self._limits = on_sign_in, limits
         self._ctx, self._clock, self._settings = ctx, clock, ctx.settings
         self._issuer_keys = IssuerKeys(ctx.settings.oidc_issuer, cooldown=cooldown)
         self._generation = 0
@@ -143,11 +148,26 @@ class Authenticator:
         now, digest = self._clock.real(), api_keys.digest(key)
         server = self._servers.get(digest, now=now)
         if server is None:
-            server, now = await self._look_up_once(digest, now)
+            server, now = await self._look_up_within_limit(digest, now, address_of(request.scope))
             self._servers.put(digest, server, now=now, until=now + KEY_CACHED_FOR)
         request.scope[CALLER] = "server"
         server.require(scope)
         return server
+
+    async def _look_up_within_limit(self, digest: str, now: datetime, address: str) -> tuple[ServerKey, datetime]:
+        """
+        Look up a key, unless its address has sent too many wrong ones and this one is not known to be right.
+
+        :raises TooManyRequests: it has.
+        """
+        if self._limits is not None and self._last_known_servers.get(digest, now=now) is None:
+            self._limits.check(Limit.API_KEY, address)
+        try:
+            return await self._look_up_once(digest, now)
+        except NotAuthenticated:
+            if self._limits is not None:
+                await self._limits.take(Limit.API_KEY, address)
+            raise
 
     async def _look_up_once(self, digest: str, now: datetime) -> tuple[ServerKey, datetime]:
         """Look up a key, or wait for a lookup that is under way. Return the start of the lookup too."""
@@ -198,6 +218,12 @@ class Authenticator:
     async def close(self) -> None:
         """Cancel background tasks."""
         await self._issuer_keys.close()
+
+
+def address_of(scope: Scope) -> str:
+    """Return the address of a caller: the browser's if a trusted proxy named it."""
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
 
 
 def _hash(token: str) -> bytes:

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import Ctx, CurrentReader
+from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader
 from app.api.models import STORABLE, ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -76,6 +76,7 @@ class InvoicesOut(ApiModel):
 @router.post(
     "/billing-portal-sessions",
     status_code=201,
+    dependencies=[CALLS_STRIPE],
     responses=problems(NoSubscription, ReturnUrlNotAllowed, StripeRefused, StripeUnavailable),
 )
 async def open_billing_portal(body: PortalIn, reader: CurrentReader, ctx: Ctx) -> PortalOut:
@@ -84,7 +85,7 @@ async def open_billing_portal(body: PortalIn, reader: CurrentReader, ctx: Ctx) -
     return PortalOut(url=url)
 
 
-@router.get("/invoices", responses=problems(NotFound, StripeRefused, StripeUnavailable))
+@router.get("/invoices", dependencies=[CALLS_STRIPE], responses=problems(NotFound, StripeRefused, StripeUnavailable))
 async def my_invoices(
     reader: CurrentReader,
     ctx: Ctx,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import Ctx, Now, SupportAgent, seen_by
+from app.api.deps import CALLS_STRIPE, Ctx, Now, SupportAgent, seen_by
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -73,7 +73,11 @@ class SubscriptionEndOut(ApiModel):
         )
 
 
-@router.post("/{subscription_id}/cancel", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
+@router.post(
+    "/{subscription_id}/cancel",
+    dependencies=[CALLS_STRIPE],
+    responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable),
+)
 async def cancel_for_reader(
     subscription_id: str, body: CancellationIn, agent: SupportAgent, ctx: Ctx, now: Now
 ) -> SubscriptionEndOut:
@@ -90,7 +94,11 @@ async def cancel_for_reader(
     return SubscriptionEndOut.of(await support.subscription(ctx, subscription_id, viewer=seen_by(agent)))
 
 
-@router.post("/{subscription_id}/resume", responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable))
+@router.post(
+    "/{subscription_id}/resume",
+    dependencies=[CALLS_STRIPE],
+    responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable),
+)
 async def resume_for_reader(
     subscription_id: str, body: ResumptionIn, agent: SupportAgent, ctx: Ctx, now: Now
 ) -> SubscriptionEndOut:

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
-from app.api.deps import Ctx, CurrentReader, Now
+from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, Now
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.checkouts import Checkout, Choice
+from app.domain.caller_limits import Limit
 from app.domain.duplicates import PossibleDuplicate
 from app.domain.errors import NotFound, StripeUnavailable
 from app.domain.plans import CurrencyInUse, PriceUnavailable, UnknownPlan
@@ -88,6 +89,7 @@ class CheckoutResultOut(ApiModel):
 @router.post(
     "",
     status_code=201,
+    dependencies=[CALLS_STRIPE],
     responses=problems(
         UnknownPlan,
         ReturnUrlNotAllowed,
@@ -101,12 +103,14 @@ class CheckoutResultOut(ApiModel):
 )
 async def start_checkout(body: CheckoutIn, reader: CurrentReader, ctx: Ctx, now: Now) -> CheckoutOut:
     """Create a checkout session. Returns the open session for the same choice; a different choice expires it first."""
+    if body.promotion_code is not None:
+        await ctx.caller_limits.take(Limit.PROMOTION_CODE, reader.sub)
     checkout_session = await checkout.start(ctx, body.to_request(), reader=reader, now=now)
     guaranteed = await plans.is_guaranteed_for(ctx, reader.sub, body.plan, now=now)
     return CheckoutOut.of(checkout_session, guaranteed=guaranteed)
 
 
-@router.get("/{session_id}", responses=problems(NotFound))
+@router.get("/{session_id}", dependencies=[CALLS_STRIPE], responses=problems(NotFound))
 async def checkout_outcome(session_id: str, reader: CurrentReader, ctx: Ctx, now: Now) -> CheckoutResultOut:
     """Retrieve a checkout session. If the webhook is late, its state is fetched from Stripe."""
     result = await checkout.result(ctx, session_id, sub=reader.sub, now=now)

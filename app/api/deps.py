@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 
 from app.api.auth import Authenticator
 from app.context import Context
+from app.domain.caller_limits import Limit
 from app.domain.callers import ApiScope, Reader, Role, ServerKey
 from app.domain.reader_views import Place, Viewer
 from app.services.entitlements import Entitlements
@@ -32,6 +33,9 @@ class ApiState:
     signer: Signer
     wait_for_revocations: Callable[[float], Callable[[], Awaitable[bool]]]
     end_long_polls: Callable[[], None]
+
+
+LIMITED = "limited"  # attribute of the dependencies that limit callers
 
 
 def api_state(request: HTTPConnection) -> ApiState:
@@ -104,6 +108,20 @@ Admin = Annotated[Reader, Security(person_with(Role.ADMIN), scopes=[Role.ADMIN])
 def seen_by(person: Reader) -> Viewer:
     """Return who sees the readers in an answer."""
     return Viewer(actor=person.actor, place=Place.API)
+
+
+def limited(limit: Limit) -> Callable[[Reader, Context], Awaitable[None]]:
+    """Return a dependency that counts a request of a person, and raises TooManyRequests above the limit."""
+
+    async def take(reader: CurrentReader, ctx: Ctx) -> None:
+        await ctx.caller_limits.take(limit, reader.sub)
+
+    setattr(take, LIMITED, limit)
+    return take
+
+
+CALLS_STRIPE = Depends(limited(Limit.STRIPE))  # for each route that may call Stripe
+SEARCHES = Depends(limited(Limit.SEARCH))
 
 
 def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:

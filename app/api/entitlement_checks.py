@@ -14,10 +14,11 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Route
 from starlette.types import Receive
 
+from app.api import json_body
 from app.api.asgi import JsonEndpoint, json_content, operation, read_body
 from app.api.deps import api_state
 from app.api.models import ApiModel
-from app.api.problems import MalformedBody, ValidationFailed
+from app.api.problems import MAX_ERRORS, MalformedBody, TooManyFields, ValidationFailed
 from app.domain.callers import LONGEST_SUB, ApiScope, NotAllowed, NotAuthenticated
 from app.domain.entitlements import Decision
 from app.domain.errors import DatabaseUnavailable
@@ -109,15 +110,17 @@ def _parse(body: bytes, names: set[str], **max_lengths: int) -> dict[str, Any]:
 
     :param max_lengths: by the name of a string field, its greatest length.
     :raises MalformedBody: if it is not JSON.
+    :raises TooManyFields: if it has more than 100.
     :raises ValidationFailed: if a field is unknown, missing or invalid.
     """
     try:
-        found = json.loads(body)
+        found = json_body.parse(body)
     except (ValueError, RecursionError):
         raise MalformedBody("The request body is not JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise ValidationFailed("The body must be an object", errors=[{"field": "body", "message": "must be an object"}])
-    errors = [{"field": f"body.{name[:100]}", "message": "is not a known field"} for name in found.keys() - names]
+    unknown = [name for name in found if name not in names]
+    errors = [{"field": f"body.{name[:100]}", "message": "is not a known field"} for name in unknown[:MAX_ERRORS]]
     errors += [
         {"field": f"body.{name}", "message": f"must be a string of 1 to {longest} characters"}
         for name, longest in max_lengths.items()
@@ -167,7 +170,15 @@ def _operation(
         requestBody={"required": True, "content": json_content(request)},
         response=response,
         response_description="The decision" if request is CheckIn else "The decisions",
-        errors=(MalformedBody, ValidationFailed, NotAuthenticated, NotAllowed, UnknownFeature, DatabaseUnavailable),
+        errors=(
+            MalformedBody,
+            TooManyFields,
+            ValidationFailed,
+            NotAuthenticated,
+            NotAllowed,
+            UnknownFeature,
+            DatabaseUnavailable,
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from app.api import entitlement_checks, gate
 from app.api.asgi import JSON_TYPE, receive_again, send_response
 from app.api.deps import ApiState
 from app.api.entitlement_checks import EARLIER_ERROR
-from app.api.middleware import REQUEST_ID, REQUESTS, SECONDS, SLOW, VALID_REQUEST_ID
+from app.api.middleware import NO_STORE, NOSNIFF, REQUEST_ID, REQUESTS, SECONDS, SLOW, VALID_REQUEST_ID
 from app.domain.callers import LONGEST_SUB, ApiScope
 from app.domain.errors import DatabaseUnavailable
 from app.services.entitlements import CachedDecision
@@ -108,7 +108,13 @@ class _Check(_Route):
         if decision is None:
             return receive_again(message, receive)
         response = decision.body or entitlement_checks.body_of(decision)
-        headers = [JSON_TYPE, (b"content-length", b"%d" % len(response)), (REQUEST_ID, self._request_id(scope))]
+        headers = [
+            JSON_TYPE,
+            NO_STORE,
+            NOSNIFF,
+            (b"content-length", b"%d" % len(response)),
+            (REQUEST_ID, self._request_id(scope)),
+        ]
         await send_response(send, 200, headers, response)
         self._record(started)
         return None

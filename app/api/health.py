@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 from pydantic import Field
 from starlette.applications import Starlette
 
+from app.api import internal_pages
 from app.api.deps import Api, ApiState, Ctx
 from app.api.models import ApiModel
 from app.api.openapi import Described
@@ -50,20 +51,25 @@ class ReadinessOut(ApiModel):
 
     status: Literal["ok", "unavailable"] = Field(examples=["ok"])
     degraded: bool = Field(
+        default=False,
         description="Whether events are overdue, have failed permanently and need attention, or can't be applied "
         "because the database is read-only or not responding.",
         examples=[False],
     )
     writable: bool | None = Field(
+        default=None,
         description="Whether the database accepts writes; null if unknown. During a failover it may be read-only.",
         examples=[True],
     )
     oldest_unapplied_event: float | None = Field(
+        default=None,
         description="Age in seconds of the oldest event that is not applied yet; 0 if there is none, null if unknown.",
         examples=[0.0],
     )
     why: str | None = Field(
-        description="Why the service is not ready, or that it only answers checks from memory.", examples=[None]
+        default=None,
+        description="Why the service is not ready, or that it only answers checks from memory.",
+        examples=[None],
     )
 
 
@@ -75,6 +81,7 @@ _UNREADY: dict[int | str, dict[str, Any]] = {
     }
 }
 _EXPOSITION: dict[int | str, dict[str, Any]] = {
+    **internal_pages.RESPONSES,
     200: {
         "description": "Prometheus text format",
         "content": {
@@ -83,7 +90,7 @@ _EXPOSITION: dict[int | str, dict[str, Any]] = {
                 "example": 'newsstand_events{state="pending"} 0.0\nnewsstand_oldest_unapplied_event_seconds 0.0\n',
             }
         },
-    }
+    },
 }
 
 
@@ -98,10 +105,12 @@ async def readyz(api: Api, request: Request) -> JSONResponse:
     """
     Readiness probe. It also reports a backlog of events, and a database that is read-only or not responding, as degraded.
 
-    While checks of readers with recent access are answered from memory, the service stays ready.
+    While checks of readers with recent access are answered from memory, the service stays ready. Everything but ``status``
+    is for operators (`NEWSSTAND_INTERNAL_PAGES`); others don't receive it.
     """
     ready = _unready("the process is stopping") if is_draining(request.app) else await _readiness(api)
-    return JSONResponse(ready.model_dump(), 200 if ready.status == "ok" else 503)
+    shown = None if await internal_pages.has_access(request) else {"status"}
+    return JSONResponse(ready.model_dump(include=shown), 200 if ready.status == "ok" else 503)
 
 
 def drain(app: Starlette) -> None:
@@ -151,8 +160,8 @@ async def _readiness(api: ApiState) -> ReadinessOut:
 
 
 @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
-async def metrics(ctx: Ctx) -> Response:
-    """Metrics for Prometheus. Values from the database are NaN while it is unreachable."""
+async def metrics(_: internal_pages.Operator, ctx: Ctx) -> Response:
+    """Metrics for Prometheus, for operators. Values from the database are NaN while it is unreachable."""
     try:
         async with asyncio.timeout(DATABASE_TIMEOUT.total_seconds()):
             seen = await health.read_backlog(ctx.sessions)

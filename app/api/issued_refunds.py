@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
+from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -81,6 +81,7 @@ async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> RefundResult
 
 @router.post(
     "/{refund_id}/approve",
+    dependencies=[CALLS_STRIPE],
     status_code=201,
     response_model=RefundResultOut,
     openapi_extra=NEEDS_KEY,

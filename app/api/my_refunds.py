@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
-from app.api.deps import Ctx, CurrentReader, IdempotencyKey, Now
+from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, IdempotencyKey, Now
 from app.api.models import ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -42,7 +42,7 @@ class MyRefundIn(ApiModel):
     expected_amount: MoneyIn
 
 
-@router.get("/refund-quote", responses=problems(NoSubscription))
+@router.get("/refund-quote", dependencies=[CALLS_STRIPE], responses=problems(NoSubscription))
 async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteOut:
     """Quote my guarantee refund, or say why it is not possible."""
     payment, quote = await quotes.guarantee_of(ctx, reader.sub, now=now)
@@ -52,6 +52,7 @@ async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteO
 @router.post(
     "/refunds",
     status_code=201,
+    dependencies=[CALLS_STRIPE],
     response_model=RefundResultOut,
     openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER

@@ -7,19 +7,24 @@ described.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
 
-from app.api.problems import InvalidUrl, MalformedBody, ValidationFailed, problems
+from app.api.deps import LIMITED
+from app.api.hosts import UnknownHost
+from app.api.json_body import JsonRequest
+from app.api.problems import InvalidUrl, MalformedBody, TooManyFields, ValidationFailed, problems
 from app.domain.callers import IssuerUnavailable, NotAllowed, NotAuthenticated
-from app.domain.errors import DomainError, NotFound, TooLarge
+from app.domain.errors import DomainError, NotFound, Overloaded, TooLarge, TooManyRequests
 
 _FIRST_SENTENCE = re.compile(r"[.;](?=\s|$)")
 Responses = dict[int | str, dict[str, Any]]
-ANY_REQUEST: tuple[type[DomainError], ...] = (InvalidUrl, TooLarge)  # raised before routing
+ANY_REQUEST: tuple[type[DomainError], ...] = (InvalidUrl, UnknownHost, TooLarge, Overloaded)  # raised before routing
 
 TAGS = {
     "plans": "The plans on offer.",
@@ -59,6 +64,15 @@ class Described(APIRoute):
         self.summary = self.summary or _FIRST_SENTENCE.split(self.description, maxsplit=1)[0]
         self.responses = merged(problems(*ANY_REQUEST, *_refusals(self)), self.responses)
 
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Read JSON bodies with a limited number of fields."""
+        handle = super().get_route_handler()
+
+        async def handle_limited(request: Request) -> Response:
+            return await handle(JsonRequest(request.scope, request.receive))
+
+        return handle_limited
+
 
 def merged(alike: Mapping[int | str, Any], own: Mapping[int | str, Any]) -> Responses:
     """Merge responses; examples of the same status are combined, the route's own first."""
@@ -81,6 +95,8 @@ def _refusals(route: APIRoute) -> Iterator[type[DomainError]]:
     schemes = [one for one in needed if one.call is not None and hasattr(one.call, "scheme_name")]
     if schemes:
         yield NotAuthenticated
+    if any(hasattr(one.call, LIMITED) for one in needed):
+        yield TooManyRequests
     if any(one.own_oauth_scopes for one in needed):
         yield NotAllowed
     if any(getattr(one.call, "scheme_name", None) == "person" for one in schemes):
@@ -89,6 +105,7 @@ def _refusals(route: APIRoute) -> Iterator[type[DomainError]]:
         yield NotFound
     if route.body_field is not None:
         yield MalformedBody
+        yield TooManyFields
     if route.body_field is not None or any(one.path_params or one.query_params or one.header_params for one in needed):
         yield ValidationFailed
 

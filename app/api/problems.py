@@ -7,6 +7,7 @@ code, its title and its category, and the category decides the status and the he
 
 import http
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -33,12 +34,15 @@ from app.domain.errors import (
     MalformedRequest,
     NotFound,
     TooLarge,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
 from app.observability import REFUSALS
 
 MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 20  # invalid fields that a response names
+MAX_MESSAGE = 300  # characters: a message may quote the value
 REQUEST_ID = "X-Request-Id"
 _OURS = frozenset({"type", "title", "status", "detail", "code"})  # no fact may take their place
 
@@ -53,6 +57,7 @@ STATUSES: Mapping[type[DomainError], int] = {
     Conflict: 409,
     TooLarge: 413,
     Invalid: 422,
+    TooManyRequests: 429,
     Unavailable: 503,
 }
 
@@ -69,6 +74,13 @@ class MalformedBody(MalformedRequest):
 
     code = "malformed_body"
     title = "Malformed request body"
+
+
+class TooManyFields(Invalid):
+    """The request body has too many fields."""
+
+    code = "too_many_fields"
+    title = "Too many fields"
 
 
 class ValidationFailed(Invalid):
@@ -109,7 +121,7 @@ def response(error: DomainError, *, status: int | None = None) -> Response:
     status = status or status_of(type(error))
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
     if error.retry_after is not None:
-        headers["Retry-After"] = f"{error.retry_after.total_seconds():.0f}"
+        headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
     return _document(status, error.code, error.title, str(error), error.facts, headers)
 
 
@@ -164,9 +176,13 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     found = cast("Sequence[dict[str, Any]]", cast("RequestValidationError", error).errors())
     if any(one["type"] == "json_invalid" for one in found):
         return response(MalformedBody())
-    errors = [{"field": _field(one["loc"]), "message": str(one["msg"]).removeprefix("Value error, ")} for one in found]
+    errors = [
+        {"field": _field(one["loc"]), "message": str(one["msg"]).removeprefix("Value error, ")[:MAX_MESSAGE]}
+        for one in found[:MAX_ERRORS]
+    ]
     fields = ", ".join(dict.fromkeys(one["field"] for one in errors))
-    return response(ValidationFailed(f"These fields are invalid: {fields}.", errors=errors))
+    more = f", and {len(found) - MAX_ERRORS} more" if len(found) > MAX_ERRORS else ""
+    return response(ValidationFailed(f"These fields are invalid: {fields}{more}.", errors=errors))
 
 
 def _field(location: Sequence[object]) -> str:
@@ -177,8 +193,9 @@ def _field(location: Sequence[object]) -> str:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     raised = cast("HTTPException", error)
     match raised.status_code:
-        case 400:
-            return response(MalformedBody())
+        case 400:  # the framework wraps what its reading of the body raised
+            cause = raised.__cause__
+            return response(cause if isinstance(cause, DomainError) else MalformedBody())
         case 401:
             return response(NotAuthenticated(str(raised.detail)))
         case 403:

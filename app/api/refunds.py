@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from app.api.deps import Ctx, IdempotencyKey, Now, SupportAgent
+from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, SupportAgent
 from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -261,6 +261,7 @@ async def refund_quote(payment_id: str, agent: SupportAgent, ctx: Ctx, now: Now)
 @router.post(
     "/refunds",
     status_code=201,
+    dependencies=[CALLS_STRIPE],
     response_model=RefundResultOut,
     openapi_extra=NEEDS_KEY,
     responses=PROCESSING_ANSWER

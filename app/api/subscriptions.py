@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import Ctx, CurrentReader, Now
+from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, Now
 from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -233,7 +233,7 @@ async def my_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> Subscrip
     return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))
 
 
-@router.get("/cancel-preview", responses=problems(NoSubscription, AlreadyEnded))
+@router.get("/cancel-preview", dependencies=[CALLS_STRIPE], responses=problems(NoSubscription, AlreadyEnded))
 async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now) -> CancelPreviewOut:
     """Preview a cancellation. Nothing is changed."""
     details = await subscriptions.current(ctx, reader.sub, now=now)
@@ -241,7 +241,7 @@ async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now) -> Can
     return CancelPreviewOut.of(details, effects, now=now)
 
 
-@router.post("/cancel", responses=problems(NoSubscription, StripeUnavailable))
+@router.post("/cancel", dependencies=[CALLS_STRIPE], responses=problems(NoSubscription, StripeUnavailable))
 async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
     """Cancel my subscription, at the end of the paid period or immediately. One that has ended stays as it is."""
     try:
@@ -256,7 +256,11 @@ async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, n
     return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))
 
 
-@router.post("/resume", responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable))
+@router.post(
+    "/resume",
+    dependencies=[CALLS_STRIPE],
+    responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable),
+)
 async def resume_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
     """Resume my subscription. Undoes a scheduled cancellation."""
     await cancellations.resume(ctx, reader.sub, now=now)

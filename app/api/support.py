@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from app.api.anomalies import AnomalyOut
 from app.api.comps import CompOut
-from app.api.deps import Ctx, Now, SupportAgent, seen_by
+from app.api.deps import SEARCHES, Ctx, Now, SupportAgent, seen_by
 from app.api.disputes import DisputeOut
 from app.api.issues import LedgerOut
 from app.api.models import ApiModel, MoneyOut
@@ -260,7 +260,7 @@ def _payments(seen: Overview) -> list[PaymentOut]:
     ]
 
 
-@router.get("")
+@router.get("", dependencies=[SEARCHES])
 async def find_subscribers(
     agent: SupportAgent,
     ctx: Ctx,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated
@@ -24,6 +25,11 @@ STARTUP_FAILED = 3  # exit status, as uvicorn's own command has it
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    internal_port: Annotated[
+        int | None,
+        typer.Option(help="A second port, which serves the metrics, the API reference and the details of /readyz too."),
+    ] = None,
+    internal_host: Annotated[str, typer.Option(help="The address to listen on with the second port.")] = "127.0.0.1",
     no_worker: Annotated[bool, typer.Option("--no-worker", help="Do not run a worker in this process.")] = False,
 ) -> None:
     """Serve the API and the console, with a worker in the same process unless --no-worker is given.
@@ -31,12 +37,14 @@ def serve(
     \b
     newsstand serve                                  everything in one process
     newsstand serve --no-worker --host 0.0.0.0       behind a load balancer, with separate workers
+    newsstand serve --internal-port 9101             with metrics that the public port need not serve
     """
     import uvicorn
 
     from app import main  # imported here to keep the other commands fast
     from app.api import health
     from app.cli import draining
+    from app.cli.http_protocol import OPTIONS
 
     with command_settings(service=True) as settings:
         app = main.application(settings, with_worker=not no_worker)
@@ -46,9 +54,8 @@ def serve(
                 app,
                 host=host,
                 port=port,
-                log_config=None,
-                access_log=False,
                 proxy_headers=True,
+                **OPTIONS,
                 timeout_keep_alive=KEEP_ALIVE,
                 timeout_graceful_shutdown=10,
             ),
@@ -56,7 +63,9 @@ def serve(
             delay=settings.drain_delay,
             end_long_polls=partial(health.end_long_polls, app),
         )
-        server.run()
+        app.state.internal_port = internal_port
+        addresses = [(host, port)] + ([(internal_host, internal_port)] if internal_port else [])
+        server.run(sockets=[_listen(*address) for address in addresses] if internal_port else None)
         if not server.started:
             raise typer.Exit(STARTUP_FAILED)
 
@@ -81,6 +90,23 @@ def worker(
             if metrics is not None:
                 metrics[0].shutdown()
                 metrics[0].server_close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """
+    Return a socket that listens on an address.
+
+    With the protocol named, asyncio disables Nagle's algorithm; otherwise each response takes up to 40 ms longer.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        typer.echo(f"Cannot listen on {host}:{port}: {error.strerror}", err=True)
+        raise typer.Exit(STARTUP_FAILED) from None
+    return listener
 
 
 def _freeze_objects() -> None:

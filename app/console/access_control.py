@@ -17,6 +17,7 @@ from app.console.refusals import record_refusal
 from app.console.request import ConsoleRequest, console_of
 from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE
+from app.domain.caller_limits import Limit
 from app.domain.callers import NotAllowed
 
 ANY_ROLE = ""  # for pages that every member of staff may see
@@ -47,6 +48,8 @@ def form_route(path: str, page: Page, *, role: str) -> Route:
         if staff is None:
             raise ForgedForm("Your session has expired, so nothing was changed. Sign in and try again.")
         await _require_role(request, staff, role)
+        if role:  # everybody may always sign out
+            await console_of(request).ctx.caller_limits.take(Limit.STRIPE, staff.sub)
         async with request.form(max_files=0, max_fields=MAX_FORM_FIELDS) as fields:
             form = {name: value for name, value in fields.items() if isinstance(value, str)}
             if not has_form_token(fields, staff):

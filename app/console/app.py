@@ -1,5 +1,6 @@
 """The console's application: its routes, middleware and error pages."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -30,7 +31,7 @@ from app.console.csrf import ForgedForm
 from app.console.middleware import ErrorMiddleware, SessionMiddleware
 from app.console.request import InvalidForm
 from app.domain.callers import NotAllowed
-from app.domain.errors import DomainError, NotFound, StripeUnavailable
+from app.domain.errors import DomainError, NotFound, StripeUnavailable, TooManyRequests
 
 PAGES = (
     dashboard,
@@ -83,7 +84,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     title, detail = "Request failed", str(getattr(error, "detail", ""))
     if status == 404:
-        request.scope.pop("endpoint", None)  # so that a made-up path doesn't become a label in the metrics
         title, detail = "Page not found", "Check the address, or search for the reader."
     elif status == 405:
         title, detail = "Method not allowed", "This address only accepts forms. Go back and submit the form again."
@@ -97,11 +97,16 @@ async def _domain_error(request: Request, error: Exception) -> Response:
             status = 404
         case NotAllowed():
             status, title = 403, "No access"
+        case TooManyRequests():
+            status = 429
         case StripeUnavailable():
             status = 503
         case _:
             status = 409
-    return templating.error_page(request, status=status, title=title, detail=str(error))
+    page = templating.error_page(request, status=status, title=title, detail=str(error))
+    if isinstance(error, DomainError) and error.retry_after is not None:
+        page.headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
+    return page
 
 
 async def _invalid_form(request: Request, error: Exception) -> Response:

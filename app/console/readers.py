@@ -9,6 +9,7 @@ from app.console import history
 from app.console.access_control import page_route
 from app.console.request import ConsoleRequest
 from app.domain import reader_summary
+from app.domain.caller_limits import Limit
 from app.domain.callers import Role
 from app.domain.current_subscription import current_subscription
 from app.domain.entitlements import OPEN_ENDED, Grant
@@ -28,6 +29,7 @@ async def search(request: ConsoleRequest) -> Response:
     results = None
     if query and not too_long:
         after = request.query("after", max_length=100) or None
+        await request.ctx.caller_limits.take(Limit.SEARCH, request.staff.sub)
         results = await support.search(request.ctx, query, after=after, limit=PAGE_SIZE, viewer=request.viewer)
     template = "reader_search_results.html" if request.query("part") else "reader_search.html"
     return request.render(template, query=query[:MAX_QUERY_LENGTH], results=results, too_long=too_long)

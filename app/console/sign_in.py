@@ -15,6 +15,7 @@ from app.console.request import ConsoleRequest, console_of
 from app.console.sessions import StaffSession
 from app.console.state import CONSOLE, SignInConfig
 from app.console.templating import is_https
+from app.domain.caller_limits import Limit
 from app.domain.callers import IssuerUnavailable, NotAuthenticated
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.observability import REFUSALS
@@ -55,6 +56,7 @@ async def start(request: Request) -> Response:
 async def complete(request: Request) -> Response:
     """Handle the redirect back from the identity provider, and start the session."""
     console, sign_in = console_of(request), _sign_in(request)
+    await console.ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")
     now = console.ctx.clock.real()
     cookie = request.cookies.get(ATTEMPT_COOKIE, "")
     content = sign_in.attempt_cipher.decrypt(cookie, max_age=ATTEMPT_MAX_AGE, now=now)

@@ -20,7 +20,7 @@ class DomainError(Exception):
 
     code: ClassVar[str]
     title: ClassVar[str]
-    retry_after: ClassVar[timedelta | None] = None  # None: trying again does not help
+    retry_after: timedelta | None = None  # None: trying again does not help
 
     def __init__(self, detail: str = "", **facts: object) -> None:
         super().__init__(detail or self.default_detail())
@@ -67,10 +67,28 @@ class Invalid(DomainError):
     """A value in the request is invalid."""
 
 
+class TooManyRequests(DomainError):
+    """Too many requests. Try again later."""
+
+    code = "too_many_requests"
+    title = "Too many requests"
+
+    def __init__(self, detail: str = "", *, retry_after: timedelta = timedelta(seconds=1), **facts: object) -> None:
+        super().__init__(detail, **facts)
+        self.retry_after = retry_after
+
+
 class Unavailable(DomainError):
     """A system that is needed is unavailable. Trying again helps."""
 
     retry_after = timedelta(seconds=2)
+
+
+class Overloaded(Unavailable):
+    """The service is handling as many requests as it can. Try again."""
+
+    code = "overloaded"
+    title = "Too many requests in progress"
 
 
 class DatabaseUnavailable(Unavailable):

@@ -111,7 +111,7 @@ async def _page(app: Callable[..., Awaitable[None]], path: str, cookie: str) -> 
 
 
 def _benchmark(name: str, path: str, description: str) -> Benchmark:
-    return Benchmark(name=name, unit="µs", description=description, sides=partial(_sides, path), time=True)
+    return Benchmark(name=name, unit="µs", description=description, sides=partial(_sides, path), figure="time")
 
 
 BENCHMARKS = (

@@ -126,20 +126,20 @@ BENCHMARKS = [
         unit="µs/token",
         description="verify a new token with the Python client, against PyJWT",
         sides=partial(_python, cached=False),
-        time=True,
+        figure="time",
     ),
     Benchmark(
         name="token_seen_vs_pyjwt",
         unit="µs/token",
         description="verify a cached token with the Python client, against PyJWT",
         sides=partial(_python, cached=True),
-        time=True,
+        figure="time",
     ),
     Benchmark(
         name="token_js_vs_webcrypto",
         unit="µs/token",
         description="verify a new token with the JavaScript client, against WebCrypto",
         sides=_javascript,
-        time=True,
+        figure="time",
     ),
 ]

@@ -106,6 +106,6 @@ BENCHMARKS = (
         unit="us",
         description="an uncached check among 5 million readers, against 1 million",
         sides=_large_table,
-        time=True,
+        figure="time",
     ),
 )

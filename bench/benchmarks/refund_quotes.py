@@ -92,6 +92,6 @@ BENCHMARKS = [
         unit="µs/quote",
         description="a refund quote, against the queries that it needs",
         sides=_sides,
-        time=True,
+        figure="time",
     )
 ]

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from app.api import middleware, problems
+from app.api.limits import MAX_BODY
 from app.domain.callers import NotAllowed, NotAuthenticated
 from app.domain.errors import DomainError, NotFound, StripeUnavailable
 from app.domain.refunds import QuoteChanged
@@ -34,7 +35,7 @@ def make() -> FastAPI:
     """Return an application with an endpoint for each kind of error."""
     made = FastAPI()
     problems.install(made)
-    middleware.install(made, max_body=1_000)
+    middleware.install(made)
 
     @made.post("/orders")
     async def order(body: Order) -> Order:
@@ -97,7 +98,7 @@ ERRORS = all_errors()
 
 def test_each_category_has_a_status() -> None:
     assert set(DomainError.__subclasses__()) >= set(problems.STATUSES)
-    assert {problems.status_of(error) for error in ERRORS} == {400, 401, 403, 404, 409, 413, 422, 503}
+    assert {problems.status_of(error) for error in ERRORS} == {400, 401, 403, 404, 409, 413, 422, 429, 503}
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.__name__)
@@ -184,11 +185,11 @@ async def test_an_unknown_path_or_method_gets_a_problem_document(client: httpx2.
 
 @pytest.mark.parametrize("path", ["/orders", "/hot"])
 async def test_a_body_over_the_limit_gets_413_with_or_without_its_length(client: httpx2.AsyncClient, path: str) -> None:
-    read(await client.post(path, content=b"x" * 1_001), 413, "body_too_large")
+    read(await client.post(path, content=b"x" * (MAX_BODY + 1)), 413, "body_too_large")
 
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(11):
-            yield b"x" * 100
+            yield b"x" * (MAX_BODY // 10)
 
     read(await client.post(path, content=parts()), 413, "body_too_large")
 

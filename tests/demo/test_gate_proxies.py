@@ -3,9 +3,8 @@
 import asyncio
 import os
 import signal
-import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,11 @@ import httpx2
 import pytest
 
 from demo.browser import Browser, Page
-from demo.stack import Ports, Stack
+from demo.stack import Stack
 from tests.demo.test_full_stack import ARCHIVE, ARCHIVE_END, checkout, pay, sign_up, support_page
-from tests.support.packages import skip_without
+from tests.support.proxies import run_proxy
 from tests.support.timeouts import TIMEOUT
 
-DEPLOY = Path(__file__).parents[2] / "deploy" / "gate"
-PATH = os.environ["PATH"] + ":/usr/sbin"
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(240)]
 
 
@@ -38,40 +35,9 @@ def shop(stack: Stack) -> Stack:
     return stack
 
 
-@contextmanager
-def run_proxy(name: str, shop: Stack, folder: Path) -> Iterator[str]:
-    """Run Debian's proxy with the shipped configuration, with the addresses replaced, and yield its URL."""
-    port = Ports.free().service
-    file = {"nginx": "nginx.conf", "caddy": "Caddyfile"}[name]
-    settings = (DEPLOY / file).read_text()
-    for shipped, replacement in (
-        ("127.0.0.1:8000", shop.service.removeprefix("http://")),
-        ("127.0.0.1:8080", shop.magazine.removeprefix("http://")),
-        ("127.0.0.1:8081", f"127.0.0.1:{port}"),
-        ("worker_processes auto;", "worker_processes 1;"),
-    ):
-        assert shipped in settings or name == "caddy", shipped
-        settings = settings.replace(shipped, replacement)
-    (folder / file).write_text(settings)
-    (folder / "tmp").mkdir()
-    command = {
-        "nginx": ["nginx", "-p", str(folder), "-c", file, "-e", "stderr", "-g", "daemon off; user root;"],
-        "caddy": ["caddy", "run", "--config", str(folder / file)],
-    }[name]
-    home = {"PATH": PATH, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=home, cwd=folder)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(TIMEOUT)
-
-
 @pytest.fixture(params=["nginx", "caddy"])
 async def proxy(request: pytest.FixtureRequest, shop: Stack, tmp_path: Path) -> AsyncIterator[Proxy]:
-    skip_without({"nginx": "nginx-light", "caddy": "caddy"}[request.param])
-    with run_proxy(request.param, shop, tmp_path) as url:
+    with run_proxy(request.param, service=shop.service, site=shop.magazine, folder=tmp_path) as url:
         async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(TIMEOUT):
             while not await _listens(client, url):
                 await asyncio.sleep(0.05)

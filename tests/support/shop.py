@@ -22,7 +22,9 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from app import main
-from app.settings import Settings
+from app.cli.http_protocol import OPTIONS
+from app.domain.caller_limits import Limit
+from app.settings import NO_LIMIT, Settings
 from tests.support import shop_template
 from tests.support.processes import Service
 from tests.support.timeouts import TIMEOUT
@@ -304,12 +306,16 @@ class Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(settings: Settings, bound: socket.socket, *, with_worker: bool = True) -> AsyncIterator[FastAPI]:
-    """Run the service on a socket, in this process."""
+async def serving(
+    settings: Settings, bound: socket.socket, *, with_worker: bool = True, **options: Any
+) -> AsyncIterator[FastAPI]:
+    """
+    Run the service on a socket, in this process.
+
+    :param options: other options of uvicorn than those of ``newsstand serve``.
+    """
     app = main.application(settings, with_worker=with_worker)
-    server = Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5, timeout_keep_alive=60)
-    )
+    server = Server(uvicorn.Config(app, timeout_graceful_shutdown=5, timeout_keep_alive=60, **(OPTIONS | options)))
     running = asyncio.create_task(server.serve(sockets=[bound]))
     try:
         async with asyncio.timeout(TIMEOUT):
@@ -430,5 +436,6 @@ async def _settings(
         "lease": timedelta(seconds=3),
         "log_level": "WARNING",
         "reconcile_at": None,
+        **{f"limit_{limit}": NO_LIMIT for limit in Limit},  # tests do in seconds what people do in hours
     }
     return Settings(**{**values, **more}), clock_id

@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from pydantic import SecretStr, TypeAdapter
 
-from app.settings import PREFIX, Settings
+from app.settings import PREFIX, Rate, Settings
 from tests.docs.reference.markdown import NOTE, table
 
 WIDTH = 120  # characters of a line in .env.example
@@ -15,6 +15,7 @@ SECTIONS = {  # the heading before the setting of that name
     "database_url": "Database",
     "stripe_url": "Stripe",
     "oidc_issuer": "Access tokens",
+    "allowed_hosts": "Requests",
     "gate_cookie": "Entitlements",
     "oidc_client_id": "Console",
     "allowed_return_hosts": "Publisher",
@@ -89,7 +90,7 @@ def _text(value: object) -> str:
             return str(TypeAdapter(timedelta).dump_python(value, mode="json"))
         case time():
             return f"{value:%H:%M}"
-        case Path() | str() | int() | float():
+        case Path() | str() | int() | float() | Rate():
             return str(value)
     raise TypeError(f"{value!r} has no form as an environment variable")
 
