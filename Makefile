@@ -76,13 +76,21 @@ docs: setup ## serve the documentation site at http://127.0.0.1:8400
 reference: setup ## generate docs/reference, and .env.example, from the code
 	@$(BIN)/python -m tests.docs.reference
 
-check: setup ## ruff, strict types, import contracts, migration lint, documentation build
+check: setup ## ruff, strict types, import contracts, migration lint, secret scan, documentation build
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.lint_migrations
+	@$(BIN)/python -m tests.secret_scan
 	@$(BIN)/zensical build --strict --clean
+
+sbom: setup ## list what is in the image: var/newsstand.cdx.json (CycloneDX)
+	@mkdir -p var
+	@$(BIN)/cyclonedx-py requirements requirements/runtime.lock --pyproject pyproject.toml --output-reproducible -o var/newsstand.cdx.json
+
+audit: setup ## look the locked versions up in a database of known vulnerabilities; needs the internet
+	@$(BIN)/uv tool run pip-audit==2.10.1 --strict --disable-pip --require-hashes -r requirements/runtime.lock
 
 bench: setup ## ratios, each beside its limit in the same run; writes bench/results.json
 	@$(BIN)/python -m bench
@@ -105,4 +113,4 @@ types: setup $(TYPESCRIPT) ## regenerate the API's TypeScript types, after the O
 clean: ## remove what setup, demo and tests made
 	@rm -rf $(VENV) .venv-second var $(JS)/node_modules *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache bench/results.json
 
-.PHONY: help setup demo tour packages screenshots test test-slow test-second test-image oldest check docs reference bench soak soak-ha lock types clean replace-venv
+.PHONY: help setup demo tour packages screenshots test test-slow test-second test-image oldest check sbom audit docs reference bench soak soak-ha lock types clean replace-venv

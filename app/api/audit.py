@@ -38,7 +38,7 @@ class AuditEntryOut(ApiModel):
     request_id: str | None = Field(examples=["4f1c"])
     hash: str | None = Field(
         description="Hash in the chain; null until a worker has added the entry to it.",
-        examples=["9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de"],
+        examples=["9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de"],  # pragma: allowlist secret
     )
 
     @classmethod

@@ -90,7 +90,7 @@ async def test_proxy_lets_only_entitled_readers_in(proxy: Proxy) -> None:
     async with httpx2.AsyncClient(trust_env=False) as client:
         for headers in (
             {"X-Newsstand-Subscriber": "somebody"},
-            {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."},
+            {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."},  # pragma: allowlist secret
             {"Cookie": "slow_ferry_token=; slow_ferry_token=x\tx"},
             {"Cookie": f"slow_ferry_token={await access_token(shop, expires_in=-60)}"},
         ):

