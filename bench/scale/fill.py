@@ -227,7 +227,7 @@ TABLES = (
 SMALL_TABLES = frozenset(
     {
         "api_keys", "buckets", "calendar_edition", "figures", "issues", "leases", "sign_outs", "signing_keys",
-        "audit_unsealed",
+        "audit_unsealed", "erasures", "retention_runs",
     }
 )  # fmt: skip
 """Tables that don't grow with the readers, but for a backlog."""

@@ -13,11 +13,12 @@ from app.db.engine.session import make_engine, make_sessions
 from bench.scale.by_key import BY_KEY
 from bench.scale.fill import Size
 from bench.scale.lists import HEALTH, LISTS
+from bench.scale.personal_data import PERSONAL_DATA
 from bench.scale.plans import Explained, explain
 from bench.scale.subject import Query, Subject
 from bench.scale.work import WORK
 
-QUERIES: tuple[Query, ...] = (*LISTS, *HEALTH, *WORK, *BY_KEY)
+QUERIES: tuple[Query, ...] = (*LISTS, *HEALTH, *WORK, *BY_KEY, *PERSONAL_DATA)
 
 
 class OneConnection:

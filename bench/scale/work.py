@@ -105,7 +105,7 @@ WORK = (
         lambda s: audit.record(s.session, actor="policy", action="refund.requested", object_id="rfd_new", note="x"),
     ),
     query("audit.seal", _seal),
-    query("audit.erase_notes", lambda s: audit.erase_notes(s.session, s.reader)),
+    query("audit.count_of", lambda s: audit.count_of(s.session, s.reader)),
     query("audit.vouched_for", lambda s: audit.vouched_for(s.session, _entry(s))),
     query(
         "audit.replace_actor",
