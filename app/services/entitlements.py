@@ -56,7 +56,8 @@ class CachedReader:
 
     sub: str
     row: EntitlementRow | None
-    read_at: float  # monotonic seconds, before the query
+    read_at: float  # monotonic seconds, before the query; if it is outdated, until when it was known to be right
+    outdated: bool = False  # changes may have been missed: it is used only if the database is unavailable
     confirmed: bool = True  # False: the database is unavailable, and this is the last known row
     decisions: dict[str, CachedDecision] = field(default_factory=dict)
 
@@ -102,9 +103,17 @@ class Entitlements:
         self._queries.pop(sub, None)
 
     def clear(self) -> None:
-        """Remove all readers, because changes may have been missed."""
-        self._cache.clear()
+        """
+        Query all readers again before their next answer, because changes may have been missed.
+
+        Their last known rows are kept for an outage: after a failover, the change feed is often back before the connections
+        that serve requests.
+        """
+        for entry in self._cache.values():
+            if not entry.outdated:
+                entry.read_at, entry.outdated = max(entry.read_at, self._current_until), True
         self._queries.clear()
+        self._last_read = max(self._last_read, self._current_until)
         self._current_until = float("-inf")
 
     def confirm(self, until: float) -> None:
@@ -116,6 +125,8 @@ class Entitlements:
         try:
             entry = self._cache[sub]
         except KeyError:
+            return None
+        if entry.outdated:
             return None
         earliest = self._time() - MAX_STALENESS
         return entry if entry.read_at >= earliest or self._current_until >= earliest else None
@@ -150,7 +161,10 @@ class Entitlements:
 
     def _last_known(self, sub: str, failure: DatabaseUnreachable) -> CachedReader:
         entry = self._cache.get(sub)
-        if entry is None or self._time() - max(entry.read_at, self._current_until) > self._outage_allowance:
+        if entry is None:
+            raise DatabaseUnavailable(UNAVAILABLE) from failure
+        known_at = entry.read_at if entry.outdated else max(entry.read_at, self._current_until)
+        if self._time() - known_at > self._outage_allowance:
             raise DatabaseUnavailable(UNAVAILABLE) from failure
         return replace(entry, confirmed=False)
 

@@ -105,6 +105,32 @@ async def test_recently_allowed_readers_keep_access_without_the_database(checks:
         await checks.reason("ada")
 
 
+async def test_missed_changes_are_read_before_the_next_answer(checks: Checks) -> None:
+    assert await checks.reason("ada") == "paid_term"
+    await checks.write("ada", TAKEN)
+    checks.answers.clear()
+    assert await checks.reason("ada") == "refunded"
+
+
+async def test_readers_keep_access_in_an_outage_after_the_change_feed_reconnected(checks: Checks) -> None:
+    """In a failover, the feed's connection is often back before those that serve requests."""
+    assert await checks.reason("ada") == "paid_term"
+    checks.time += 3600
+    checks.answers.confirm(checks.time)  # nothing has changed since
+    checks.answers.clear()
+    await checks.pool.close()
+    assert checks.answers.remembers
+
+    assert await checks.reason("ada") == "paid_term"
+    checks.answers.clear()
+    checks.time += 299
+    assert await checks.reason("ada") == "paid_term"
+    checks.time += 2
+    assert not checks.answers.remembers
+    with pytest.raises(DatabaseUnavailable):
+        await checks.reason("ada")
+
+
 async def test_cached_readers_do_not_slow_garbage_collection(checks: Checks) -> None:
     """The collector pauses the process while it scans containers, but it does not scan strings."""
     features = {name: [[BEGUN - n, OVER - n, "paid_term", f"grt_{n}"] for n in range(9)] for name in OFFER.features}

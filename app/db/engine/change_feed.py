@@ -36,7 +36,7 @@ class Cache(Protocol):
         """Forget a subscriber whose entitlements changed."""
 
     def clear(self) -> None:
-        """Forget everything, because changes may have been missed."""
+        """Trust no value anymore, because changes may have been missed."""
 
     def confirm(self, until: float) -> None:
         """Record that all changes before a time, in monotonic seconds, were received."""
