@@ -10,6 +10,9 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import CalledProcessError
+
+from asyncpg import PostgresError
 
 from scripts.system_packages import HA_PACKAGES, Machine, reason
 from tests.soak_ha import restore
@@ -23,7 +26,7 @@ from tests.soak_ha.site import Reader, Site
 READERS, REFUNDS = 60, 12  # who pay throughout; who request a refund in each run
 BEFORE_SECONDS, AFTER_SECONDS = 6.0, 8.0  # of load before the fault, and after the first success since
 RECOVERY_SECONDS = 120.0
-RESULTS = Path("var/soak-ha.jsonl")
+RESULTS, MEMORY = Path("var/soak-ha.jsonl"), Path("/dev/shm")
 
 
 async def run_once(cluster: Cluster, site: Site, scenario: Scenario, readers: list[Reader], rate: float) -> bool:
@@ -78,34 +81,64 @@ def _append(name: str, figures: dict[str, object], wrong: list[str], rate: float
     print(f"{'ok   ' if not wrong else 'WRONG'} {name}: {json.dumps({**figures, 'wrong': wrong})}", flush=True)
 
 
+class Rig:
+    """The cluster and the site, in a folder of their own."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="newsstand-ha-", dir=MEMORY if MEMORY.is_dir() else None))
+        self.folder.chmod(0o755)
+        self.cluster = Cluster(self.folder)
+        self.site = Site(self.cluster, self.folder)
+        self.readers: list[Reader] = []
+
+    async def start(self) -> None:
+        """Start everything, with readers who pay."""
+        print(f"Starting three nodes, two API processes and two workers in {self.folder} ...", flush=True)
+        await self.cluster.start()
+        await self.site.start()
+        self.readers = await self.site.subscribe(READERS)
+
+    def stop(self, *, keep: bool) -> None:
+        """Stop everything, and delete the folder."""
+        self.site.stop()
+        self.cluster.stop()
+        if keep:
+            print(f"Logs: {self.folder}")
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
 async def run(wanted: list[str], *, times: int, rate: float, keep: bool) -> int:
     """Run the scenarios that are wanted, each several times. Return the number of runs with a fault."""
-    folder = Path(tempfile.mkdtemp(prefix="newsstand-ha-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
-    folder.chmod(0o755)
-    cluster = Cluster(folder)
-    site = Site(cluster, folder)
+    runs: list[Scenario | None] = [one for one in SCENARIOS if one.name in wanted for _ in range(times)]
+    runs += [None] * (times if restore.NAME in wanted else 0)
+    rig: Rig | None = None
     failed = 0
     try:
-        print(f"Starting three nodes, two API processes and two workers in {folder} ...", flush=True)
-        await cluster.start()
-        await site.start()
-        readers = await site.subscribe(READERS)
-        print(f"{len(readers)} readers subscribed; {rate:.0f} requests a second from now on", flush=True)
-        for scenario in SCENARIOS:
-            if scenario.name in wanted:
-                for _ in range(times):
-                    failed += not await run_once(cluster, site, scenario, readers, rate)
-        if restore.NAME in wanted:
-            figures, wrong = await restore.run(cluster, site, readers, rate)
-            _append(restore.NAME, figures, wrong, rate)
+        for scenario in runs:
+            try:
+                if rig is None:
+                    rig = Rig()
+                    await rig.start()
+                if scenario is not None:
+                    failed += not await run_once(rig.cluster, rig.site, scenario, rig.readers, rate)
+                    continue
+                figures, wrong = await restore.run(rig.cluster, rig.site, rig.readers, rate)
+            except (
+                RuntimeError,
+                OSError,
+                PostgresError,
+                CalledProcessError,
+            ) as broken:  # the installation did not recover
+                figures, wrong = {}, [f"{type(broken).__name__}: {broken}"]
+            _append(scenario.name if scenario else restore.NAME, figures, wrong, rate)
             failed += bool(wrong)
+            if rig is not None:  # the next run gets a new installation
+                rig.stop(keep=keep)
+                rig = None
     finally:
-        site.stop()
-        cluster.stop()
-        if keep:
-            print(f"Logs: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        if rig is not None:
+            rig.stop(keep=keep)
     return failed
 
 

@@ -196,6 +196,7 @@ def etcd_command(folder: Path, port: int, peer: int) -> list[str]:
     client, between = f"http://{HOST}:{port}", f"http://{HOST}:{peer}"
     return [
         *("/usr/bin/etcd", "--name", "one", "--data-dir", str(folder / "data"), "--log-level", "warn"),
+        "--enable-v2",
         *("--listen-client-urls", client, "--advertise-client-urls", client),
         *("--listen-peer-urls", between, "--initial-advertise-peer-urls", between),
         *("--initial-cluster", f"one={between}"),

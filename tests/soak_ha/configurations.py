@@ -20,7 +20,8 @@ def patroni(name: str, *, etcd: int, rest: int, port: int, folder: Path, archive
         "scope": "newsstand",
         "name": name,
         "restapi": {"listen": f"{HOST}:{rest}", "connect_address": f"{HOST}:{rest}"},
-        "etcd3": {"hosts": f"{HOST}:{etcd}"},
+        # Not etcd3: before 3.0.3, a Patroni that was frozen and continues overwrites the leader key of another node.
+        "etcd": {"host": f"{HOST}:{etcd}"},
         "bootstrap": {
             "dcs": {
                 "ttl": TTL,

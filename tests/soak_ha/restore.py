@@ -15,6 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 
 from tests.soak_ha.checks import lost_events, wait_until_done, wrong_refunds
@@ -34,7 +35,7 @@ async def run(cluster: Cluster, site: Site, readers: list[Reader], rate: float) 
     """Run the scenario; return its figures and what is wrong. The cluster is gone afterwards."""
     await cluster.repair()
     leader = await cluster.leader()
-    backup = cluster.folder / "backup"
+    backup = make_folder(cluster.folder / "backup") / "data"
     await _as_postgres(
         str(BIN / "pg_basebackup"),
         *("-h", HOST, "-p", str(leader.port), "-U", REPLICATOR, "-D", str(backup), "-c", "fast", "-X", "none"),
@@ -184,8 +185,6 @@ async def _repeat_refunds(site: Site, readers: list[Reader], refunds: list[Reade
 
 
 async def _without_access(site: Site, sold: list[Reader]) -> list[str]:
-    import aiohttp
-
     async with aiohttp.ClientSession() as http:
         try:
             await site.wait_for_access(http, sold)

@@ -183,7 +183,15 @@ class Site:
     async def _subscribe(
         self, stripe: aiohttp.ClientSession, http: aiohttp.ClientSession, sub: str, price: str
     ) -> Reader:
-        customer = await _post(stripe, f"{self.stripe}/v1/customers", email=f"{sub}@example.com")
+        customer = await _post(
+            stripe,
+            f"{self.stripe}/v1/customers",
+            **{
+                "email": f"{sub}@example.com",
+                "metadata[newsstand_sub]": sub,
+                "metadata[newsstand_subscriber]": f"rdr_{sub}",
+            },
+        )
         connection = await asyncpg.connect(self.direct)
         try:
             await connection.execute(
