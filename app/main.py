@@ -124,7 +124,8 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
     """Build what only the API has, and listen for changes of entitlements while it runs."""
     settings = ctx.settings
     authenticator = Authenticator(ctx, ctx.clock, on_sign_in=partial(follow_sign_in, ctx), limits=ctx.caller_limits)
-    entitlements = Entitlements(EntitlementLookup(ctx.pool), ctx.catalogue, outage_allowance=settings.outage_allowance)
+    lookup = EntitlementLookup(ctx.pool)
+    entitlements = Entitlements(lookup, ctx.catalogue, outage_allowance=settings.outage_allowance)
     change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements)
     minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
     listening = asyncio.create_task(keep_running(change_feed.run, name="change_feed"))
@@ -139,6 +140,7 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
         )
     finally:
         await stop(listening)
+        lookup.close()
         await authenticator.close()
 
 

@@ -21,7 +21,7 @@ from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
 from app.context import DatabaseContext
 from app.db.caller_limits import CallerLimits
-from app.db.engine.session import QUERY_TIMEOUT, is_unreachable, with_timeout
+from app.db.engine.session import PATIENCE, QUERY_TIMEOUT, is_unreachable, with_timeout
 from app.domain.caller_limits import Limit
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
 from app.domain.errors import DatabaseUnavailable
@@ -93,6 +93,7 @@ class Authenticator:
         self._readers: ExpiringCache[Reader] = ExpiringCache(cache_size)
         self._servers: ExpiringCache[ServerKey] = ExpiringCache(KEY_CACHE_SIZE)
         self._last_known_servers: ExpiringCache[ServerKey] = ExpiringCache(KEY_CACHE_SIZE)
+        self._is_silent = False  # whether the last lookup was not answered: then the next one need not be waited for
         self._lookups: dict[str, tuple[asyncio.Task[ServerKey], datetime]] = {}
 
     async def reader(self, request: HTTPConnection, *, cookie: str | None = None) -> Reader:
@@ -173,10 +174,22 @@ class Authenticator:
         """Look up a key, or wait for a lookup that is under way. Return the start of the lookup too."""
         if digest not in self._lookups:
             lookup = asyncio.create_task(self._look_up(digest, now))
-            lookup.add_done_callback(lambda _: self._lookups.pop(digest, None))
+            lookup.add_done_callback(lambda ended: self._on_lookup(digest, ended))
             self._lookups[digest] = lookup, now
         lookup, started_at = self._lookups[digest]
+        last_known = self._last_known_servers.get(digest, now=now)
+        if last_known is not None:
+            left = 0.0 if self._is_silent else PATIENCE - (now - started_at).total_seconds()
+            if left > 0:
+                await asyncio.wait({lookup}, timeout=left)
+            if not lookup.done():
+                return last_known, now
         return await asyncio.shield(lookup), started_at  # a caller that is canceled does not cancel it for the others
+
+    def _on_lookup(self, digest: str, ended: "asyncio.Task[ServerKey]") -> None:
+        self._lookups.pop(digest, None)
+        if not ended.cancelled():
+            ended.exception()  # marks it as retrieved: every caller may have used the last known key
 
     async def _look_up(self, digest: str, now: datetime) -> ServerKey:
         try:
@@ -184,10 +197,12 @@ class Authenticator:
         except Exception as error:
             if not is_unreachable(error):
                 raise
+            self._is_silent = True
             last_known = self._last_known_servers.get(digest, now=now)
             if last_known is None:
                 raise DatabaseUnavailable("The database does not answer") from error
             return last_known
+        self._is_silent = False
         if found is None:
             self._last_known_servers.drop(digest)
             raise NotAuthenticated("This API key is invalid or revoked")

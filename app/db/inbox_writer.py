@@ -4,6 +4,7 @@ Accept webhook events: write those that arrive together in one commit.
 The caller gets an answer only after its event is on disk. While one batch waits for the disk, the next one is collected.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import asyncpg
 import structlog
 
 from app.batching import Batcher
+from app.db.engine.session import DatabaseUnreachable
 from app.domain.events import EventNotStored, RefetchRequest
 
 CONCURRENCY = 2  # batches
@@ -18,6 +20,8 @@ BATCH_BYTES = 2_000_000
 COUNTED_AS = 10_000  # bytes at least, for each event, so that a batch has at most 200
 MAX_PENDING_BYTES = 32_000_000  # so that a slow disk does not fill the memory
 SINGLE_EVENT_ERRORS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError)
+WRITE_TIMEOUT = 5.0  # seconds: Stripe waits for a response, and sends the event again
+RETRY_AFTER = 1.0  # seconds after a time-out, in which events are refused immediately instead of waiting as well
 NO_KEY = "-"  # the event is not about an object that we follow
 
 _INSERT = """
@@ -54,6 +58,7 @@ class InboxWriter:
     ) -> None:
         self._pool, self._max_pending_bytes = pool, max_pending_bytes
         self._pending_bytes = 0
+        self._retry_at = float("-inf")
         self._batcher = Batcher(
             self._insert,
             concurrency=concurrency,
@@ -84,9 +89,15 @@ class InboxWriter:
         await self._batcher.drain()
 
     async def _insert(self, events: Sequence[ReceivedEvent]) -> list[bool]:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._retry_at:
+            raise DatabaseUnreachable("The database did not answer a moment ago")
         try:
-            new = await insert(self._pool, events)
+            async with asyncio.timeout(WRITE_TIMEOUT):
+                new = await insert(self._pool, events)
         except Exception as error:
+            if isinstance(error, TimeoutError):
+                self._retry_at = loop.time() + RETRY_AFTER
             if len(events) == 1 or not isinstance(error, SINGLE_EVENT_ERRORS):
                 log.error("events_not_stored", events=len(events), error=type(error).__name__)
             raise

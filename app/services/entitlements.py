@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from cachetools import LRUCache
 
-from app.db.engine.session import DatabaseUnreachable
+from app.db.engine.session import PATIENCE, DatabaseUnreachable
 from app.db.entitlements import EntitlementLookup, EntitlementRow, load_feature
 from app.domain.entitlements import (
     NO_ENTITLEMENTS,
@@ -60,6 +60,11 @@ class CachedReader:
     outdated: bool = False  # changes may have been missed: it is used only if the database is unavailable
     confirmed: bool = True  # False: the database is unavailable, and this is the last known row
     decisions: dict[str, CachedDecision] = field(default_factory=dict)
+
+    @property
+    def had_access(self) -> bool:
+        """Whether a check of this reader was answered with access."""
+        return any(one.decision.allowed for one in self.decisions.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +148,21 @@ class Entitlements:
         """Query the row of a reader, and cache it. Raises as :meth:`get` does."""
         if not is_storable(sub):
             return CachedReader(sub, None, self._time())
+        known = self._usable(sub)
+        if known is not None and not known.had_access:
+            known = None  # a refusal needs the database, so it is worth waiting for
+        if known is not None and self._lookup.is_slow:
+            return replace(known, confirmed=False)
         query = self._queries[sub] = object()
         started_at = self._time()
         try:
-            row = await self._lookup.get(sub)
+            future = self._lookup.get(sub)
+            if known is not None:
+                await asyncio.wait({future}, timeout=PATIENCE)
+                if not future.done() and self._cache.get(sub) is known:  # and no change was announced meanwhile
+                    future.add_done_callback(lambda late: late.cancelled() or late.exception())  # marks it as retrieved
+                    return replace(known, confirmed=False)
+            row = await future
         except DatabaseUnreachable as failure:
             return self._last_known(sub, failure)
         finally:
@@ -160,13 +176,18 @@ class Entitlements:
         return entry
 
     def _last_known(self, sub: str, failure: DatabaseUnreachable) -> CachedReader:
-        entry = self._cache.get(sub)
+        entry = self._usable(sub)
         if entry is None:
             raise DatabaseUnavailable(UNAVAILABLE) from failure
-        known_at = entry.read_at if entry.outdated else max(entry.read_at, self._current_until)
-        if self._time() - known_at > self._outage_allowance:
-            raise DatabaseUnavailable(UNAVAILABLE) from failure
         return replace(entry, confirmed=False)
+
+    def _usable(self, sub: str) -> CachedReader | None:
+        """Return the last known row of a reader, if it may be used while the database does not answer."""
+        entry = self._cache.get(sub)
+        if entry is None:
+            return None
+        known_at = entry.read_at if entry.outdated else max(entry.read_at, self._current_until)
+        return entry if self._time() - known_at <= self._outage_allowance else None
 
     def decide(self, entry: CachedReader, feature: str, *, now: datetime) -> CachedDecision:
         """

@@ -20,6 +20,8 @@ class DatabaseProxy:
         self._cut = False
         self._heard = asyncio.Event()
         self._heard.set()
+        self._sent = asyncio.Event()
+        self._sent.set()
 
     @property
     def url(self) -> str:
@@ -36,10 +38,16 @@ class DatabaseProxy:
         """Keep connections open and accept new ones, but forward no data from the server."""
         self._heard.clear()
 
+    def silence(self) -> None:
+        """Keep connections open and accept new ones, but forward nothing: like a server that is frozen or cut off."""
+        self._heard.clear()
+        self._sent.clear()
+
     def restore(self) -> None:
         """Forward everything again."""
         self._cut = False
         self._heard.set()
+        self._sent.set()
 
     async def forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one connection."""
@@ -61,8 +69,7 @@ class DatabaseProxy:
     async def _copy(self, source: asyncio.StreamReader, to: asyncio.StreamWriter, *, listens: bool = False) -> None:
         with contextlib.suppress(OSError):
             while received := await source.read(65_536):
-                if listens:
-                    await self._heard.wait()
+                await (self._heard if listens else self._sent).wait()
                 to.write(received)
                 await to.drain()
         to.close()

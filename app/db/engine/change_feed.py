@@ -18,13 +18,13 @@ from typing import Protocol
 import asyncpg
 import structlog
 
+from app.db.engine.connections import CONNECT_TIMEOUT
 from app.db.engine.session import DRIVER_FAILURES
 
 ENTITLEMENTS, REVOCATIONS = "newsstand_entitlements", "newsstand_revocations"  # channels
 HEARTBEAT = 0.25  # seconds
 RECONNECT_AFTER = 3.0  # seconds without a heartbeat
 FIRST_BACKOFF, MAX_BACKOFF = 0.25, 10.0  # seconds before reconnecting
-CONNECT_TIMEOUT = 5.0  # seconds
 POLL, POLL_WITHOUT_FEED = 5.0, 0.5  # seconds between queries for revocations, in case a notification is missed
 log = structlog.get_logger()
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import asyncpg
 import structlog
 
+from app.db.engine.connections import CONNECT_TIMEOUT
 from app.db.engine.leases import CHANNEL
 from app.db.engine.session import DRIVER_FAILURES
 
@@ -52,7 +53,7 @@ async def listen(dsn: str, on_notification: Callable[[str], None]) -> None:
     """
     while True:
         try:
-            connection = await asyncpg.connect(dsn)
+            connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
             closed = asyncio.Event()
             connection.add_termination_listener(lambda *_, closed=closed: closed.set())
             try:

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
+from app.db.engine.connections import CONNECT_TIMEOUT, Connection
 from app.db.engine.session import CLOSED, QUERY_TIMEOUT
 
 Pool = asyncpg.Pool
@@ -29,7 +30,9 @@ async def open_pool(dsn: str, *, size: int, pooler: bool) -> "Pool[asyncpg.Recor
         min_size=0,
         max_size=size,
         statement_cache_size=0 if pooler else 100,
+        timeout=CONNECT_TIMEOUT,
         command_timeout=10,
+        connection_class=Connection,
         init=_remember_opening,
         reset=_close_if_read_only,
     )

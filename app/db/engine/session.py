@@ -19,9 +19,11 @@ from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.db.engine.connections import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connection
+
 T = TypeVar("T")
-CONNECT_TIMEOUT = 10.0  # seconds
 QUERY_TIMEOUT = 2.0  # seconds, for queries that a page view waits for
+PATIENCE = 0.5  # seconds, for queries whose last result may be used instead: the database counts as silent afterwards
 
 
 class DatabaseUnreachable(OSError):
@@ -84,7 +86,7 @@ def make_engine(
     Return an engine over asyncpg for any libpq-style DSN, including TLS settings and several hosts.
 
     :param pooler: whether a transaction pooler stands in between; then no prepared statement outlives its use.
-    :param timeouts: None: those of the server.
+    :param timeouts: None: those of the server, and none here.
     :param idle_after: a connection that was not used for longer is tested before it is used.
     """
     cached = 0 if pooler else 100
@@ -93,7 +95,12 @@ def make_engine(
     async def connect(*_: object, **__: object) -> "asyncpg.Connection[asyncpg.Record]":
         try:
             return await asyncpg.connect(
-                dsn, statement_cache_size=cached, timeout=CONNECT_TIMEOUT, server_settings=options
+                dsn,
+                statement_cache_size=cached,
+                timeout=CONNECT_TIMEOUT,
+                command_timeout=COMMAND_TIMEOUT if timeouts is not None else None,
+                server_settings=options,
+                connection_class=Connection,
             )
         except DRIVER_FAILURES as error:
             raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
@@ -130,7 +137,7 @@ def _test_if_idle(idle_after: timedelta, connection: DBAPIConnection, record: Co
     used_at = record.info.get("used_at")
     if used_at is not None and time.monotonic() - used_at > idle_after.total_seconds():
         try:
-            adapted.run_async(lambda driver: driver.execute("SELECT 1"))
+            adapted.run_async(lambda driver: driver.execute("SELECT 1", timeout=QUERY_TIMEOUT))
         except Exception as error:  # whatever it is, see _is_closed
             raise InvalidatePoolError from error
 
@@ -147,7 +154,7 @@ def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     if not isinstance(context.original_exception, Exception):
         return None
     cause = context.original_exception.__cause__ or context.original_exception
-    lost = isinstance(cause, CONNECTION_LOST) or is_read_only(cause) or _is_closed(context)
+    lost = isinstance(cause, (*CONNECTION_LOST, TimeoutError)) or is_read_only(cause) or _is_closed(context)
     context.is_disconnect = context.is_disconnect or lost
     is_timeout = isinstance(cause, SERVER_TIMEOUTS)
     if is_timeout or context.is_disconnect:

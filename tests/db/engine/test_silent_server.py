@@ -1,0 +1,89 @@
+"""A server that accepts connections and answers nothing delays nobody for long."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from app.db.engine.pool import Pool, open_pool
+from app.db.engine.session import DatabaseUnreachable
+from app.db.entitlements import EntitlementLookup
+from app.db.inbox_writer import InboxWriter, ReceivedEvent
+from app.domain.events import EventNotStored
+from app.gateway.events import refetch_request
+from app.services.entitlements import Entitlements
+from tests.services.test_entitlements import GRANTED, NOW, OFFER, TAKEN, Checks
+from tests.support.database_proxy import DatabaseProxy, database_proxy
+from tests.support.timeouts import TIMEOUT
+
+SOON = 30.0  # seconds; without a limit of our own, a minute at the least
+EVENT = (
+    '{"object": "event", "id": "evt_1", "type": "invoice.paid", "livemode": false, "data": {"object": {"id": "in_1"}}}'
+)
+
+
+@pytest.fixture
+async def wire(database: str) -> AsyncIterator[DatabaseProxy]:
+    """Provide a proxy to the database."""
+    async with database_proxy(database) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def pool(wire: DatabaseProxy) -> AsyncIterator[Pool]:
+    """Provide a pool whose connections go through the proxy."""
+    opened = await open_pool(wire.url, size=2, pooler=False)
+    yield opened
+    wire.restore()
+    await opened.close()
+
+
+async def test_a_silent_server_refuses_an_event_soon(wire: DatabaseProxy, pool: Pool) -> None:
+    writer = InboxWriter(pool)
+    event = ReceivedEvent(refetch_request(EVENT), EVENT)
+    await pool.fetch("SELECT 1")
+    wire.silence()
+
+    stored = asyncio.gather(*(writer.store(event) for _ in range(3)), return_exceptions=True)
+    for refusal in await asyncio.wait_for(stored, SOON):
+        assert isinstance(refusal, EventNotStored)
+
+    wire.restore()
+    async with asyncio.timeout(TIMEOUT):
+        while True:
+            try:
+                await writer.store(event)
+                break
+            except EventNotStored:
+                await asyncio.sleep(0.05)
+    assert await pool.fetchval("SELECT count(*) FROM events") == 1
+
+
+async def test_known_readers_do_not_wait_while_one_probe_asks(wire: DatabaseProxy, pool: Pool) -> None:
+    checks, lookup = Checks(pool), EntitlementLookup(pool)
+    await checks.write("ada", GRANTED)
+    await checks.write("bob", TAKEN)
+    allowance = timedelta(minutes=5)
+    answers = Entitlements(lookup, OFFER, outage_allowance=allowance, time=lambda: checks.time)
+    for reader in ("ada", "bob"):
+        await answers.check(reader, "archive", now=NOW)
+    wire.silence()
+    checks.time += 60  # the cached rows are too old for anything but an outage
+
+    first = await asyncio.wait_for(answers.check("ada", "archive", now=NOW), SOON)
+    at_once = answers.check("ada", "archive", now=NOW)
+    with pytest.raises(StopIteration) as answered:  # it does not wait for anything
+        at_once.send(None)
+    assert (first.decision.reason, answered.value.value.decision.reason) == ("paid_term", "paid_term")
+    with pytest.raises(DatabaseUnreachable):
+        await asyncio.wait_for(lookup.get("bob"), SOON)
+
+    wire.restore()
+    async with asyncio.timeout(TIMEOUT):
+        while lookup.is_slow:
+            await asyncio.sleep(0.05)
+        await checks.write("ada", TAKEN)
+        while (await answers.check("ada", "archive", now=NOW)).decision.reason != "refunded":
+            await asyncio.sleep(0.05)
+    lookup.close()
