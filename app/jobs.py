@@ -78,8 +78,10 @@ async def push_contact(ctx: Context, change_id: str, /, *, now: datetime) -> Non
 
 
 async def remove_expired_data(ctx: Context, _run_id: str, /, *, now: datetime) -> None:
-    """Remove personal data that has no use anymore."""
+    """Remove personal data that has no use anymore, and order the erasure of readers who left long ago."""
     await retention.run(ctx)
+    with backlog():
+        await erasures.order_inactive(ctx, now=now)
 
 
 async def reconcile(ctx: Context, sweep_id: str, /, *, now: datetime) -> None:

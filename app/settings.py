@@ -233,6 +233,11 @@ class Settings(BaseSettings):
     """Retention period of events that were applied or ignored, from their receipt."""
     former_contacts_kept: Duration = timedelta(days=365)
     """Retention period of readers' former email addresses and names, by which staff find them."""
+    former_readers_kept: Duration | None = None
+    """
+    Time after which a reader is erased whose last subscription and access have ended, or who never had any. If not set,
+    readers are only erased on request. Consider how long tax law and chargebacks need them.
+    """
     notes_kept: Duration = timedelta(days=1095)
     """Retention period of notes: why staff refunded, approved or dismissed something, in words."""
     reader_views_kept: Duration = timedelta(days=365)

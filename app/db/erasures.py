@@ -1,15 +1,15 @@
 """Erasures, and the rows of one reader that they change. What happens to each column is in :mod:`app.db.personal_data`."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, TextClause, bindparam, func, select, text, update
+from sqlalchemy import Text, TextClause, bindparam, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
 
 from app.db.engine import leases
 from app.db.engine.session import Session, new_id
-from app.db.models import Entitlement, Refund, Revocation, Subscriber, Subscription
+from app.db.models import Comp, Entitlement, Refund, Revocation, Subscriber, Subscription, Term, table_of
 from app.db.models import Erasure as Row
 from app.db.personal_data import IDS, TABLES
 from app.domain.erasures import ERASED, Erasure, Kept
@@ -49,6 +49,27 @@ async def by_id(session: Session, erasure_id: str) -> Erasure | None:
     """Return an erasure."""
     row = await session.get(Row, erasure_id, populate_existing=True)
     return _erasure(row) if row is not None else None
+
+
+async def inactive(session: Session, *, before: datetime, after: str, limit: int) -> list[str]:
+    """Return readers after an ID who have had no subscription and no access since a time, in the order of their IDs."""
+    owned, given = table_of(Subscription), table_of(Comp)
+    over = func.greatest(owned.c.ended_at, owned.c.ended_here_at, owned.c.current_period_end)
+    runs = func.coalesce(owned.c.ended_at, owned.c.ended_here_at).is_(None)
+    recent = exists().where(owned.c.subscriber_id == Subscriber.id, or_(runs, over >= before))
+    paid = exists().where(
+        owned.c.subscriber_id == Subscriber.id, Term.subscription_id == owned.c.id, Term.ends_at >= before
+    )
+    comp = exists().where(given.c.subscriber_id == Subscriber.id, given.c.until >= before)
+    query = select(Subscriber.id).where(
+        Subscriber.id > after,
+        Subscriber.created_at < before,
+        ~Subscriber.sub.startswith(ERASED, autoescape=True),
+        ~recent,
+        ~paid,
+        ~comp,
+    )
+    return list(await session.scalars(query.order_by(Subscriber.id).limit(limit)))
 
 
 async def find(session: Session, reader: str) -> Erasure | None:

@@ -16,7 +16,7 @@ from app.domain.erasures import ERASED
 BOOKS = "Part of the books, which tax law requires to be kept"
 ACCOUNTABILITY = "Says which member of staff did something to someone's money, access or data"
 FAULT = "Helps to find the cause of a failure; an error message of Stripe may quote what it is about"
-UNTIL_ERASED = "until the reader is erased"
+UNTIL_ERASED = "until the reader is erased: on request, or after NEWSSTAND_FORMER_READERS_KEPT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,17 @@ from app.db import (
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.comps import grant_of
-from app.domain.erasures import ERASED, LAST_TRACE, Erasure, ErasurePreview, Kept, blockers, refundable
+from app.domain.erasures import (
+    ERASED,
+    LAST_TRACE,
+    Erasure,
+    ErasureBlocked,
+    ErasurePreview,
+    Kept,
+    RefundDue,
+    blockers,
+    refundable,
+)
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.money import Money
 from app.domain.quotes import quotes
@@ -49,6 +59,8 @@ from app.gateway.client import Gone
 
 ORDERED, DONE = "reader.erasure_requested", "reader.erased"
 BASES = (RefundBasis.GUARANTEE, RefundBasis.UNSERVED_ISSUES)
+POLICY = "policy"
+PAGE_SIZE, MAX_INACTIVE = 100, 500  # readers; more in the next night, because each needs several calls to Stripe
 UNFINISHED = frozenset({RefundStatus.PROCESSING, RefundStatus.AWAITING_APPROVAL})
 log = structlog.get_logger()
 
@@ -104,6 +116,29 @@ async def order(ctx: Context, subscriber_id: str, *, without_refund: bool, by: s
         )
         customer_id = subscriber.stripe_customer_id
         return await erasures.start(session, subscriber_id, sub=subscriber.sub, customer_id=customer_id, by=by)
+
+
+async def order_inactive(ctx: Context, *, now: datetime) -> int:
+    """
+    Order the erasure of readers whose last access ended long ago, as the setting says. Return how many.
+
+    A reader to whom money may be owed, or about whom something is undecided, is left alone.
+    """
+    kept_for = ctx.settings.former_readers_kept
+    ordered, after = 0, ""
+    while kept_for is not None and ordered < MAX_INACTIVE:
+        async with ctx.sessions.begin() as session:
+            found = await erasures.inactive(session, before=now - kept_for, after=after, limit=PAGE_SIZE)
+        for subscriber_id in found:
+            try:
+                await order(ctx, subscriber_id, without_refund=False, by=POLICY, now=now)
+                ordered += 1
+            except (ErasureBlocked, RefundDue) as reason:
+                log.info("inactive_reader_kept", subscriber=subscriber_id, reason=reason.code)
+        if len(found) < PAGE_SIZE:
+            break
+        after = found[-1]
+    return ordered
 
 
 async def get(ctx: Context, erasure_id: str) -> Erasure:

@@ -51,6 +51,11 @@ def _expire(expiry: Expiry) -> Query:
 PERSONAL_DATA = (
     query("approvals.of_subscriber", lambda s: approvals.of_subscriber(s.session, s.reader)),
     query("erasures.start", _started),
+    query(
+        "erasures.inactive",
+        lambda s: erasures.inactive(s.session, before=s.now, after="", limit=100),
+        reads_all=ONCE_A_NIGHT,
+    ),
     query("erasures.by_id", lambda s: erasures.by_id(s.session, "era_1")),
     query("erasures.find", lambda s: erasures.find(s.session, s.reader)),
     query("erasures.add_customer", _add_customer),

@@ -207,6 +207,31 @@ def test_refund_without_javascript(new_visitor: NewVisitor, new_agent: NewAgent)
     robin.expect_text("$49 refunded")
 
 
+def test_export_and_erase_a_reader(new_visitor: NewVisitor, new_agent: NewAgent) -> None:
+    """Checks every page on the way."""
+    reader, alex = new_visitor(), new_agent("admin@example.com")
+    reader.subscribe("Lena Marsh")
+    alex.open(f"/readers?q={reader.email}")
+    alex.click("Lena Marsh")
+    alex.click("Views of this reader")
+    alex.expect_text("Search results")
+    page_checks.check(alex.page)
+    alex.page.go_back()
+    alex.click("Personal data")
+    alex.expect_text("Can be refunded:")
+    page_checks.check(alex.page)
+    with alex.page.expect_download() as export:
+        alex.click("Download a readable page")
+    assert reader.email in export.value.path().read_text()
+    alex.page.get_by_label("Erase without a refund").check()
+    confirmation = alex.page.get_by_label(re.compile("to confirm"))
+    confirmation.fill(str(confirmation.locator("xpath=preceding-sibling::label").locator("code").text_content()))
+    alex.click("Erase reader")
+    alex.expect_text("Reader erased")
+    alex.expect_text("Tax law requires the books to be kept.")
+    page_checks.check(alex.page)
+
+
 def test_dashboard_shows_charts(new_agent: NewAgent) -> None:
     sam = new_agent("supervisor@example.com")
     expect(sam.page.get_by_role("heading", name="New and lost subscribers by week")).to_be_visible()

@@ -1,6 +1,8 @@
 """Every column is classified in the register of personal data, and what expires is removed."""
 
+import dataclasses
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -11,6 +13,7 @@ from app.db.engine.session import Sessions
 from app.db.models import Base
 from app.db.personal_data import TABLES, Table
 from app.db.retention import EXPIRIES, Expiry
+from app.services import erasures as erasure_cases
 from app.settings import PREFIX, Settings
 from tests.support.shop import Shop
 
@@ -108,6 +111,57 @@ async def test_only_what_has_expired_is_removed(database: str, sessions: Session
 
     assert removed == [1, 1, 0]
     await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_inactive"),
+    [
+        pytest.param("SELECT 1", True, id="ended long ago"),
+        pytest.param("UPDATE subscriptions SET ended_at = now() - interval '1 day'", False, id="ended a day ago"),
+        pytest.param("UPDATE subscriptions SET ended_at = NULL, status = 'active'", False, id="runs"),
+        pytest.param("UPDATE subscriptions SET current_period_end = now()", False, id="was paid until now"),
+        pytest.param("UPDATE subscribers SET created_at = now()", False, id="is new"),
+        pytest.param("UPDATE subscribers SET sub = 'erased:rdr_1'", False, id="is erased"),
+        pytest.param("DELETE FROM payments; DELETE FROM subscriptions", True, id="never subscribed"),
+        pytest.param(
+            "INSERT INTO comps (id, subscriber_id, plan, starts_at, until, reason, given_by)"
+            " VALUES ('cmp_1', 'rdr_1', 'annual', now(), now(), 'press', 'staff:a')",
+            False,
+            id="has complimentary access",
+        ),
+    ],
+)
+async def test_readers_without_recent_access_are_inactive(
+    database: str, sessions: Sessions, statement: str, *, is_inactive: bool
+) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(ROWS)
+    await connection.execute("UPDATE subscribers SET created_at = now() - interval '9 years'")
+    await connection.execute("UPDATE subscriptions SET ended_at = now() - interval '8 years'")
+    await connection.execute(statement)
+    await connection.close()
+    async with sessions.begin() as session:
+        before = datetime.now(UTC) - timedelta(days=365)
+        found = await erasures.inactive(session, before=before, after="", limit=5)
+    assert found == (["rdr_1"] if is_inactive else [])
+
+
+async def test_a_reader_who_left_long_ago_is_erased(shop: Shop) -> None:
+    await shop.subscribe(shop.person("ada"))
+    await shop.post("/v1/me/subscription/cancel", shop.person("ada"), {"when": "now"})
+    await shop.wait_until_idle()
+    assert shop.app is not None
+    ctx = shop.app.state.api.ctx
+    kept = dataclasses.replace(
+        ctx, settings=ctx.settings.model_copy(update={"former_readers_kept": timedelta(days=730)})
+    )
+    years_later = datetime.now(UTC) + timedelta(days=1100)
+
+    assert await erasure_cases.order_inactive(ctx, now=years_later) == 0  # not set
+    assert await erasure_cases.order_inactive(kept, now=datetime.now(UTC)) == 0
+    assert await erasure_cases.order_inactive(kept, now=years_later) == 1
+    await shop.wait_until("SELECT count(*) = 1 FROM erasures WHERE finished_at IS NOT NULL AND requested_by = 'policy'")
+    assert await erasure_cases.order_inactive(kept, now=years_later) == 0
 
 
 async def test_the_nightly_job_runs_and_plans_the_next_night(shop: Shop) -> None:
