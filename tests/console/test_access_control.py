@@ -138,6 +138,17 @@ async def test_pages_have_security_headers(shop: Shop, open_console: OpenConsole
         assert "SameSite=lax" in cookie
 
 
+async def test_cookies_are_secure_over_https(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
+    answer = await robin.browser._client.get(
+        f"{shop.url}/console/sign-in", headers={"X-Forwarded-Proto": "https"}, follow_redirects=False
+    )
+    cookies = answer.headers.get_list("set-cookie")
+    assert cookies
+    for cookie in cookies:
+        assert "; Secure" in cookie
+
+
 @pytest.mark.parametrize(
     "wanted",
     [

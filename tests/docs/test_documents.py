@@ -16,7 +16,7 @@ from app.settings import Settings
 from tests.operations.composefile import read
 from tests.operations.processes import ROOT, run
 
-PATHS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+PATHS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")] + sorted(
     (ROOT / "docs").rglob("*.md")
 )
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
