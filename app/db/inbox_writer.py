@@ -7,6 +7,7 @@ The caller gets an answer only after its event is on disk. While one batch waits
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 import structlog
@@ -27,10 +28,11 @@ NO_KEY = "-"  # the event is not about an object that we follow
 _INSERT = """
 INSERT INTO events (id, type, api_version, livemode, object_id, created_at, state, reason, payload, is_reduced, work_key,
                     due_at)
-SELECT id, type, version, livemode, object_id, created, CASE WHEN ignored IS NULL THEN 'received' ELSE 'ignored' END,
-       ignored, payload, true, key, CASE WHEN ignored IS NULL THEN now() END
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
-            $9::text[]) AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
+SELECT id, type, version, livemode::bool, object_id, created::timestamptz,
+       CASE WHEN ignored IS NULL THEN 'received' ELSE 'ignored' END, ignored, payload, true, key,
+       CASE WHEN ignored IS NULL THEN now() END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
+     AS arrived (id, type, version, livemode, object_id, created, ignored, payload, key)
 ORDER BY id  -- two batches with the same events lock them in the same order
 ON CONFLICT (id) DO NOTHING
 RETURNING id
@@ -118,11 +120,16 @@ async def insert(
         [refetch.event_id for refetch in refetches],
         [refetch.type for refetch in refetches],
         [refetch.api_version for refetch in refetches],
-        [refetch.livemode for refetch in refetches],
+        [_text(refetch.livemode) for refetch in refetches],
         [refetch.object_id for refetch in refetches],
-        [refetch.created_at for refetch in refetches],
+        [_text(refetch.created_at) for refetch in refetches],
         [refetch.ignored for refetch in refetches],
         [event.payload for event in events],
         [refetch.key or NO_KEY for refetch in refetches],
     )
     return {row["id"] for row in rows}
+
+
+def _text(value: bool | datetime | None) -> str | None:
+    """Return a value as text, because other arrays cost another query on each new connection (see :mod:`.rate_buckets`)."""
+    return str(value) if value is not None else None

@@ -4,6 +4,9 @@ Stripe's rate limits, shared by all processes: a token bucket for each endpoint 
 Both buckets of a call are locked and updated in one statement, in the order of their names. A process takes tokens for all
 its waiting calls together, so there are at most as many writes as calls. Times are the database's. The table is UNLOGGED, so
 its commits do not wait for the disk.
+
+Numbers are sent as texts: asyncpg queries the catalog about other arrays at their first use on each connection, which takes
+seconds behind a transaction pooler, because PostgreSQL compiles that query. After a failover all connections are new.
 """
 
 from dataclasses import dataclass
@@ -18,7 +21,8 @@ BURST = 0.5
 RESERVED = 0.4  # the part of a burst that is reserved for urgent calls
 
 _TAKE = """
-WITH asked AS (SELECT * FROM unnest($1::text[], $2::float8[], $3::float8[], $4::float8[]) AS a (name, rate, burst, spare)),
+WITH asked AS (SELECT name, rate::float8, burst::float8, spare::float8
+               FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS a (name, rate, burst, spare)),
      held AS (SELECT name, tokens, at FROM buckets WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE),
      clock AS (SELECT clock_timestamp() AS t, count(*) AS locked FROM held),
      level AS (
@@ -37,7 +41,7 @@ RETURNING given.n, given.wait
 """
 _CREATE = """
 INSERT INTO buckets (name, tokens, at)
-SELECT name, burst, clock_timestamp() FROM unnest($1::text[], $2::float8[]) AS a (name, burst) ORDER BY name
+SELECT name, burst::float8, clock_timestamp() FROM unnest($1::text[], $2::text[]) AS a (name, burst) ORDER BY name
 ON CONFLICT (name) DO NOTHING
 """
 _CLOSE = """
@@ -69,11 +73,12 @@ class RateBuckets:
         names, rates = [ALL, endpoint], [self._overall, self._each]
         bursts = [max(1.0, rate * BURST) for rate in rates]
         reserved = [0.0 if urgent else min(burst * RESERVED, burst - 1) for burst in bursts]
+        texts = [[str(number) for number in numbers] for numbers in (rates, bursts, reserved)]
         for _ in range(2):
-            rows = await self._pool.fetch(_TAKE, names, rates, bursts, reserved, calls)
+            rows = await self._pool.fetch(_TAKE, names, *texts, calls)
             if len(rows) == len(names):
                 return Grant(rows[0]["n"], timedelta(seconds=rows[0]["wait"]))
-            await self._pool.execute(_CREATE, names, bursts)
+            await self._pool.execute(_CREATE, names, texts[1])
         return Grant(0, timedelta(seconds=1 / self._each))
 
     async def close(self, endpoint: str | None, wait: timedelta) -> None:
