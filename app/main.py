@@ -39,9 +39,10 @@ from app.db.engine import schema
 from app.db.engine.change_feed import ChangeFeed
 from app.db.engine.dsn import find_dsn, listen_dsn
 from app.db.engine.notifications import Notifier
+from app.db.engine.outages import outages
 from app.db.engine.pool import Pool, open_pool
 from app.db.engine.rate_buckets import RateBuckets
-from app.db.engine.session import ServerTimeouts, make_engine, make_sessions
+from app.db.engine.session import ServerTimeouts, is_unreachable, make_engine, make_sessions
 from app.db.entitlements import EntitlementLookup
 from app.db.inbox_writer import InboxWriter
 from app.domain.caller_limits import Limit
@@ -157,8 +158,11 @@ async def keep_running(run: Callable[[], Awaitable[None]], *, name: str) -> None
         try:
             await run()
             log.error("background_task_ended", task=name)
-        except Exception:
-            log.exception("background_task_failed", task=name)
+        except Exception as failure:
+            if is_unreachable(failure):
+                outages.failed("background_task_failed", failure)
+            else:
+                log.exception("background_task_failed", task=name)
         TASK_RESTARTS.labels(name).inc()
         await asyncio.sleep(RESTART_SECONDS)
 

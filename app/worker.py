@@ -19,7 +19,8 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from app.db.engine import leases, notifications
-from app.db.engine.session import DATABASE_FAILURES, Session, Sessions
+from app.db.engine.outages import is_outage, outages, report
+from app.db.engine.session import DATABASE_FAILURES, Session, Sessions, is_unreachable
 from app.domain.refunds import RefundRefused
 
 CONCURRENCY = 10  # keys of one job that a worker processes at the same time
@@ -83,8 +84,11 @@ class Worker:
         while True:
             try:
                 await self._run()
-            except Exception:
-                log.exception("worker_restarted")
+            except Exception as failure:
+                if is_outage(failure):
+                    outages.failed("worker_restarted", failure)
+                else:
+                    log.exception("worker_restarted")
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _run(self) -> None:
@@ -140,7 +144,7 @@ class Worker:
             async with self._sessions.begin() as session:
                 claimed = await claim(session, owner=self.owner, lease=self._lease, limit=limit)
         except DATABASE_FAILURES as failure:
-            log.warning("lease_claim_failed", table=job.table, error=describe(failure))
+            report("lease_claim_failed", failure, table=job.table)
             return []
         self._in_hand.update(one.key for one in claimed)
         return claimed
@@ -149,8 +153,11 @@ class Worker:
         with bound_contextvars(request_id=f"{self.owner}/{claimed.key}"):
             try:
                 await job.run(claimed, self.owner)
-            except Exception:
-                log.exception("job_failed", table=job.table, key=claimed.key)  # tried again when the lease expires
+            except Exception as failure:  # tried again when the lease expires
+                if is_unreachable(failure):
+                    outages.failed("job_failed", failure)
+                else:
+                    log.exception("job_failed", table=job.table, key=claimed.key)
             finally:
                 self._in_hand -= Counter([claimed.key])  # drops keys with a count of zero
 
@@ -161,7 +168,7 @@ class Worker:
                     continue
                 await asyncio.sleep(POLL_SECONDS * 2)
             except Exception as failure:
-                log.warning("catch_up_failed", error=describe(failure))
+                report("catch_up_failed", failure)
                 await asyncio.sleep(POLL_SECONDS * 30)  # until then the backlog is processed one key at a time
 
     async def _run_housekeeping(self) -> None:
@@ -169,7 +176,7 @@ class Worker:
             try:
                 await self._housekeeping()
             except Exception as failure:
-                log.warning("housekeeping_failed", error=describe(failure))
+                report("housekeeping_failed", failure)
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
 
 

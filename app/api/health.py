@@ -23,6 +23,7 @@ from app.api.deps import Api, ApiState, Ctx
 from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.db import attention, health
+from app.db.engine.outages import outages
 from app.domain.errors import DatabaseUnavailable
 
 DATABASE_TIMEOUT = timedelta(seconds=3)  # time-out for the database
@@ -141,7 +142,7 @@ async def _readiness(api: ApiState) -> ReadinessOut:
         async with asyncio.timeout(timeout.total_seconds()):
             seen = await health.read_readiness(ctx.sessions)
     except (DatabaseUnavailable, TimeoutError) as failure:
-        log.warning("database_unavailable", error=str(failure) or type(failure).__name__)
+        outages.failed("readiness", failure.__cause__ or failure)
         if api.entitlements.remembers:
             why = "the database is not responding; checks are answered from memory"
             return ReadinessOut(status="ok", degraded=True, writable=None, oldest_unapplied_event=None, why=why)

@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from app.api.models import ApiModel
+from app.db.engine.outages import outages
 from app.db.engine.session import is_unreachable
 from app.domain.callers import NotAllowed, NotAuthenticated
 from app.domain.errors import (
@@ -132,7 +133,7 @@ def unexpected(error: Exception) -> Response:
     A lost connection to the database is not a bug: the response says to try again.
     """
     if is_unreachable(error):
-        log.warning("database_unavailable", error=type(error).__name__)
+        outages.failed("request", error)
         return response(DatabaseUnavailable())
     log.error("unexpected_error", error=type(error).__name__, exc_info=error)
     return _document(500, "unexpected", "Internal server error", "An unexpected error occurred. It was logged.", {}, {})

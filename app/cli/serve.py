@@ -12,7 +12,9 @@ from typing import Annotated
 import prometheus_client
 import typer
 
-from app.cli.startup import command_settings
+from app.cli.startup import BAD_SETTINGS, command_settings
+from app.db.engine import connection_budget
+from app.db.engine.dsn import find_dsn
 from app.services import catalogue
 from app.settings import Settings
 
@@ -47,6 +49,7 @@ def serve(
     from app.cli.http_protocol import OPTIONS
 
     with command_settings(service=True) as settings:
+        asyncio.run(_check_connections(settings, api=True, worker=not no_worker))
         app = main.application(settings, with_worker=not no_worker)
         _freeze_objects()
         server = draining.Server(
@@ -92,6 +95,15 @@ def worker(
                 metrics[0].server_close()
 
 
+async def _check_connections(settings: Settings, *, api: bool, worker: bool) -> None:
+    """Log how many connections this process may open, and exit if the server does not allow as many."""
+    try:
+        await connection_budget.check(settings, await find_dsn(settings), api=api, worker=worker)
+    except connection_budget.TooManyConnections as too_many:
+        typer.echo(f"Newsstand cannot start. {too_many}", err=True)
+        raise typer.Exit(BAD_SETTINGS) from None
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """
     Return a socket that listens on an address.
@@ -128,6 +140,7 @@ async def _work(settings: Settings) -> None:
     from app import main
     from app.jobs import make_worker
 
+    await _check_connections(settings, api=False, worker=True)
     async with main.open_context(settings, catalogue.load(settings.catalogue)) as ctx:
         task = asyncio.create_task(make_worker(ctx).run())
         _freeze_objects()

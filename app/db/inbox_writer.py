@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 
 from app.batching import Batcher
+from app.db.engine.outages import report
 from app.db.engine.session import DatabaseUnreachable
 from app.domain.events import EventNotStored, RefetchRequest
 
@@ -101,7 +102,7 @@ class InboxWriter:
             if isinstance(error, TimeoutError):
                 self._retry_at = loop.time() + RETRY_AFTER
             if len(events) == 1 or not isinstance(error, SINGLE_EVENT_ERRORS):
-                log.error("events_not_stored", events=len(events), error=type(error).__name__)
+                report("events_not_stored", error, events=len(events))
             raise
         results = []
         for event in events:

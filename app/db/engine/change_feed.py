@@ -19,6 +19,7 @@ import asyncpg
 import structlog
 
 from app.db.engine.connections import CONNECT_TIMEOUT
+from app.db.engine.outages import report
 from app.db.engine.session import DRIVER_FAILURES
 
 ENTITLEMENTS, REVOCATIONS = "newsstand_entitlements", "newsstand_revocations"  # channels
@@ -62,7 +63,7 @@ class ChangeFeed:
             try:
                 await self._listen()
             except DRIVER_FAILURES as error:
-                log.warning("change_feed_disconnected", error=type(error).__name__)
+                report("change_feed_disconnected", error)
             worked = self._confirmed_until > started_at
             backoff = FIRST_BACKOFF if worked else min(backoff * 2, MAX_BACKOFF)
             await asyncio.sleep(backoff)
@@ -91,7 +92,7 @@ class ChangeFeed:
             try:
                 await self._pool.execute("SELECT pg_notify($1, $2)", self._heartbeat_channel, str(number), timeout=1)
             except DRIVER_FAILURES as error:
-                log.warning("change_feed_heartbeat_not_sent", error=type(error).__name__)
+                report("change_feed_heartbeat_not_sent", error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT):  # asyncio.wait_for may swallow a cancellation before Python 3.12
                     await closed.wait()

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from app.db.engine.outages import outages
+
 if TYPE_CHECKING:
     _Base = asyncpg.Connection[asyncpg.Record]
 else:
@@ -22,6 +24,10 @@ class Connection(_Base):
     When a statement takes too long or its task is canceled, asyncpg asks the server to cancel it, and every later use of
     the connection waits for the reply, its release included. A silent server sends none.
     """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        outages.connected()
 
     def _cancel_current_command(self, waiter: Any, *rest: Any) -> None:  # asyncpg's own hook
         super()._cancel_current_command(waiter, *rest)  # type: ignore[misc]  # not in the stubs

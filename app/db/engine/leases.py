@@ -19,6 +19,7 @@ import structlog
 from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
+from app.db.engine.outages import report
 from app.db.engine.session import Session, Sessions
 from app.domain.backoff import retry_delay
 
@@ -176,7 +177,7 @@ async def keep_renewing(sessions: Sessions, keys: Collection[str], *, owner: str
             async with sessions.begin() as session:
                 await renew(session, keys, owner=owner, lease=lease)
         except Exception as error:
-            log.warning("lease_renewal_failed", error=f"{type(error).__name__}: {error}")
+            report("lease_renewal_failed", error)
 
 
 async def renew(session: Session, keys: Collection[str], *, owner: str, lease: timedelta) -> None:

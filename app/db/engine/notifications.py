@@ -13,6 +13,7 @@ import structlog
 
 from app.db.engine.connections import CONNECT_TIMEOUT
 from app.db.engine.leases import CHANNEL
+from app.db.engine.outages import report
 from app.db.engine.session import DRIVER_FAILURES
 
 DELAY = 0.01  # seconds in which events share one notification
@@ -37,7 +38,7 @@ class Notifier:
         try:
             await self._pool.execute("SELECT pg_notify($1, 'events')", CHANNEL)
         except DRIVER_FAILURES as error:
-            log.warning("notification_not_sent", error=type(error).__name__)
+            report("notification_not_sent", error)
 
     async def close(self) -> None:
         """Wait until the last notification is sent."""
@@ -64,5 +65,5 @@ async def listen(dsn: str, on_notification: Callable[[str], None]) -> None:
                 if not connection.is_closed():
                     await connection.close(timeout=2)
         except Exception as error:  # a worker that gets no notifications still polls
-            log.warning("notifications_disconnected", error=type(error).__name__)
+            report("notifications_disconnected", error)
         await asyncio.sleep(RECONNECT_DELAY)

@@ -1,6 +1,7 @@
 """Connections to PostgreSQL, and the transactions that services open."""
 
 import asyncio
+import logging
 import re
 import secrets
 import time
@@ -20,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.engine.connections import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connection
+from app.db.engine.outages import POOL_FILTER
 
 T = TypeVar("T")
 QUERY_TIMEOUT = 2.0  # seconds, for queries that a page view waits for
@@ -112,6 +114,7 @@ def make_engine(
         max_overflow=pool_size,
         hide_parameters=True,  # errors are logged, and a parameter may be a name or an address
     )
+    logging.getLogger(f"sqlalchemy.pool.impl.{type(engine.pool).__name__}").addFilter(POOL_FILTER)
     event.listen(engine.sync_engine, "handle_error", _mark_disconnect, retval=True)
     event.listen(engine.sync_engine, "checkin", _remember_use)
     event.listen(engine.sync_engine, "checkout", partial(_test_if_idle, idle_after))
