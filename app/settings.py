@@ -28,6 +28,7 @@ SHORTEST_SECRET = 32  # characters
 LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token, which stays valid for that long
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
 NOT_A_DURATION = "must be a duration with its unit, such as P14D or PT20S"
+_ACR = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")  # what a quoted string of a header can hold unescaped
 CONSOLE = "/console"  # path of the console
 
 
@@ -38,7 +39,7 @@ def _iso_8601(value: object) -> object:
     return timedelta(0) if value == "0" else value
 
 
-def _time_of_day(value: object) -> object:
+def _never(value: object) -> object:
     """Read "never" as None."""
     return None if value == "never" else value
 
@@ -192,11 +193,29 @@ class Settings(BaseSettings):
     session_key: SecretStr | None = None
     """Secret that encrypts the console's cookies: at least 32 random characters, the same for every process."""
     session_lifetime: Duration = timedelta(hours=8)
-    """
-    Maximum length of a console session. A role removed at the identity provider is lost after this time at the latest.
-    """
+    """Maximum length of a console session."""
     session_idle: Duration = timedelta(hours=1)
     """Time without a request after which a console session ends."""
+    role_check_interval: Annotated[Duration, Gt(timedelta(0))] = timedelta(minutes=15)
+    """
+    Time after which a console session asks the identity provider again whether the person still has their roles, with a
+    refresh token. Without one, the person is sent through the provider's sign-in.
+    """
+    oidc_scope: str = "openid profile email"
+    """
+    Scopes that the console requests at sign-in. Add `offline_access` if the provider issues refresh tokens only with it.
+    """
+    recent_sign_in: Annotated[Duration | None, BeforeValidator(_never)] = timedelta(minutes=30)
+    """
+    Maximum age of a sign-in with which staff may move money or give access: refunds, complimentary access, extensions,
+    resumptions, approvals and API keys; `never` to accept a sign-in of any age.
+    """
+    recent_sign_in_acr: Separated = ()
+    """
+    Comma-separated authentication context classes (`acr`), one of which such a sign-in must have. If not set, any will do.
+    """
+    staff_token_max_age: Annotated[Duration, Gt(timedelta(0))] = timedelta(minutes=15)
+    """Maximum age of an access token, since it was issued, with which staff may move money or give access in the API."""
     console_url: str | None = None
     """
     Public URL of the console, such as `https://billing.example.com/console`. If not set, it is taken from the request.
@@ -242,14 +261,21 @@ class Settings(BaseSettings):
     """Retention period of notes: why staff refunded, approved or dismissed something, in words."""
     reader_views_kept: Duration = timedelta(days=365)
     """Retention period of the record of which member of staff saw which reader."""
-    reconcile_at: Annotated[time | None, BeforeValidator(_time_of_day)] = time(3, 30)
+    reconcile_at: Annotated[time | None, BeforeValidator(_never)] = time(3, 30)
     """Time of the nightly reconciliation with Stripe, in the publisher's time zone; `never` to run it only manually."""
     claim_by_email: bool = True
     """Whether a reader with a verified email address receives the subscription that was imported for it."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Minimum level of log messages: `DEBUG`, `INFO`, `WARNING` or `ERROR`."""
 
-    @field_validator("webhook_secrets", "allowed_hosts", "allowed_return_hosts", "token_secrets", mode="before")
+    @field_validator(
+        "webhook_secrets",
+        "allowed_hosts",
+        "allowed_return_hosts",
+        "token_secrets",
+        "recent_sign_in_acr",
+        mode="before",
+    )
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         if isinstance(value, str):
@@ -261,6 +287,13 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(secret.get_secret_value()) < SHORTEST_SECRET for secret in value):
             raise ValueError(f"each must have at least {SHORTEST_SECRET} random characters")
+        return value
+
+    @field_validator("recent_sign_in_acr")
+    @classmethod
+    def _acr_values(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ACR.fullmatch(name) for name in value):
+            raise ValueError("must be names without spaces, quotes or backslashes")
         return value
 
     @field_validator("gate_cookie")

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
+from app.clock import SystemClock
 from app.context import DatabaseContext
 from app.db.engine import embedded, schema
 from app.db.engine.session import make_engine, make_sessions
@@ -327,7 +328,10 @@ async def _create_api_key(dsn: str) -> str:
     engine = make_engine(dsn, pool_size=1)
     ctx = DatabaseContext(settings=Settings(), sessions=make_sessions(engine))
     try:
-        return await api_keys.create(ctx, "benchmark", [ApiScope.READ_ENTITLEMENTS])
+        made = await api_keys.create(
+            ctx, "benchmark", [ApiScope.READ_ENTITLEMENTS], by="operator:bench", now=SystemClock().real()
+        )
+        return made.key
     finally:
         await engine.dispose()
 

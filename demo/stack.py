@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demo.identity_provider.app import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
+from demo.identity_provider.clients import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
 from demo.issue_calendar import issue_calendar_csv
 from demo.processes import POLL_INTERVAL, Processes, StackFailed
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
+from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, RecentSupervisor, Supervisor, SupportAgent
 from app.api.issued_refunds import NO_NOTE, RejectionIn
 from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import NEEDS_KEY, Described
@@ -182,7 +182,7 @@ async def show_approval(request_id: str, _: SupportAgent, ctx: Ctx) -> ApprovalO
     ),
 )
 async def approve_request(
-    request_id: str, request: Request, supervisor: Supervisor, key: IdempotencyKey, ctx: Ctx, now: Now
+    request_id: str, request: Request, supervisor: RecentSupervisor, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
     """Approve a request. What it gives is checked again first."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import Field, StringConstraints
 
-from app.api.deps import Admin, Ctx
+from app.api.deps import AuditViewer, Ctx
 from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import Described
 from app.db.audit import ListedEntry
@@ -70,7 +70,7 @@ class AuditOut(ApiModel):
 
 @router.get("")
 async def list_audit(
-    _: Admin,
+    _: AuditViewer,
     ctx: Ctx,
     actor: Annotated[Word | None, Query(description="Exact match: `staff:user-7`.")] = None,
     action: Annotated[Word | None, Query(description="Exact match, or a prefix and a star: `refund.*`.")] = None,

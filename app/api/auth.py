@@ -22,6 +22,7 @@ from app.clock import Clock
 from app.context import DatabaseContext
 from app.db.caller_limits import CallerLimits
 from app.db.engine.session import PATIENCE, QUERY_TIMEOUT, is_unreachable, with_timeout
+from app.domain.api_keys import PREFIX, USE_RECORDED_EVERY, is_well_formed
 from app.domain.caller_limits import Limit
 from app.domain.callers import NotAuthenticated, Reader, ServerKey
 from app.domain.errors import DatabaseUnavailable
@@ -95,6 +96,8 @@ class Authenticator:
         self._last_known_servers: ExpiringCache[ServerKey] = ExpiringCache(KEY_CACHE_SIZE)
         self._is_silent = False  # whether the last lookup was not answered: then the next one need not be waited for
         self._lookups: dict[str, tuple[asyncio.Task[ServerKey], datetime]] = {}
+        self._use_recorded_at: LRUCache[str, datetime] = LRUCache(maxsize=KEY_CACHE_SIZE)
+        self._recordings: set[asyncio.Task[None]] = set()
 
     async def reader(self, request: HTTPConnection, *, cookie: str | None = None) -> Reader:
         """
@@ -112,7 +115,7 @@ class Authenticator:
         """Return the person of an access token; raises as :meth:`reader`."""
         if len(token) > LONGEST_TOKEN:
             raise NotAuthenticated("The token is too long")
-        if token.startswith(api_keys.PREFIX):
+        if token.startswith(PREFIX):
             raise NotAuthenticated("An access token is required, not an API key")
         now = self._clock.real()
         self._issuer_keys.keep_fresh(now=now)
@@ -144,13 +147,13 @@ class Authenticator:
         :raises DatabaseUnavailable: if the database is unreachable and the key was not used shortly before.
         """
         key = _bearer(request.scope["headers"])
-        if not api_keys.is_well_formed(key):
+        if not is_well_formed(key):
             raise NotAuthenticated("An API key is required (nsk_…)")
         now, digest = self._clock.real(), api_keys.digest(key)
         server = self._servers.get(digest, now=now)
         if server is None:
             server, now = await self._look_up_within_limit(digest, now, address_of(request.scope))
-            self._servers.put(digest, server, now=now, until=now + KEY_CACHED_FOR)
+            self._servers.put(digest, server, now=now, until=_no_later(now + KEY_CACHED_FOR, server.expires_at))
         request.scope[CALLER] = "server"
         server.require(scope)
         return server
@@ -206,8 +209,29 @@ class Authenticator:
         if found is None:
             self._last_known_servers.drop(digest)
             raise NotAuthenticated("This API key is invalid or revoked")
-        self._last_known_servers.put(digest, found, now=now, until=now + self._settings.outage_allowance)
+        self._last_known_servers.put(
+            digest, found, now=now, until=_no_later(now + self._settings.outage_allowance, found.expires_at)
+        )
+        self._record_use(found, now)
         return found
+
+    def _record_use(self, server: ServerKey, now: datetime) -> None:
+        """Store in the background that a key is used: at most every few minutes, all processes together."""
+        tried_at = self._use_recorded_at.get(server.id, server.last_used_at)
+        if tried_at is not None and timedelta(0) <= now - tried_at < USE_RECORDED_EVERY:
+            return
+        self._use_recorded_at[server.id] = now
+        recording = asyncio.create_task(api_keys.record_use(self._ctx, server.id))
+        self._recordings.add(recording)
+        recording.add_done_callback(self._recordings.discard)
+
+    @staticmethod
+    def has_api_key(request: HTTPConnection) -> bool:
+        """Return whether the request carries an API key, valid or not, rather than an access token."""
+        return any(
+            name == b"authorization" and value[7:].strip().startswith(PREFIX.encode())
+            for name, value in request.scope["headers"]
+        )
 
     def cached_reader(self, headers: Sequence[tuple[bytes, bytes]], cookie: str | None) -> Reader | None:
         """Return the person of a token that was verified before, or None."""
@@ -231,7 +255,8 @@ class Authenticator:
         return server if server is not None and scope in server.scopes else None
 
     async def close(self) -> None:
-        """Cancel background tasks."""
+        """Finish or cancel background tasks."""
+        await asyncio.gather(*self._recordings, return_exceptions=True)
         await self._issuer_keys.close()
 
 
@@ -239,6 +264,10 @@ def address_of(scope: Scope) -> str:
     """Return the address of a caller: the browser's if a trusted proxy named it."""
     client = scope.get("client")
     return str(client[0]) if client else "unknown"
+
+
+def _no_later(until: datetime, expires_at: datetime | None) -> datetime:
+    return until if expires_at is None else min(until, expires_at)
 
 
 def _hash(token: str) -> bytes:

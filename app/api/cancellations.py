@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import CALLS_STRIPE, Ctx, Now, SupportAgent, seen_by
+from app.api.deps import CALLS_STRIPE, Ctx, Now, RecentSupportAgent, SupportAgent, seen_by
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -100,7 +100,7 @@ async def cancel_for_reader(
     responses=problems(NotFound, AlreadyEnded, StripeRefused, StripeUnavailable),
 )
 async def resume_for_reader(
-    subscription_id: str, body: ResumptionIn, agent: SupportAgent, ctx: Ctx, now: Now
+    subscription_id: str, body: ResumptionIn, agent: RecentSupportAgent, ctx: Ctx, now: Now
 ) -> SubscriptionEndOut:
     """Resume the subscription. A subscription that already renews is left unchanged."""
     found = await support.subscription(ctx, subscription_id, viewer=seen_by(agent))

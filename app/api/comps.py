@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, model_validator
 
-from app.api.deps import Ctx, Now, OptionalIdempotencyKey, SupportAgent
+from app.api.deps import Ctx, Now, OptionalIdempotencyKey, RecentSupportAgent, SupportAgent
 from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
@@ -104,7 +104,7 @@ AWAITING_APPROVAL: dict[int | str, dict[str, Any]] = {
     | problems(UnknownPlan, CompIsOver, CalendarTooShort, OwnAccount, KeyInvalid, KeyReused, KeyInUse),
 )
 async def give_comp(
-    body: CompIn, request: Request, agent: SupportAgent, ctx: Ctx, now: Now, key: OptionalIdempotencyKey = None
+    body: CompIn, request: Request, agent: RecentSupportAgent, ctx: Ctx, now: Now, key: OptionalIdempotencyKey = None
 ) -> JSONResponse:
     """
     Give complimentary access. The reader does not need an existing account. Above the limit it must be approved.

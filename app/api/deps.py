@@ -18,6 +18,7 @@ from app.context import Context
 from app.domain.caller_limits import Limit
 from app.domain.callers import ApiScope, Reader, Role, ServerKey
 from app.domain.reader_views import Place, Viewer
+from app.services import staff_sessions
 from app.services.entitlements import Entitlements
 from app.services.idempotency import check_key
 from app.services.signing_keys import Signer
@@ -87,13 +88,33 @@ async def _current_reader(request: Request, api: Api, _: Annotated[object, Depen
 CurrentReader = Annotated[Reader, Depends(_current_reader)]
 
 
-def person_with(role: str) -> Callable[[Reader], Awaitable[Reader]]:
-    """Return a dependency that gives the authenticated person, or raises NotAllowed without the role."""
+RECENT_SIGN_IN_REQUIRED: set[object] = set()  # dependencies, for the OpenAPI document
 
-    async def person(reader: CurrentReader) -> Reader:
+
+def person_with(role: str) -> Callable[..., Awaitable[Reader]]:
+    """
+    Return a dependency that gives the authenticated member of staff.
+
+    It raises NotAllowed without the role, and NotAuthenticated if the person was signed out after the token was issued.
+    """
+
+    async def person(reader: CurrentReader, ctx: Ctx) -> Reader:
         reader.require(role)
+        await staff_sessions.require_signed_in(ctx, reader)
         return reader
 
+    return person
+
+
+def person_signed_in_recently(role: str) -> Callable[..., Awaitable[Reader]]:
+    """Return a dependency as :func:`person_with` does, for what moves money or gives access."""
+    known = person_with(role)
+
+    async def person(reader: Annotated[Reader, Depends(known)], ctx: Ctx, now: RealNow) -> Reader:
+        staff_sessions.recent_sign_in(ctx.settings).check_token(reader, now=now)
+        return reader
+
+    RECENT_SIGN_IN_REQUIRED.add(person)
     return person
 
 
@@ -103,11 +124,14 @@ Supervisor = Annotated[Reader, Security(person_with(Role.SUPERVISOR), scopes=[Ro
 Circulation = Annotated[Reader, Security(person_with(Role.CIRCULATION), scopes=[Role.CIRCULATION])]
 PrivacyOfficer = Annotated[Reader, Security(person_with(Role.PRIVACY), scopes=[Role.PRIVACY])]
 Admin = Annotated[Reader, Security(person_with(Role.ADMIN), scopes=[Role.ADMIN])]
+RecentSupportAgent = Annotated[Reader, Security(person_signed_in_recently(Role.SUPPORT), scopes=[Role.SUPPORT])]
+RecentSupervisor = Annotated[Reader, Security(person_signed_in_recently(Role.SUPERVISOR), scopes=[Role.SUPERVISOR])]
+RecentAdmin = Annotated[Reader, Security(person_signed_in_recently(Role.ADMIN), scopes=[Role.ADMIN])]
 
 
-def seen_by(person: Reader) -> Viewer:
+def seen_by(caller: Reader | ServerKey) -> Viewer:
     """Return who sees the readers in an answer."""
-    return Viewer(actor=person.actor, place=Place.API)
+    return Viewer(actor=caller.actor, place=Place.API)
 
 
 def limited(limit: Limit) -> Callable[[Reader, Context], Awaitable[None]]:
@@ -121,7 +145,6 @@ def limited(limit: Limit) -> Callable[[Reader, Context], Awaitable[None]]:
 
 
 CALLS_STRIPE = Depends(limited(Limit.STRIPE))  # for each route that may call Stripe
-SEARCHES = Depends(limited(Limit.SEARCH))
 
 
 def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
@@ -133,6 +156,38 @@ def server_with(scope: str) -> Callable[..., Awaitable[ServerKey]]:
     return server
 
 
+def person_or_server(role: str, scope: str) -> Callable[..., Awaitable[Reader | ServerKey]]:
+    """Return a dependency that gives the calling person with a role, or the calling server's key with a scope."""
+
+    async def caller(
+        request: Request,
+        api: Api,
+        _person: Annotated[object, Security(_PERSON, scopes=[role])],
+        _server: Annotated[object, Security(_SERVER, scopes=[scope])],
+    ) -> Reader | ServerKey:
+        if api.authenticator.has_api_key(request):
+            return await api.authenticator.server(request, scope)
+        reader = await api.authenticator.reader(request)
+        reader.require(role)
+        await staff_sessions.require_signed_in(api.ctx, reader)
+        return reader
+
+    return caller
+
+
+SubscriberViewer = Annotated[Reader | ServerKey, Depends(person_or_server(Role.SUPPORT, ApiScope.READ_SUBSCRIBERS))]
+
+
+async def _count_search(caller: SubscriberViewer, ctx: Ctx) -> None:
+    await ctx.caller_limits.take(Limit.SEARCH, caller.sub if isinstance(caller, Reader) else caller.id)
+
+
+setattr(_count_search, LIMITED, Limit.SEARCH)
+SEARCHES = Depends(_count_search)
+RefundViewer = Annotated[Reader | ServerKey, Depends(person_or_server(Role.SUPPORT, ApiScope.READ_REFUNDS))]
+IssueViewer = Annotated[Reader | ServerKey, Depends(person_or_server(Role.CIRCULATION, ApiScope.READ_ISSUES))]
+IssueEditor = Annotated[Reader | ServerKey, Depends(person_or_server(Role.CIRCULATION, ApiScope.WRITE_ISSUES))]
+AuditViewer = Annotated[Reader | ServerKey, Depends(person_or_server(Role.ADMIN, ApiScope.READ_AUDIT))]
 EntitlementReader = Annotated[
     ServerKey, Security(server_with(ApiScope.READ_ENTITLEMENTS), scopes=[ApiScope.READ_ENTITLEMENTS])
 ]

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, Supervisor, SupportAgent
+from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, RecentSupervisor, RefundViewer, Supervisor
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -61,7 +61,7 @@ NO_NOTE = RejectionIn()
 
 @router.get("")
 async def list_refunds(
-    _: SupportAgent,
+    _: RefundViewer,
     ctx: Ctx,
     status: Annotated[Status | None, Query(description="Only refunds with this status.")] = None,
     attention: Annotated[bool, Query(description="Only refunds that need attention.")] = False,
@@ -74,7 +74,7 @@ async def list_refunds(
 
 
 @router.get("/{refund_id}", responses=problems(NotFound))
-async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> RefundResultOut:
+async def show_refund(refund_id: str, _: RefundViewer, ctx: Ctx) -> RefundResultOut:
     """Retrieve a refund, with all refunds of the same request."""
     return RefundResultOut.all_of(await refunds.get(ctx, refund_id))
 
@@ -104,7 +104,7 @@ async def show_refund(refund_id: str, _: SupportAgent, ctx: Ctx) -> RefundResult
     ),
 )
 async def approve_refund(
-    refund_id: str, request: Request, supervisor: Supervisor, key: IdempotencyKey, ctx: Ctx, now: Now
+    refund_id: str, request: Request, supervisor: RecentSupervisor, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
     """Approve a refund. The amount is quoted again before it is paid."""
 

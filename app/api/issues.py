@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
-from app.api.deps import Circulation, Ctx, Now, OptionalIdempotencyKey, SupportAgent
+from app.api.deps import Ctx, IssueEditor, IssueViewer, Now, OptionalIdempotencyKey, RecentSupportAgent
 from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
@@ -160,7 +160,7 @@ AWAITING_APPROVAL: dict[int | str, dict[str, Any]] = {
 
 @router.get("/issues", tags=["issues"])
 async def list_issues(
-    _: Circulation,
+    _: IssueViewer,
     ctx: Ctx,
     after: Annotated[
         int, Query(ge=0, le=LARGEST_NUMBER, description="Number of the last issue of the previous page.")
@@ -176,13 +176,13 @@ async def list_issues(
 
 
 @router.get("/issues/{number}", tags=["issues"], responses=problems(NotFound))
-async def show_issue(number: Number, _: Circulation, ctx: Ctx) -> IssueOut:
+async def show_issue(number: Number, _: IssueViewer, ctx: Ctx) -> IssueOut:
     """Retrieve an issue."""
     return IssueOut.model_validate(await issues.get(ctx, number))
 
 
 @router.put("/issues/{number}", tags=["issues"], responses=problems(InconsistentIssueDates, IssueOutOfOrder))
-async def keep_issue(number: Number, body: IssueIn, agent: Circulation, ctx: Ctx) -> IssueOut:
+async def keep_issue(number: Number, body: IssueIn, agent: IssueEditor, ctx: Ctx) -> IssueOut:
     """Create or update an issue. What readers are owed is recalculated."""
     return IssueOut.model_validate(await issues.save(ctx, body.to_issue(number), by=agent.actor))
 
@@ -200,7 +200,7 @@ async def extend_subscription(
     subscription_id: str,
     body: ExtendIn,
     request: Request,
-    agent: SupportAgent,
+    agent: RecentSupportAgent,
     ctx: Ctx,
     now: Now,
     key: OptionalIdempotencyKey = None,

@@ -15,12 +15,13 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.deps import LIMITED
+from app.api.deps import LIMITED, RECENT_SIGN_IN_REQUIRED
 from app.api.hosts import UnknownHost
 from app.api.json_body import JsonRequest
 from app.api.problems import InvalidUrl, MalformedBody, TooManyFields, ValidationFailed, problems
 from app.domain.callers import IssuerUnavailable, NotAllowed, NotAuthenticated
 from app.domain.errors import DomainError, NotFound, Overloaded, TooLarge, TooManyRequests
+from app.domain.staff_sessions import AccessTokenTooOld, RecentSignInRequired
 
 _FIRST_SENTENCE = re.compile(r"[.;](?=\s|$)")
 Responses = dict[int | str, dict[str, Any]]
@@ -99,6 +100,9 @@ def _refusals(route: APIRoute) -> Iterator[type[DomainError]]:
         yield TooManyRequests
     if any(one.own_oauth_scopes for one in needed):
         yield NotAllowed
+    if any(one.call in RECENT_SIGN_IN_REQUIRED for one in needed):
+        yield AccessTokenTooOld
+        yield RecentSignInRequired
     if any(getattr(one.call, "scheme_name", None) == "person" for one in schemes):
         yield IssuerUnavailable
     if route.dependant.path_params:

@@ -39,6 +39,7 @@ from app.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from app.domain.staff_sessions import AccessTokenTooOld, RecentSignInRequired
 from app.observability import REFUSALS
 
 MEDIA_TYPE = "application/problem+json"
@@ -120,10 +121,28 @@ def response(error: DomainError, *, status: int | None = None) -> Response:
     :param status: a status to use instead of the category's, for callers that handle only a few.
     """
     status = status or status_of(type(error))
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthenticated) else {}
+    headers = {"WWW-Authenticate": _challenge(error)} if isinstance(error, Unauthenticated) else {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
     return _document(status, error.code, error.title, str(error), error.facts, headers)
+
+
+def _challenge(error: Unauthenticated) -> str:
+    """Return the challenge of RFC 6750, with the step-up parameters of RFC 9470, section 3."""
+    match error:
+        case RecentSignInRequired():
+            parameters = {
+                "error": "insufficient_user_authentication",
+                "error_description": str(error),
+                "max_age": str(error.facts.get("max_age", 0)),
+            }
+            if "acr_values" in error.facts:
+                parameters["acr_values"] = " ".join(cast("Sequence[str]", error.facts["acr_values"]))
+        case AccessTokenTooOld():
+            parameters = {"error": "invalid_token", "error_description": str(error)}
+        case _:
+            return "Bearer"
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
 
 
 def unexpected(error: Exception) -> Response:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, SupportAgent
+from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, RecentSupportAgent, SupportAgent
 from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -290,7 +290,7 @@ async def refund_quote(payment_id: str, agent: SupportAgent, ctx: Ctx, now: Now)
     ),
 )
 async def issue_refund(
-    body: RefundIn, request: Request, agent: SupportAgent, key: IdempotencyKey, ctx: Ctx, now: Now
+    body: RefundIn, request: Request, agent: RecentSupportAgent, key: IdempotencyKey, ctx: Ctx, now: Now
 ) -> JSONResponse:
     """Refund a payment. The quoted amount must still be valid."""
     return await issue_once(ctx, body.to_request(), request, by=f"staff:{agent.sub}", key=key, now=now)

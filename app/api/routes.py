@@ -2,6 +2,7 @@
 
 from app.api import (
     anomalies,
+    api_keys,
     approvals,
     audit,
     billing,
@@ -22,6 +23,7 @@ from app.api import (
     reader_views,
     refunds,
     revocations,
+    staff_sessions,
     subscriptions,
     support,
 )
@@ -51,6 +53,8 @@ ROUTERS = tuple(
         audit,
         reader_views,
         personal_data,
+        staff_sessions,
+        api_keys,
         health,
     )
 )

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from app.api.anomalies import AnomalyOut
 from app.api.comps import CompOut
-from app.api.deps import SEARCHES, Ctx, Now, SupportAgent, seen_by
+from app.api.deps import SEARCHES, Ctx, Now, SubscriberViewer, seen_by
 from app.api.disputes import DisputeOut
 from app.api.issues import LedgerOut
 from app.api.models import ApiModel, MoneyOut
@@ -262,18 +262,18 @@ def _payments(seen: Overview) -> list[PaymentOut]:
 
 @router.get("", dependencies=[SEARCHES])
 async def find_subscribers(
-    agent: SupportAgent,
+    viewer: SubscriberViewer,
     ctx: Ctx,
     q: Annotated[str, Query(max_length=200, description="Beginning of an email address or name, or an exact ID.")] = "",
     after: Annotated[str | None, Query(max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> SubscribersOut:
     """Search readers by email address, name, ``sub``, Stripe ID or invoice number."""
-    page = await support.search(ctx, q, after=after, limit=limit, viewer=seen_by(agent))
+    page = await support.search(ctx, q, after=after, limit=limit, viewer=seen_by(viewer))
     return SubscribersOut(data=[SubscriberOut.of(found) for found in page.items], next=page.next)
 
 
 @router.get("/{subscriber_id}", responses=problems(NotFound))
-async def show_subscriber(subscriber_id: str, agent: SupportAgent, ctx: Ctx, now: Now) -> OverviewOut:
+async def show_subscriber(subscriber_id: str, viewer: SubscriberViewer, ctx: Ctx, now: Now) -> OverviewOut:
     """Retrieve everything about a reader: subscriptions, payments, refunds, grants, history."""
-    return OverviewOut.all_of(await support.overview(ctx, subscriber_id, viewer=seen_by(agent), now=now))
+    return OverviewOut.all_of(await support.overview(ctx, subscriber_id, viewer=seen_by(viewer), now=now))

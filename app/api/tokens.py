@@ -262,7 +262,16 @@ def _reader(claims: Claims, roles_claim: str) -> Reader:
         email_verified=claims.get("email_verified") is True,
         roles=with_implied_roles(_roles(claims, roles_claim)),
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+        signed_in_at=_time(claims.get("auth_time")),
+        acr=_text(claims.get("acr")),
     )
+
+
+def _time(value: object) -> datetime | None:
+    """Return the time of an optional claim, or None if it is no time."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**36:
+        return None
+    return datetime.fromtimestamp(value, UTC)
 
 
 def _text(value: object) -> str | None:

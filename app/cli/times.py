@@ -17,6 +17,20 @@ _UNITS = {
 TIME_FORMATS = "2026-03-01, 2026-03-01T18:00Z, or how long ago: 90m, 12h, 3d."
 
 
+def parse_duration(text: str, *, option: str) -> timedelta | None:
+    """
+    Parse a duration such as ``12h`` or ``365d``; None for ``never``.
+
+    :raises typer.BadParameter: the text is neither.
+    """
+    if text.strip() == "never":
+        return None
+    found = _AGO.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not a duration. Use 90m, 12h, 365d or never", param_hint=option)
+    return int(found[1]) * _UNITS[found[2]]
+
+
 def parse_time(text: str | None, *, now: datetime, option: str) -> datetime | None:
     """
     Parse a time. Without a time zone it is UTC.

@@ -2,87 +2,149 @@
 Who may see a page and submit a form.
 
 Routes are made only by :func:`page_route` and :func:`form_route`, so no page can forget a check: the person is signed in and
-has the role, and a form was sent by a page of the same session (see :mod:`app.console.csrf`). Refused forms are recorded.
+has the role, recently where money moves or access is given, and a form was sent by a page of the same session (see
+:mod:`app.console.csrf`). Refused forms are recorded.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from app.console import kept_forms
 from app.console.csrf import ForgedForm, has_form_token
+from app.console.middleware import expired_cookie
 from app.console.refusals import record_refusal
 from app.console.request import ConsoleRequest, console_of
 from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE
 from app.domain.caller_limits import Limit
 from app.domain.callers import NotAllowed
+from app.services import staff_sessions
 
 ANY_ROLE = ""  # for pages that every member of staff may see
 MAX_FORM_FIELDS = 100
+SIGN_OUT = "/sign-out"
 
 Page = Callable[[ConsoleRequest], Awaitable[Response]]
 
 
-def page_route(path: str, page: Page, *, role: str) -> Route:
-    """Return the route of a page, which changes nothing."""
+class NamedRoute(Route):
+    """A route that tells the tests which role it needs, and whether it needs a recent sign-in."""
+
+    def __init__(self, path: str, endpoint: Any, *, page: Page, method: str, role: str, recent_sign_in: bool) -> None:
+        super().__init__(path, endpoint, methods=[method], name=f"{role or 'any'}:{page.__name__}")
+        self.recent_sign_in = recent_sign_in
+
+
+def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False) -> Route:
+    """
+    Return the route of a page, which changes nothing.
+
+    :param recent_sign_in: whether the person signs in again first if they did so too long ago. For pages with forms that
+        need it, so that no form is filled in vain.
+    """
 
     async def endpoint(request: Request) -> Response:
         staff = session_of(request)
         if staff is None:
-            return _redirect_to_sign_in(request)
-        await _require_role(request, staff, role)
+            return RedirectResponse(_sign_in_url(_path_of(request)), 303)
+        await _require_role(request, staff, role, path)
+        if recent_sign_in and not _signed_in_recently(request, staff):
+            return RedirectResponse(_sign_in_url(_path_of(request), step_up=True), 303)
         ctx = console_of(request).ctx
         return await page(ConsoleRequest(http=request, ctx=ctx, staff=staff, now=await ctx.clock.policy()))
 
-    return Route(path, endpoint, methods=["GET"], name=_route_name(role, page))
+    return NamedRoute(path, endpoint, page=page, method="GET", role=role, recent_sign_in=recent_sign_in)
 
 
-def form_route(path: str, page: Page, *, role: str) -> Route:
-    """Return the route that a form is submitted to."""
+def form_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False) -> Route:
+    """
+    Return the route that a form is submitted to.
+
+    If the person has to sign in first, the form is kept in their browser and continued after that.
+    """
 
     async def endpoint(request: Request) -> Response:
         staff = session_of(request)
-        if staff is None:
-            raise ForgedForm("Your session has expired, so nothing was changed. Sign in and try again.")
-        await _require_role(request, staff, role)
-        if role:  # everybody may always sign out
-            await console_of(request).ctx.caller_limits.take(Limit.STRIPE, staff.sub)
         async with request.form(max_files=0, max_fields=MAX_FORM_FIELDS) as fields:
             form = {name: value for name, value in fields.items() if isinstance(value, str)}
-            if not has_form_token(fields, staff):
-                await record_refusal(request, staff, "console.form_refused", "form token of another session")
+            if staff is None:
+                return _continue_after_sign_in(request, form, path)
+            await _require_role(request, staff, role, path)
+            if role:  # everybody may always sign out
+                await console_of(request).ctx.caller_limits.take(Limit.STRIPE, staff.sub)
+            if not has_form_token(fields, staff.form_token):
+                await record_refusal(request, staff, "console.form_refused", "form token of another session", path=path)
                 raise ForgedForm(
                     "This form belongs to another session, so nothing was changed. Reload the page and try again."
                 )
+        if recent_sign_in and not _signed_in_recently(request, staff):
+            return _keep(request, staff.sub, form, step_up=True)
         ctx = console_of(request).ctx
-        return await page(ConsoleRequest(http=request, ctx=ctx, staff=staff, now=await ctx.clock.policy(), form=form))
+        response = await page(
+            ConsoleRequest(http=request, ctx=ctx, staff=staff, now=await ctx.clock.policy(), form=form, route=path)
+        )
+        kept_forms.forget(request, response)
+        return response
 
-    return Route(path, endpoint, methods=["POST"], name=_route_name(role, page))
-
-
-def _route_name(role: str, page: Page) -> str:
-    return f"{role or 'any'}:{page.__name__}"
-
-
-def _redirect_to_sign_in(request: Request) -> Response:
-    """Redirect to the sign-in page, which returns to this page."""
-    return_path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"{CONSOLE}/sign-in?{urlencode({'next': return_path})}", 303)
+    return NamedRoute(path, endpoint, page=page, method="POST", role=role, recent_sign_in=recent_sign_in)
 
 
-async def _require_role(request: Request, staff: StaffSession, role: str) -> None:
+async def show_kept_form(request: ConsoleRequest) -> Response:
+    """Show the form that was kept while the person signed in again."""
+    return kept_forms.show(request.http, request.staff.sub)
+
+
+def _continue_after_sign_in(request: Request, form: dict[str, str], path: str) -> Response:
+    """
+    Keep the form of a session that has ended, and sign in.
+
+    :raises ForgedForm: if no page of that session sent it, or it only signs out.
+    """
+    cookie = expired_cookie(request)
+    if path == SIGN_OUT or cookie is None or not has_form_token(form, cookie.form_token):
+        raise ForgedForm("Your session has expired, so nothing was changed. Sign in and try again.")
+    return _keep(request, cookie.sub, form)
+
+
+def _keep(request: Request, sub: str, form: dict[str, str], *, step_up: bool = False) -> Response:
+    url = _sign_in_url(CONSOLE + kept_forms.CONTINUE, step_up=step_up)
+    kept = kept_forms.sign_in_and_continue(request, sub, form, url=url)
+    if kept is None:
+        raise ForgedForm(
+            "You need to sign in again, and this form is too long to be kept, so nothing was changed. Go back, copy your "
+            "text, then sign in and try again."
+        )
+    return kept
+
+
+def _signed_in_recently(request: Request, staff: StaffSession) -> bool:
+    ctx = console_of(request).ctx
+    required = staff_sessions.recent_sign_in(ctx.settings)
+    return required.accepts(staff.signed_in_at, staff.acr, now=ctx.clock.real())
+
+
+def _path_of(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _sign_in_url(return_path: str, *, step_up: bool = False) -> str:
+    """Return the URL of the sign-in page, which returns to a page."""
+    return f"{CONSOLE}/sign-in?{urlencode({'next': return_path} | ({'step_up': '1'} if step_up else {}))}"
+
+
+async def _require_role(request: Request, staff: StaffSession, role: str, path: str) -> None:
     """
     Require a role. A refused form is recorded.
 
     :raises NotAllowed: if the person doesn't have the role.
     """
-    if staff.has_role(role) if role else staff.roles:
+    if not role or staff.has_role(role):
         return
     if request.method != "GET":
-        await record_refusal(request, staff, "console.refused", f"requires the {role or 'staff'} role")
-    if not staff.roles:
-        raise NotAllowed("Your account has no staff role. Ask an administrator for access.")
+        await record_refusal(request, staff, "console.refused", f"requires the {role} role", path=path)
     raise NotAllowed(f"You need the {role} role to do this.", role=role)

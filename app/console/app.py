@@ -14,8 +14,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
 from app.console import (
+    api_keys,
     approvals,
     audit,
+    back_channel,
     comps,
     dashboard,
     events,
@@ -24,6 +26,7 @@ from app.console import (
     readers,
     refunds,
     sign_in,
+    staff_sessions,
     subscriptions,
     templating,
 )
@@ -44,7 +47,10 @@ PAGES = (
     audit,
     reader_views,
     personal_data,
+    staff_sessions,
+    api_keys,
     sign_in,
+    back_channel,
 )
 
 

@@ -81,8 +81,8 @@ async def reject(request: ConsoleRequest) -> Response:
 ROUTES = [
     page_route("/approvals", show, role=Role.SUPERVISOR),
     page_route("/approvals/{request}", show_request, role=Role.SUPPORT),
-    form_route("/approvals/{request}/approve", approve_request, role=Role.SUPERVISOR),
+    form_route("/approvals/{request}/approve", approve_request, role=Role.SUPERVISOR, recent_sign_in=True),
     form_route("/approvals/{request}/reject", reject_request, role=Role.SUPERVISOR),
-    form_route("/refunds/{refund}/approve", approve, role=Role.SUPERVISOR),
+    form_route("/refunds/{refund}/approve", approve, role=Role.SUPERVISOR, recent_sign_in=True),
     form_route("/refunds/{refund}/reject", reject, role=Role.SUPERVISOR),
 ]

@@ -112,7 +112,7 @@ def _agent(request: ConsoleRequest) -> Reader:
 
 
 ROUTES = [
-    page_route("/readers/{reader}/comp", show_form, role=Role.SUPPORT),
-    form_route("/readers/{reader}/comp", give, role=Role.SUPPORT),
+    page_route("/readers/{reader}/comp", show_form, role=Role.SUPPORT, recent_sign_in=True),
+    form_route("/readers/{reader}/comp", give, role=Role.SUPPORT, recent_sign_in=True),
     form_route("/comps/{comp}/take-back", revoke, role=Role.SUPPORT),
 ]

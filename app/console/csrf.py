@@ -1,13 +1,12 @@
 """Protection against cross-site request forgery, and against forms that were rendered for another reader."""
 
 import secrets
+from collections.abc import Mapping
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from app.console.refusals import record_refusal
 from app.console.request import ConsoleRequest, console_of
-from app.console.sessions import StaffSession
 from app.console.state import CONSOLE
 
 
@@ -29,10 +28,10 @@ def same_origin(request: Request) -> bool:
     return request.headers.get("sec-fetch-site") == "same-origin"
 
 
-def has_form_token(form: FormData, staff: StaffSession) -> bool:
-    """Tell whether a form has the token of this session."""
+def has_form_token(form: Mapping[str, object], form_token: str) -> bool:
+    """Tell whether a form has the token of a session."""
     token = form.get("form_token")
-    return isinstance(token, str) and secrets.compare_digest(token.encode(), staff.form_token.encode())
+    return isinstance(token, str) and secrets.compare_digest(token.encode(), form_token.encode())
 
 
 async def check_reader(request: ConsoleRequest, subscriber_id: str) -> None:
@@ -45,7 +44,14 @@ async def check_reader(request: ConsoleRequest, subscriber_id: str) -> None:
     """
     if request.form.get("reader") != subscriber_id:
         reason = "form of another reader's page"
-        await record_refusal(request.http, request.staff, "console.form_refused", reason, subscriber_id=subscriber_id)
+        await record_refusal(
+            request.http,
+            request.staff,
+            "console.form_refused",
+            reason,
+            path=request.route,
+            subscriber_id=subscriber_id,
+        )
         raise ForgedForm(
             "This form belongs to another reader's page, so nothing was changed. Open the reader's page and try again."
         )

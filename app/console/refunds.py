@@ -175,8 +175,8 @@ def _overall_status(parts: Sequence[Refund]) -> str:
 
 
 ROUTES = [
-    page_route("/payments/{payment}/refund", show_form, role=Role.SUPPORT),
+    page_route("/payments/{payment}/refund", show_form, role=Role.SUPPORT, recent_sign_in=True),
     form_route("/payments/{payment}/refund/confirm", review, role=Role.SUPPORT),
-    form_route("/payments/{payment}/refund", submit, role=Role.SUPPORT),
+    form_route("/payments/{payment}/refund", submit, role=Role.SUPPORT, recent_sign_in=True),
     page_route("/refunds/{refund}", show, role=Role.SUPPORT),
 ]

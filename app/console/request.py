@@ -36,6 +36,7 @@ class ConsoleRequest:
     staff: StaffSession
     now: datetime  # policy time: terms, guarantees and access are judged by it
     form: Mapping[str, str] = field(default_factory=dict)  # the fields of a form that passed the CSRF checks
+    route: str = ""  # the template of the form's path
 
     @property
     def viewer(self) -> Viewer:

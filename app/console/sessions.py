@@ -1,84 +1,98 @@
 """
-Sessions of staff, kept in an encrypted cookie.
+Sessions of staff, as the pages see them.
 
-The database only records who signed out, so any process can serve any page.
+The browser has an encrypted cookie with the session's ID and the time of last use. Everything else is in the database, so
+any process can serve any page, and a session can be ended from outside.
 """
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from starlette.requests import Request
 
 from app.console.cookies import CookieCipher
-from app.domain.callers import Reader
+from app.domain.staff_sessions import StoredSession
 
 SCOPE_KEY = "newsstand.staff"  # where the middleware puts the session in the ASGI scope
 RENEW_AFTER = timedelta(minutes=1)  # the cookie is renewed at most this often
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StaffSession:
-    """The session of a person who signed in to the console."""
+class SessionCookie:
+    """The content of the session cookie."""
 
+    id: str
     sub: str
-    name: str
-    roles: frozenset[str]  # includes implied roles; empty for a person without a staff role, who may see nothing
     form_token: str  # in every form of this session, against cross-site request forgery
-    started_at: datetime
     last_used_at: datetime
 
     @classmethod
-    def start(cls, person: Reader, *, now: datetime) -> "StaffSession":
-        """Start a session."""
-        return cls(
-            sub=person.sub,
-            name=person.name or person.email or person.sub,
-            roles=person.roles,
-            form_token=secrets.token_urlsafe(24),
-            started_at=now,
-            last_used_at=now,
-        )
+    def start(cls, stored: StoredSession) -> "SessionCookie":
+        """Return the cookie of a new session."""
+        return cls(id=stored.id, sub=stored.sub, form_token=secrets.token_urlsafe(24), last_used_at=stored.started_at)
 
-    @property
-    def actor(self) -> str:
-        """The person's name in the audit log."""
-        return f"staff:{self.sub}" if self.roles else f"reader:{self.sub}"
-
-    def has_role(self, role: str) -> bool:
-        """Tell whether the person has a role."""
-        return role in self.roles
-
-    def to_cookie(self, cipher: CookieCipher, *, now: datetime) -> str:
-        """Return the value of the session cookie, with ``now`` as the time of last use."""
-        used = replace(self, last_used_at=now)
-        content = {
-            "sub": used.sub,
-            "name": used.name,
-            "roles": sorted(used.roles),
-            "form_token": used.form_token,
-            "since": used.started_at.timestamp(),
-            "seen": used.last_used_at.timestamp(),
+    def to_value(self, cipher: CookieCipher, *, now: datetime) -> str:
+        """Return the value of the cookie, with ``now`` as the time of last use."""
+        content: dict[str, Any] = {
+            "id": self.id,
+            "sub": self.sub,
+            "form_token": self.form_token,
+            "seen": now.timestamp(),
         }
         return cipher.encrypt(content, now=now)
 
     @classmethod
-    def from_cookie(
-        cls, value: str, cipher: CookieCipher, *, lifetime: timedelta, idle: timedelta, now: datetime
-    ) -> "StaffSession | None":
-        """Return the session of a cookie value. None: the value is invalid, or the session has expired."""
+    def from_value(cls, value: str, cipher: CookieCipher, *, idle: timedelta, now: datetime) -> "SessionCookie | None":
+        """Return the content of a cookie. None: the value is invalid, or was not used for longer than ``idle``."""
         content = cipher.decrypt(value, max_age=idle, now=now)
         if content is None:
             return None
-        session = cls(
+        return cls(
+            id=content["id"],
             sub=content["sub"],
-            name=content["name"],
-            roles=frozenset(content["roles"]),
             form_token=content["form_token"],
-            started_at=datetime.fromtimestamp(content["since"], UTC),
             last_used_at=datetime.fromtimestamp(content["seen"], UTC),
         )
-        return session if session.started_at <= now < session.started_at + lifetime else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaffSession:
+    """The open session of a member of staff."""
+
+    cookie: SessionCookie
+    sub: str
+    name: str
+    roles: frozenset[str]  # includes implied roles; never empty
+    signed_in_at: datetime | None  # when the person entered their credentials; None: the provider doesn't say
+    acr: str | None
+
+    @classmethod
+    def of(cls, stored: StoredSession, cookie: SessionCookie) -> "StaffSession":
+        """Return the session of a cookie."""
+        return cls(
+            cookie=cookie,
+            sub=stored.sub,
+            name=stored.name,
+            roles=stored.roles,
+            signed_in_at=stored.signed_in_at,
+            acr=stored.acr,
+        )
+
+    @property
+    def form_token(self) -> str:
+        """The token in every form of this session."""
+        return self.cookie.form_token
+
+    @property
+    def actor(self) -> str:
+        """The person's name in the audit log."""
+        return f"staff:{self.sub}"
+
+    def has_role(self, role: str) -> bool:
+        """Tell whether the person has a role."""
+        return role in self.roles
 
 
 def session_of(request: Request) -> StaffSession | None:

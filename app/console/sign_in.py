@@ -1,22 +1,22 @@
 """Sign-in by OpenID Connect, and sign-out."""
 
 from datetime import timedelta
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from app.console import access_control, templating
-from app.console.middleware import session_cookie_name, set_session_cookie
+from app.console import access_control, kept_forms, templating
+from app.console.middleware import expired_cookie, session_cookie_name, set_session_cookie
 from app.console.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
 from app.console.request import ConsoleRequest, console_of
-from app.console.sessions import StaffSession
+from app.console.sessions import SessionCookie
 from app.console.state import CONSOLE, SignInConfig
 from app.console.templating import is_https
 from app.domain.caller_limits import Limit
-from app.domain.callers import IssuerUnavailable, NotAuthenticated
+from app.domain.callers import IssuerUnavailable, NotAuthenticated, Reader
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.observability import REFUSALS
 from app.services import staff_sessions
@@ -35,7 +35,17 @@ async def start(request: Request) -> Response:
     if next_ and return_path != next_:  # counted, so that attempts show in the metrics
         REFUSALS.labels(ReturnUrlNotAllowed.code).inc()
         log.warning("return_path_refused", next=next_[:200])
-    attempt = SignInAttempt.start(return_path, redirect_uri=_absolute_url(request, "/signed-in"))
+    settings, step_up = console.ctx.settings, "step_up" in request.query_params
+    attempt = SignInAttempt.start(
+        return_path,
+        redirect_uri=_absolute_url(request, "/signed-in"),
+        max_age=min(settings.recent_sign_in or settings.session_lifetime, settings.session_lifetime)
+        if step_up
+        else settings.session_lifetime,
+        again=step_up or "again" in request.query_params,
+        acr_values=settings.recent_sign_in_acr if step_up else (),
+        now=console.ctx.clock.real(),
+    )
     try:
         url = await sign_in.oidc.url_for(attempt)
     except SignInFailed as failure:
@@ -66,25 +76,50 @@ async def complete(request: Request) -> Response:
         reason = request.query_params.get("error", "no sign-in in progress in this browser")
         return _sign_in_failed(request, SignInFailed(reason[:100]))
     try:
-        sub, token = await sign_in.oidc.redeem(attempt, code, now=now)
-        person = await console.authenticate(token)
-        if person.sub != sub:
+        tokens = await sign_in.oidc.redeem(attempt, code, now=now)
+        person = await console.authenticate(tokens.access_token)
+        if person.sub != tokens.sub:
             raise SignInFailed("the ID token and the access token belong to different people")
     except IssuerUnavailable as error:
         return _sign_in_failed(request, ProviderUnavailable(str(error)))
     except (SignInFailed, NotAuthenticated) as failure:
         return _sign_in_failed(request, failure)
-    staff = StaffSession.start(person, now=now)
-    await staff_sessions.record(
+    if not person.roles:
+        return await _refuse(request, person)
+    if not attempt.again and await staff_sessions.signed_out_after(
+        console.ctx, person.sub, tokens.signed_in_at, now=now
+    ):
+        # The provider still knew the person, but they have signed out here: it has to ask for their credentials.
+        return RedirectResponse(f"{CONSOLE}/sign-in?{urlencode({'next': attempt.return_path, 'again': '1'})}", 303)
+    encrypted = sign_in.refresh_token_cipher.encrypt(tokens.refresh_token) if tokens.refresh_token else None
+    before = expired_cookie(request)
+    stored = await staff_sessions.start(
         console.ctx,
-        by=staff.actor,
-        action="console.signed_in" if staff.roles else "console.sign_in_refused",
-        what="console",
-        reason=None if staff.roles else "no staff role",
+        person,
+        sid=tokens.sid,
+        signed_in_at=tokens.signed_in_at,
+        acr=tokens.acr,
+        refresh_token=encrypted,
+        now=now,
+        replaces=before.id if before else None,
     )
     response = RedirectResponse(attempt.return_path, status_code=303)
     response.delete_cookie(ATTEMPT_COOKIE, path=CONSOLE)
-    set_session_cookie(request, response, staff)
+    set_session_cookie(request, response, SessionCookie.start(stored))
+    return response
+
+
+async def _refuse(request: Request, person: Reader) -> Response:
+    """Refuse a person without a role. They get no session, so they can't send any form."""
+    await staff_sessions.record(
+        console_of(request).ctx,
+        by=person.actor,
+        action="console.sign_in_refused",
+        what="console",
+        reason="no staff role",
+    )
+    response = templating.render(request, "no_role.html", status=403)
+    response.delete_cookie(ATTEMPT_COOKIE, path=CONSOLE)
     return response
 
 
@@ -150,5 +185,6 @@ ROUTES = [
     Route("/sign-in", start, methods=["GET"], name="sign_in"),
     Route("/signed-in", complete, methods=["GET"]),
     Route("/signed-out", signed_out, methods=["GET"]),
-    access_control.form_route("/sign-out", sign_out, role=access_control.ANY_ROLE),
+    access_control.page_route(kept_forms.CONTINUE, access_control.show_kept_form, role=access_control.ANY_ROLE),
+    access_control.form_route(access_control.SIGN_OUT, sign_out, role=access_control.ANY_ROLE),
 ]

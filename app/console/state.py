@@ -7,6 +7,7 @@ from app.console.cookies import CookieCipher
 from app.console.oidc import OIDCClient
 from app.context import Context
 from app.domain.callers import Reader
+from app.encryption import Cipher
 from app.settings import CONSOLE, Settings
 
 
@@ -27,6 +28,8 @@ class SignInConfig:
     session_cipher: CookieCipher
     attempt_cipher: CookieCipher
     flash_cipher: CookieCipher
+    form_cipher: CookieCipher
+    refresh_token_cipher: Cipher
 
 
 def sign_in_config(settings: Settings) -> SignInConfig | None:
@@ -40,10 +43,13 @@ def sign_in_config(settings: Settings) -> SignInConfig | None:
             client_id=settings.oidc_client_id,
             client_secret=secret.get_secret_value() if secret else None,
             audience=settings.oidc_audience,
+            scope=settings.oidc_scope,
         ),
-        session_cipher=CookieCipher(key, purpose="staff"),
+        session_cipher=CookieCipher(key, purpose="session"),
         attempt_cipher=CookieCipher(key, purpose="attempt"),
         flash_cipher=CookieCipher(key, purpose="notice"),
+        form_cipher=CookieCipher(key, purpose="kept form"),
+        refresh_token_cipher=Cipher(lambda: [key], purpose="newsstand console: refresh tokens"),
     )
 
 

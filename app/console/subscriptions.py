@@ -150,8 +150,8 @@ def _max_issues(request: ConsoleRequest, found: SubscriptionWithSubscriber) -> i
 ROUTES = [
     page_route("/subscriptions/{subscription}/cancel", show_cancel_form, role=Role.SUPPORT),
     form_route("/subscriptions/{subscription}/cancel", cancel, role=Role.SUPPORT),
-    page_route("/subscriptions/{subscription}/resume", show_resume_form, role=Role.SUPPORT),
-    form_route("/subscriptions/{subscription}/resume", resume, role=Role.SUPPORT),
-    page_route("/subscriptions/{subscription}/extend", show_extend_form, role=Role.SUPPORT),
-    form_route("/subscriptions/{subscription}/extend", extend, role=Role.SUPPORT),
+    page_route("/subscriptions/{subscription}/resume", show_resume_form, role=Role.SUPPORT, recent_sign_in=True),
+    form_route("/subscriptions/{subscription}/resume", resume, role=Role.SUPPORT, recent_sign_in=True),
+    page_route("/subscriptions/{subscription}/extend", show_extend_form, role=Role.SUPPORT, recent_sign_in=True),
+    form_route("/subscriptions/{subscription}/extend", extend, role=Role.SUPPORT, recent_sign_in=True),
 ]

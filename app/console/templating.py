@@ -27,6 +27,8 @@ NAVIGATION = (  # title, path, role
     ("Events", "/events", Role.ADMIN),
     ("Audit log", "/audit", Role.ADMIN),
     ("Views", "/views", Role.PRIVACY),
+    ("Staff", "/staff", Role.ADMIN),
+    ("API keys", "/api-keys", Role.ADMIN),
 )
 
 environment = Environment(

@@ -1,52 +1,70 @@
-"""API keys. Only their hash is stored, unsalted: the keys are 256 random bits, so a hash can't be reversed."""
+"""API keys. Only their hash is stored, unsalted: the keys are over 200 random bits, so a hash can't be reversed."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 
 from app.db.engine.session import Session
 from app.db.models import ApiKey as Row
+from app.domain.api_keys import USE_RECORDED_EVERY, ApiKey
 from app.domain.callers import ServerKey
 
 
-async def create(session: Session, key_id: str, *, hashed: str, name: str, scopes: tuple[str, ...]) -> None:
+async def create(
+    session: Session,
+    key_id: str,
+    *,
+    hashed: str,
+    name: str,
+    scopes: Sequence[str],
+    expires_at: datetime | None,
+    by: str,
+) -> None:
     """Store a new key."""
-    session.add(Row(id=key_id, hash=hashed, name=name, scopes=list(scopes)))
+    session.add(Row(id=key_id, hash=hashed, name=name, scopes=list(scopes), expires_at=expires_at, created_by=by))
     await session.flush()
 
 
 async def find(session: Session, hashed: str) -> ServerKey | None:
-    """Return the key with a hash, unless it was revoked."""
-    found = await session.execute(select(Row.id, Row.scopes).where(Row.hash == hashed, Row.revoked_at.is_(None)))
+    """Return the key with a hash, unless it was revoked or has expired."""
+    found = await session.execute(
+        select(Row.id, Row.scopes, Row.expires_at, Row.last_used_at).where(
+            Row.hash == hashed,
+            Row.revoked_at.is_(None),
+            or_(Row.expires_at.is_(None), Row.expires_at > func.now()),
+        )
+    )
     row = found.one_or_none()
-    return ServerKey(id=row.id, scopes=frozenset(row.scopes)) if row else None
+    if row is None:
+        return None
+    return ServerKey(id=row.id, scopes=frozenset(row.scopes), expires_at=row.expires_at, last_used_at=row.last_used_at)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedKey:
-    """A key in a list. The key itself is not stored."""
-
-    id: str
-    name: str
-    scopes: tuple[str, ...]
-    created_at: datetime
-    revoked_at: datetime | None
+async def record_use(session: Session, key_id: str) -> None:
+    """Store that a key was used just now, unless that was stored minutes ago."""
+    await session.execute(
+        update(Row)
+        .where(Row.id == key_id, or_(Row.last_used_at.is_(None), Row.last_used_at < func.now() - USE_RECORDED_EVERY))
+        .values(last_used_at=func.now())
+    )
 
 
-async def list_all(session: Session) -> list[ListedKey]:
+async def list_all(session: Session) -> list[ApiKey]:
     """Return all keys, oldest first."""
     rows = await session.scalars(select(Row).order_by(Row.created_at, Row.id))
-    return [
-        ListedKey(
-            id=row.id,
-            name=row.name,
-            scopes=tuple(row.scopes),
-            created_at=row.created_at,
-            revoked_at=row.revoked_at,
-        )
-        for row in rows
-    ]
+    return [_key(row) for row in rows]
+
+
+async def lock(session: Session, key_id: str) -> ApiKey | None:
+    """Lock a key that was not revoked, and return it."""
+    row = await session.scalar(select(Row).where(Row.id == key_id, Row.revoked_at.is_(None)).with_for_update())
+    return _key(row) if row else None
+
+
+async def replace(session: Session, key_id: str, *, by_key: str, expires_at: datetime) -> None:
+    """Store which key replaces another, and until when the old one stays valid."""
+    await session.execute(update(Row).where(Row.id == key_id).values(replaced_by=by_key, expires_at=expires_at))
 
 
 async def revoke(session: Session, key_id: str) -> bool:
@@ -55,3 +73,17 @@ async def revoke(session: Session, key_id: str) -> bool:
         update(Row).where(Row.id == key_id, Row.revoked_at.is_(None)).values(revoked_at=func.now()).returning(Row.id)
     )
     return done is not None
+
+
+def _key(row: Row) -> ApiKey:
+    return ApiKey(
+        id=row.id,
+        name=row.name,
+        scopes=tuple(row.scopes),
+        created_at=row.created_at,
+        created_by=row.created_by,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+        replaced_by=row.replaced_by,
+        revoked_at=row.revoked_at,
+    )

@@ -69,7 +69,10 @@ TABLES: Mapping[str, Table] = {
         of="subscriber_id = :reader OR object_id = ANY(:ids)",
         deleted=True,
     ),
-    "api_keys": Table(plain="id hash name scopes created_at revoked_at"),
+    "api_keys": Table(
+        plain="id hash name scopes created_at expires_at last_used_at replaced_by revoked_at",
+        personal={"created_by": _staff("Says who created the key", "as long as the key")},
+    ),
     "approval_requests": Table(
         plain="id kind subscriber_id subscription_id amount plan until issues reason status decided_at created_at",
         personal={"note": _note(), "decision_note": _note(), "requested_by": _staff(), "decided_by": _staff()},
@@ -258,6 +261,17 @@ TABLES: Mapping[str, Table] = {
     "sign_outs": Table(
         plain="at", personal={"sub": _staff("Ends the sessions of a member of staff", "30 days")}, of="sub = :sub"
     ),
+    "staff_sessions": Table(
+        plain="id roles started_at signed_in_at acr checked_at checking_until ended_at",
+        personal={
+            "sub": _staff("Identifies the member of staff who is signed in", "NEWSSTAND_SESSION_LIFETIME"),
+            "name": _staff("Shows who is signed in", "NEWSSTAND_SESSION_LIFETIME"),
+            "sid": _staff("Ends the session with the identity provider's", "NEWSSTAND_SESSION_LIFETIME"),
+            "refresh_token": _staff("Checks the roles again; encrypted", "until the session ends"),
+        },
+        of="sub = :sub",
+    ),
+    "logout_tokens": Table(plain="hash until"),
     "signing_keys": Table(plain="id public sealed created_at signs_from signs_until withdrawn_at"),
     "subscribers": Table(
         plain="id created_at email_verified contact_as_of",

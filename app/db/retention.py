@@ -67,6 +67,11 @@ EXPIRIES = (
         statement=_expire("anomalies", "DELETE FROM anomalies", "gone_at < now() - :kept"),
     ),
     Expiry(
+        what="sessions of staff",
+        kept="session_lifetime",
+        statement=_expire("staff_sessions", "DELETE FROM staff_sessions", "started_at < now() - :kept"),
+    ),
+    Expiry(
         what="sign-outs of staff",
         kept=timedelta(days=30),
         statement=_expire("sign_outs", "DELETE FROM sign_outs", "at < now() - :kept", key="sub"),

@@ -1,4 +1,4 @@
-"""When staff last signed out. The rest of a session is in the browser's cookie."""
+"""When staff last signed out, or were signed out."""
 
 from datetime import datetime
 

@@ -28,9 +28,14 @@ IMPLIED_ROLES: Mapping[str, frozenset[str]] = {  # each role with those that it 
 
 
 class ApiScope(StrEnum):
-    """What an API key allows."""
+    """What an API key allows. No key moves money or gives access: that takes a person."""
 
     READ_ENTITLEMENTS = "entitlements:read"
+    READ_SUBSCRIBERS = "subscribers:read"
+    READ_REFUNDS = "refunds:read"
+    READ_ISSUES = "issues:read"
+    WRITE_ISSUES = "issues:write"
+    READ_AUDIT = "audit:read"
 
 
 LONGEST_SUB = 255  # characters: OpenID Connect Core 1.0, section 2
@@ -79,6 +84,8 @@ class Reader:
     email_verified: bool = False  # according to the identity provider
     roles: frozenset[str] = frozenset()  # including implied ones
     issued_at: datetime | None = None  # of the token; None: unknown
+    signed_in_at: datetime | None = None  # when the person entered their credentials (`auth_time`); None: unknown
+    acr: str | None = None  # how they did, as a class of the identity provider's
 
     @property
     def actor(self) -> str:
@@ -101,6 +108,8 @@ class ServerKey:
 
     id: str
     scopes: frozenset[str] = frozenset()
+    expires_at: datetime | None = None  # None: never
+    last_used_at: datetime | None = None  # to within minutes
 
     @property
     def actor(self) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 
 import asyncpg
@@ -18,9 +19,10 @@ from starlette.types import Message
 
 from app import main, observability
 from app.clock import SystemClock
-from app.console.sessions import StaffSession
+from app.console.sessions import SessionCookie
 from app.console.state import sign_in_config
 from app.domain.callers import Reader, Role
+from app.services import staff_sessions
 from app.settings import Settings
 from bench import query_recorder
 from bench.environment import Environment
@@ -58,6 +60,7 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
         oidc_client_id="bench",
         oidc_issuer="http://127.0.0.1:9",  # unused
         session_key=SecretStr("a-public-key-of-the-benchmarks-only"),
+        role_check_interval=timedelta(hours=8),  # there is no identity provider
         log_level="ERROR",
     )
     app = main.application(settings, with_worker=False)
@@ -66,8 +69,16 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
     if sign_in is None:
         raise RuntimeError("the console is off")
     now = SystemClock().real()
-    staff = StaffSession.start(Reader(sub="bench", name="Bench", roles=frozenset({Role.SUPPORT})), now=now)
-    page = partial(_page, app, path, staff.to_cookie(sign_in.session_cipher, now=now))
+    stored = await staff_sessions.start(
+        app.state.api.ctx,
+        Reader(sub="bench", name="Bench", roles=frozenset({Role.SUPPORT})),
+        sid=None,
+        signed_in_at=now,
+        acr=None,
+        refresh_token=None,
+        now=now,
+    )
+    page = partial(_page, app, path, SessionCookie.start(stored).to_value(sign_in.session_cipher, now=now))
     for _ in range(3):  # fill the caches
         await page()
     async with query_recorder.record_statements(app.state.api.ctx.pool) as statements:

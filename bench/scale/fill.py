@@ -226,8 +226,8 @@ TABLES = (
 )  # fmt: skip
 SMALL_TABLES = frozenset(
     {
-        "api_keys", "buckets", "calendar_edition", "figures", "issues", "leases", "sign_outs", "signing_keys",
-        "audit_unsealed", "erasures", "retention_runs",
+        "api_keys", "buckets", "calendar_edition", "figures", "issues", "leases", "logout_tokens", "sign_outs",
+        "signing_keys", "staff_sessions", "audit_unsealed", "erasures", "retention_runs",
     }
 )  # fmt: skip
 """Tables that don't grow with the readers, but for a backlog."""

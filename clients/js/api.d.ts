@@ -1014,6 +1014,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/staff-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the open console sessions of all staff
+         * @description List the open console sessions of all staff.
+         */
+        get: operations["list_staff_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/staff-sessions/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End all sessions of a person, and refuse their access tokens issued so far where a role is required
+         * @description End all sessions of a person, and refuse their access tokens issued so far where a role is required.
+         */
+        post: operations["end_staff_sessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List all API keys
+         * @description List all API keys.
+         */
+        get: operations["list_api_keys"];
+        put?: never;
+        /**
+         * Create an API key
+         * @description Create an API key.
+         */
+        post: operations["create_api_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/{key_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a key with the same name, scopes and lifetime
+         * @description Create a key with the same name, scopes and lifetime. The old one stays valid for the overlap.
+         */
+        post: operations["rotate_api_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/api-keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description Revoke an API key. Every process refuses it within a second.
+         */
+        delete: operations["revoke_api_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1252,6 +1356,143 @@ export interface components {
              */
             seen_at: string;
         };
+        /**
+         * ApiKeyIn
+         * @description The key to create.
+         * @example {
+         *       "expires_in_days": 365,
+         *       "name": "the site",
+         *       "scopes": [
+         *         "entitlements:read"
+         *       ]
+         *     }
+         */
+        ApiKeyIn: {
+            /**
+             * Name
+             * @example the site
+             */
+            name: string;
+            /**
+             * Scopes
+             * @example [
+             *       "entitlements:read"
+             *     ]
+             */
+            scopes: components["schemas"]["ApiScope"][];
+            /**
+             * Expires In Days
+             * @description Null: it never expires.
+             * @default 365
+             * @example 365
+             */
+            expires_in_days: number | null;
+        };
+        /**
+         * ApiKeyOut
+         * @description An API key, without its secret.
+         * @example {
+         *       "created_at": "2026-03-08T18:00:00Z",
+         *       "created_by": "staff:admin-1",
+         *       "expires_at": "2027-03-08T18:00:00Z",
+         *       "id": "key_0c5e",
+         *       "last_used_at": "2026-03-09T18:00:00Z",
+         *       "name": "the site",
+         *       "scopes": [
+         *         "entitlements:read"
+         *       ],
+         *       "state": "active"
+         *     }
+         */
+        ApiKeyOut: {
+            /**
+             * Id
+             * @example key_0c5e
+             */
+            id: string;
+            /**
+             * Name
+             * @example the site
+             */
+            name: string;
+            /**
+             * Scopes
+             * @example [
+             *       "entitlements:read"
+             *     ]
+             */
+            scopes: string[];
+            /**
+             * State
+             * @description `active`, `replaced` (rotated, and valid until it expires), `expired` or `revoked`.
+             * @example active
+             */
+            state: string;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @example staff:admin-1
+             */
+            created_by: string | null;
+            /**
+             * Expires At
+             * @description Null: never.
+             * @example 2027-03-08T18:00:00Z
+             */
+            expires_at: string | null;
+            /**
+             * Last Used At
+             * @description To within five minutes; null: it was not used since this is recorded.
+             * @example 2026-03-09T18:00:00Z
+             */
+            last_used_at: string | null;
+            /**
+             * Replaced By
+             * @description ID of the key that it was rotated to.
+             * @example null
+             */
+            replaced_by: string | null;
+            /**
+             * Revoked At
+             * @example null
+             */
+            revoked_at: string | null;
+        };
+        /**
+         * ApiKeysOut
+         * @description All API keys, the oldest first.
+         * @example {
+         *       "data": [
+         *         {
+         *           "created_at": "2026-03-08T18:00:00Z",
+         *           "created_by": "staff:admin-1",
+         *           "expires_at": "2027-03-08T18:00:00Z",
+         *           "id": "key_0c5e",
+         *           "last_used_at": "2026-03-09T18:00:00Z",
+         *           "name": "the site",
+         *           "scopes": [
+         *             "entitlements:read"
+         *           ],
+         *           "state": "active"
+         *         }
+         *       ]
+         *     }
+         */
+        ApiKeysOut: {
+            /** Data */
+            data: components["schemas"]["ApiKeyOut"][];
+        };
+        /**
+         * ApiScope
+         * @description What an API key allows. No key moves money or gives access: that takes a person.
+         * @enum {string}
+         */
+        ApiScope: "entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read";
         /**
          * ApprovalKind
          * @description What is requested.
@@ -2233,6 +2474,35 @@ export interface components {
              * @example dp_123
              */
             next: string | null;
+        };
+        /**
+         * EndSessionsIn
+         * @description Whose sessions to end.
+         * @example {
+         *       "sub": "agent-1"
+         *     }
+         */
+        EndSessionsIn: {
+            /**
+             * Sub
+             * @description The person's ID at the identity provider.
+             * @example agent-1
+             */
+            sub: string;
+        };
+        /**
+         * EndedSessionsOut
+         * @description How many console sessions were open.
+         * @example {
+         *       "ended": 1
+         *     }
+         */
+        EndedSessionsOut: {
+            /**
+             * Ended
+             * @example 1
+             */
+            ended: number;
         };
         /**
          * EntitlementsOut
@@ -3596,6 +3866,33 @@ export interface components {
          */
         MyRefundIn: {
             expected_amount: components["schemas"]["MoneyIn"];
+        };
+        /**
+         * NewApiKeyOut
+         * @description A new API key. It is shown only here: the database stores its hash.
+         * @example {
+         *       "expires_at": "2027-03-08T18:00:00Z",
+         *       "id": "key_0c5e",
+         *       "key": "nsk_…"
+         *     }
+         */
+        NewApiKeyOut: {
+            /**
+             * Id
+             * @example key_0c5e
+             */
+            id: string;
+            /**
+             * Key
+             * @example nsk_…
+             */
+            key: string;
+            /**
+             * Expires At
+             * @description Null: never.
+             * @example 2027-03-08T18:00:00Z
+             */
+            expires_at: string | null;
         };
         /**
          * NoticeOut
@@ -5431,6 +5728,104 @@ export interface components {
              * @example 17
              */
             next: string;
+        };
+        /**
+         * RotationIn
+         * @description How long the old key stays valid.
+         * @example {
+         *       "overlap_hours": 168
+         *     }
+         */
+        RotationIn: {
+            /**
+             * Overlap Hours
+             * @default 168
+             * @example 168
+             */
+            overlap_hours: number;
+        };
+        /**
+         * StaffSessionOut
+         * @description An open session of the console.
+         * @example {
+         *       "id": "ses_0c5e",
+         *       "name": "Robin Vance",
+         *       "roles": [
+         *         "support"
+         *       ],
+         *       "roles_checked_at": "2026-03-08T18:15:00Z",
+         *       "signed_in_at": "2026-03-08T17:58:00Z",
+         *       "started_at": "2026-03-08T18:00:00Z",
+         *       "sub": "agent-1"
+         *     }
+         */
+        StaffSessionOut: {
+            /**
+             * Id
+             * @example ses_0c5e
+             */
+            id: string;
+            /**
+             * Sub
+             * @description The person's ID at the identity provider.
+             * @example agent-1
+             */
+            sub: string;
+            /**
+             * Name
+             * @example Robin Vance
+             */
+            name: string;
+            /**
+             * Roles
+             * @description Including implied roles.
+             * @example [
+             *       "support"
+             *     ]
+             */
+            roles: string[];
+            /**
+             * Started At
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            started_at: string;
+            /**
+             * Signed In At
+             * @description When the person entered their credentials; null if the identity provider doesn't say.
+             * @example 2026-03-08T17:58:00Z
+             */
+            signed_in_at: string | null;
+            /**
+             * Roles Checked At
+             * Format: date-time
+             * @description When the identity provider last confirmed the roles.
+             * @example 2026-03-08T18:15:00Z
+             */
+            roles_checked_at: string;
+        };
+        /**
+         * StaffSessionsOut
+         * @description The open sessions, the newest first: at most 500.
+         * @example {
+         *       "data": [
+         *         {
+         *           "id": "ses_0c5e",
+         *           "name": "Robin Vance",
+         *           "roles": [
+         *             "support"
+         *           ],
+         *           "roles_checked_at": "2026-03-08T18:15:00Z",
+         *           "signed_in_at": "2026-03-08T17:58:00Z",
+         *           "started_at": "2026-03-08T18:00:00Z",
+         *           "sub": "agent-1"
+         *         }
+         *       ]
+         *     }
+         */
+        StaffSessionsOut: {
+            /** Data */
+            data: components["schemas"]["StaffSessionOut"][];
         };
         /**
          * SubscriberOut
@@ -10420,6 +10815,473 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ErasureOut"];
                 };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_staff_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaffSessionsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_staff_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndSessionsIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndedSessionsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_api_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKeysOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_api_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewApiKeyOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotate_api_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotationIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewApiKeyOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_api_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {

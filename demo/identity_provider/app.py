@@ -15,14 +15,14 @@ from starlette.staticfiles import StaticFiles
 
 from demo.identity_provider import control_api
 from demo.identity_provider.authorization_server import IdentityProvider, ProtocolRequest
-from demo.identity_provider.clients import SCOPES, Client
+from demo.identity_provider.clients import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET, SCOPES, Client
 from demo.identity_provider.keys import KeyRing
 from demo.identity_provider.pages import Pages
+from demo.identity_provider.sign_ins import SUPPORTED_ACR
 from demo.identity_provider.users import Users
 from demo.security_headers import SecurityHeaders
 
-# The client of the service's console. Its secret is public, like every secret of the demo.
-CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET = "newsstand-console", "a-public-secret-of-the-demo"
+CONSOLE_LOGOUT_PATH = "/console/backchannel-logout"
 CONSOLE_REDIRECT_URIS = ("http://127.0.0.1:8000/console/signed-in", "http://localhost:8000/console/signed-in")
 
 
@@ -37,12 +37,15 @@ def discovery_document(url: str) -> dict[str, Any]:
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "acr_values_supported": list(SUPPORTED_ACR),
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
         "code_challenge_methods_supported": ["S256"],
-        "claims_supported": ["sub", "email", "email_verified", "name", "roles"],
+        "claims_supported": ["sub", "email", "email_verified", "name", "roles", "auth_time", "acr", "sid"],
     }
 
 
@@ -55,7 +58,12 @@ def build(*, url: str, audience: str, redirect_uris: Iterable[str]) -> Starlette
     :param redirect_uris: the allowed redirect URIs of the client `magazine`.
     """
     magazine = Client(client_id="magazine", redirect_uris=tuple(redirect_uris))
-    console = Client(client_id=CONSOLE_CLIENT_ID, redirect_uris=CONSOLE_REDIRECT_URIS, secret=CONSOLE_CLIENT_SECRET)
+    console = Client(
+        client_id=CONSOLE_CLIENT_ID,
+        redirect_uris=CONSOLE_REDIRECT_URIS,
+        secret=CONSOLE_CLIENT_SECRET,
+        backchannel_logout_path=CONSOLE_LOGOUT_PATH,
+    )
     provider = IdentityProvider(url=url, audience=audience, clients=[magazine, console], keys=KeyRing(), users=Users())
 
     async def discovery(request: Request) -> Response:

@@ -1,15 +1,16 @@
 """The authorization server: code flow with PKCE, ID tokens and RFC 9068 access tokens, built on Authlib."""
 
 import json
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from authlib.oauth2 import AuthorizationServer, OAuth2Request
 from authlib.oauth2.rfc6749 import InvalidRequestError, OAuth2Payload
-from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
 from authlib.oauth2.rfc7636 import CodeChallenge
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from authlib.oidc.core import AuthorizationCodeMixin, OpenIDCode
@@ -18,6 +19,7 @@ from starlette.responses import Response
 
 from demo.identity_provider.clients import SCOPES, Client
 from demo.identity_provider.keys import KeyRing
+from demo.identity_provider.sign_ins import SignIn, SignIns
 from demo.identity_provider.users import User, Users
 
 CODE_LIFETIME = 60  # seconds
@@ -72,7 +74,7 @@ class AuthorizationCode(AuthorizationCodeMixin):  # type: ignore[misc]
     redirect_uri: str | None
     scope: str
     nonce: str | None
-    sub: str
+    session: SignIn
     code_challenge: str
     code_challenge_method: str
     issued_at: int
@@ -91,7 +93,11 @@ class AuthorizationCode(AuthorizationCodeMixin):  # type: ignore[misc]
 
     def get_auth_time(self) -> int:
         """Return when the user signed in, in seconds since 1970."""
-        return self.issued_at
+        return self.session.auth_time
+
+    def get_acr(self) -> str:
+        """Return how the user proved who they are."""
+        return self.session.acr
 
 
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
@@ -101,10 +107,11 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
         """Store a new code with the request that it is bound to."""
-        parameters = request.payload.data
+        parameters, session = request.payload.data, request.user.session
+        session.clients[request.client.client_id] = parameters["redirect_uri"]
         self.server.codes[code] = AuthorizationCode(
             code=code, client_id=request.client.client_id, redirect_uri=parameters.get("redirect_uri"),
-            scope=request.scope, nonce=parameters.get("nonce"), sub=request.user.sub,
+            scope=request.scope, nonce=parameters.get("nonce"), session=session,
             code_challenge=parameters["code_challenge"],
             code_challenge_method=parameters["code_challenge_method"],
             issued_at=int(time.time()),
@@ -121,8 +128,51 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         """Do nothing: the code was consumed when it was looked up."""
 
     def authenticate_user(self, authorization_code: AuthorizationCode) -> User | None:
-        """Return the user who signed in."""
-        return self.server.users.find(authorization_code.sub)  # type: ignore[no-any-return]
+        """Return the user who signed in, unless their session has ended."""
+        return _user_of(self.server, authorization_code.session)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshToken:
+    """A refresh token: valid once, while the session lasts."""
+
+    value: str
+    client_id: str
+    scope: str
+    session: SignIn
+
+    def check_client(self, client: Client) -> bool:
+        """Return whether the token was issued to a client."""
+        return self.client_id == client.client_id
+
+    def get_scope(self) -> str:
+        """Return the granted scope."""
+        return self.scope
+
+
+class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
+    """Refresh tokens that are replaced at each use. They end with the session that they belong to."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = ["client_secret_basic"]  # noqa: RUF012  # as Authlib declares it
+    INCLUDE_NEW_REFRESH_TOKEN = True
+
+    def authenticate_refresh_token(self, refresh_token: str) -> RefreshToken | None:
+        """Return a refresh token that is valid."""
+        return self.server.refresh_tokens.get(refresh_token)  # type: ignore[no-any-return]
+
+    def authenticate_user(self, refresh_token: RefreshToken) -> User | None:
+        """Return the user, with their present roles."""
+        return _user_of(self.server, refresh_token.session)
+
+    def revoke_old_credential(self, refresh_token: RefreshToken) -> None:
+        """Withdraw a token that was used."""
+        self.server.refresh_tokens.pop(refresh_token.value, None)
+
+
+def _user_of(provider: "IdentityProvider", session: SignIn) -> User | None:
+    """Return the user of a session that has not ended."""
+    user = provider.users.find(session.sub) if provider.sign_ins.find(session.sid) else None
+    return replace(user, session=session) if user else None
 
 
 class RequiredPkce(CodeChallenge):  # type: ignore[misc]
@@ -169,14 +219,17 @@ class IdTokens(OpenIDCode):  # type: ignore[misc]
 
     def generate_user_info(self, user: User, scope: str) -> dict[str, Any]:
         """Return the user's profile. The client uses the roles only to decide which links to show."""
-        return {"sub": user.sub, "email": user.email, "name": user.name, "roles": list(user.roles)}
+        profile = {"sub": user.sub, "email": user.email, "name": user.name, "roles": list(user.roles)}
+        return profile | ({"sid": user.session.sid} if user.session else {})
 
 
 class AccessTokens(JWTBearerTokenGenerator):  # type: ignore[misc]
     """RFC 9068 access tokens for the API."""
 
     def __init__(self, issuer: str, audience: str, keys: KeyRing) -> None:
-        super().__init__(issuer, expires_generator=TOKEN_LIFETIME)
+        super().__init__(
+            issuer, refresh_token_generator=lambda **_: secrets.token_urlsafe(32), expires_generator=TOKEN_LIFETIME
+        )
         self._audience, self._keys = audience, keys
 
     def get_jwks(self) -> KeySet:
@@ -186,6 +239,14 @@ class AccessTokens(JWTBearerTokenGenerator):  # type: ignore[misc]
     def get_audiences(self, client: Client, user: User, scope: str) -> str:
         """Return the API's audience: the token is for the service, not for the client that requested it."""
         return self._audience
+
+    def get_auth_time(self, user: User) -> int | None:
+        """Return when the user signed in (RFC 9068, section 2.2.1)."""
+        return user.session.auth_time if user.session else None
+
+    def get_acr(self, user: User) -> str | None:
+        """Return how the user proved who they are."""
+        return user.session.acr if user.session else None
 
     def get_extra_claims(self, client: Client, grant_type: str, user: User, scope: str) -> dict[str, Any]:
         """Return the user's email address, name and roles."""
@@ -204,16 +265,24 @@ class IdentityProvider(AuthorizationServer):  # type: ignore[misc]
         super().__init__(scopes_supported=list(SCOPES))
         self.url, self.audience, self.keys, self.users = url, audience, keys, users
         self.codes: dict[str, AuthorizationCode] = {}
+        self.sign_ins = SignIns()
+        self.refresh_tokens: dict[str, RefreshToken] = {}
         self.clients = {client.client_id: client for client in clients}
         self.register_token_generator("default", AccessTokens(url, audience, keys))
         self.register_grant(CodeGrant, [RequiredPkce(required=True), IdTokens(url, keys)])
+        self.register_grant(RefreshGrant)
 
     def query_client(self, client_id: str) -> Client | None:
         """Return a registered client."""
         return self.clients.get(client_id)
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:
-        """Do nothing: tokens are self-contained."""
+        """Keep a refresh token. Access tokens are self-contained."""
+        value = token.get("refresh_token")
+        if value:
+            self.refresh_tokens[value] = RefreshToken(
+                value=value, client_id=request.client.client_id, scope=token["scope"], session=request.user.session
+            )
 
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
         """Do nothing: there are no listeners."""

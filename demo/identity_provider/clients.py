@@ -7,6 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 from authlib.oauth2.rfc6749 import ClientMixin
 
 SCOPES = ("openid", "profile", "email")
+# The client of the service's console. Its secret is public, like every secret of the demo.
+CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET = "newsstand-console", "a-public-secret-of-the-demo"
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
@@ -21,6 +23,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib is not typed
     client_id: str
     redirect_uris: tuple[str, ...]
     secret: str | None = None
+    backchannel_logout_path: str | None = None  # where logout tokens are posted, at the origin of the redirect URI
 
     def get_client_id(self) -> str:
         """Return the client ID."""
@@ -55,8 +58,8 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib is not typed
         return response_type == "code"
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Allow the code flow only."""
-        return grant_type == "authorization_code"
+        """Allow the code flow. Only confidential clients get refresh tokens."""
+        return grant_type == "authorization_code" or (grant_type == "refresh_token" and self.secret is not None)
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

@@ -1,8 +1,8 @@
 """
 The control API under `/_issuer`, for the demo and the tests only.
 
-It mints any token on request, including invalid ones that a service must reject, and rotates keys. It answers
-requests from loopback only. A real identity provider must never have such an API.
+It mints any token on request, including invalid ones that a service must reject, rotates keys, changes roles and ends
+sessions. It answers requests from loopback only. A real identity provider must never have such an API.
 """
 
 import base64
@@ -11,6 +11,7 @@ import hmac
 import json
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from joserfc import jwt
@@ -21,8 +22,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from demo.identity_provider.authorization_server import TOKEN_LIFETIME, IdentityProvider
-from demo.identity_provider.clients import LOOPBACK_HOSTS
+from demo.identity_provider.back_channel import end_session, logout_claims, sign_logout_token
+from demo.identity_provider.clients import CONSOLE_CLIENT_ID, LOOPBACK_HOSTS
 from demo.identity_provider.keys import Algorithm
+
+Control = Callable[[Request], Awaitable[Response]]
 
 
 class TokenRequest(BaseModel):
@@ -45,12 +49,36 @@ class TokenRequest(BaseModel):
     claims: dict[str, Any] = {}
 
 
+class LogoutTokenRequest(BaseModel):
+    """A logout token to mint. The defaults give a valid token; ``claims`` override them, and null removes a claim."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    client_id: str = CONSOLE_CLIENT_ID
+    typ: str = "logout+jwt"
+    claims: dict[str, Any] = {}
+
+
+class RolesRequest(BaseModel):
+    """The new roles of a user."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    roles: list[str]
+
+
+class AgeRequest(BaseModel):
+    """How much longer ago a user has entered their password."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: int
+
+
 def routes(provider: IdentityProvider) -> list[Route]:
     """Return the routes of the control API."""
 
     async def mint(request: Request) -> Response:
-        if not _is_local(request):
-            return _forbidden()
         try:
             wanted = TokenRequest.model_validate_json(await request.body())
             return JSONResponse({"access_token": _sign(provider, wanted)}, status_code=201)
@@ -60,36 +88,74 @@ def routes(provider: IdentityProvider) -> list[Route]:
             return JSONResponse({"detail": str(error)}, status_code=422)
 
     async def rotate(request: Request) -> Response:
-        if not _is_local(request):
-            return _forbidden()
         kid = provider.keys.rotate(forget=request.query_params.get("forget") == "1")
         return JSONResponse({"kid": kid})
 
+    async def mint_logout_token(request: Request) -> Response:
+        wanted = LogoutTokenRequest.model_validate_json(await request.body())
+        claims = logout_claims(provider.url, wanted.client_id, **wanted.claims)
+        return JSONResponse({"logout_token": sign_logout_token(provider.keys, claims, typ=wanted.typ)}, status_code=201)
+
     return [
-        Route("/_issuer/tokens", mint, methods=["POST"]),
-        Route("/_issuer/rotate", rotate, methods=["POST"]),
+        Route(f"/_issuer/{path}", _local_only(control), methods=["POST"])
+        for path, control in (
+            ("tokens", mint),
+            ("rotate", rotate),
+            ("logout-tokens", mint_logout_token),
+            *_user_controls(provider),
+        )
     ]
 
 
-def _is_local(request: Request) -> bool:
-    """Return whether client and Host header are loopback, so that no web page elsewhere can call this API."""
-    client = request.client
-    return client is not None and client.host in LOOPBACK_HOSTS and request.url.hostname in LOOPBACK_HOSTS
+def _user_controls(provider: IdentityProvider) -> list[tuple[str, Control]]:
+    """Return what can be done to a user: the path and the function."""
+
+    async def change_roles(request: Request) -> Response:
+        wanted = RolesRequest.model_validate_json(await request.body())
+        provider.users.change_roles(request.path_params["sub"], tuple(wanted.roles))
+        return Response(status_code=204)
+
+    async def end_sessions(request: Request) -> Response:
+        for session in provider.sign_ins.of(request.path_params["sub"]):
+            await end_session(provider, session)
+        return Response(status_code=204)
+
+    async def age_sign_ins(request: Request) -> Response:
+        wanted = AgeRequest.model_validate_json(await request.body())
+        for session in provider.sign_ins.of(request.path_params["sub"]):
+            session.auth_time -= wanted.seconds
+        return Response(status_code=204)
+
+    return [
+        ("users/{sub}/roles", change_roles),
+        ("users/{sub}/end-sessions", end_sessions),
+        ("users/{sub}/age-sign-ins", age_sign_ins),
+    ]
 
 
-def _forbidden() -> Response:
-    return JSONResponse({"detail": "The control API is available on loopback only"}, status_code=403)
+def _local_only(control: Control) -> Control:
+    """Refuse requests whose client or Host header is not loopback, so that no web page elsewhere can call this API."""
+
+    async def checked(request: Request) -> Response:
+        client = request.client
+        if client is None or client.host not in LOOPBACK_HOSTS or request.url.hostname not in LOOPBACK_HOSTS:
+            return JSONResponse({"detail": "The control API is available on loopback only"}, status_code=403)
+        return await control(request)
+
+    return checked
 
 
 def _claims(provider: IdentityProvider, wanted: TokenRequest) -> dict[str, Any]:
     """Return the requested claims, completed from the user's account if the subject has one."""
     user, now = provider.users.find(wanted.sub), int(time.time())
+    issued_at = now if wanted.expires_in > 0 else now + wanted.expires_in - TOKEN_LIFETIME
     claims: dict[str, Any] = {
         "iss": wanted.issuer or provider.url,
         "aud": provider.audience if wanted.audience is None else wanted.audience,
         "sub": wanted.sub,
         "client_id": wanted.client_id,
-        "iat": now if wanted.expires_in > 0 else now + wanted.expires_in - TOKEN_LIFETIME,
+        "iat": issued_at,
+        "auth_time": issued_at,
         "exp": now + wanted.expires_in,
         "jti": secrets.token_urlsafe(12),
         "scope": "openid profile email",

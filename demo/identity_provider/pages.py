@@ -1,5 +1,7 @@
 """The pages: sign in, sign up and sign out."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +16,8 @@ from starlette.templating import Jinja2Templates
 
 from demo.forms import csrf_token, has_valid_csrf_token, text_field
 from demo.identity_provider.authorization_server import CodeGrant, IdentityProvider, ProtocolRequest
+from demo.identity_provider.back_channel import end_session
+from demo.identity_provider.sign_ins import PASSWORD, PASSWORD_AGAIN
 from demo.identity_provider.users import DEMO_PASSWORD, DEMO_USERS, MIN_PASSWORD_LENGTH, EmailTaken, User
 
 FORM_EXPIRED = "This form has expired. Please submit it again."
@@ -48,7 +52,7 @@ class Pages:
         if isinstance(grant, Response):
             return grant
         if request.method == "GET":
-            if signed_in is not None and grant.prompt is None:
+            if signed_in is not None and grant.prompt is None and _is_recent_enough(request, signed_in):
                 return self._redirect_with_code(protocol_request, grant, signed_in)
             return self._page(request, "sign_in.html")
         form = await request.form()
@@ -57,8 +61,7 @@ class Pages:
         user = await run_in_threadpool(self._provider.users.authenticate, text_field(form, "email"), _password(form))
         if user is None:
             return self._page(request, "sign_in.html", form, problem=WRONG_CREDENTIALS, status=401)
-        request.session["sub"] = user.sub
-        return self._redirect_with_code(protocol_request, grant, user)
+        return self._redirect_with_code(protocol_request, grant, self._sign_in(request, user))
 
     async def sign_up(self, request: Request) -> Response:
         """Create a reader's account and sign in."""
@@ -78,12 +81,14 @@ class Pages:
             )  # fmt: skip
         except EmailTaken:
             return self._page(request, "sign_up.html", form, problem=EMAIL_TAKEN, status=409)
-        request.session["sub"] = user.sub
-        return self._redirect_with_code(protocol_request, grant, user)
+        return self._redirect_with_code(protocol_request, grant, self._sign_in(request, user))
 
     async def logout(self, request: Request) -> Response:
-        """Sign out, and redirect to the client's site if it asked for that and is registered."""
+        """Sign out everywhere, and redirect to the client's site if it asked for that and is registered."""
+        session = self._provider.sign_ins.find(request.session.get("sid"))
         request.session.clear()
+        if session is not None:
+            await end_session(self._provider, session)
         uri, client_id = request.query_params.get("post_logout_redirect_uri"), request.query_params.get("client_id")
         client = self._provider.query_client(client_id or "")
         if uri and client and client.check_logout_uri(uri):
@@ -91,7 +96,16 @@ class Pages:
         return self._page(request, "signed_out.html")
 
     def _signed_in_user(self, request: Request) -> User | None:
-        return self._provider.users.find(str(request.session.get("sub")))
+        session = self._provider.sign_ins.find(request.session.get("sid"))
+        user = self._provider.users.find(session.sub) if session else None
+        return replace(user, session=session) if user else None
+
+    def _sign_in(self, request: Request, user: User) -> User:
+        """Start or renew the browser's session, after the password was entered."""
+        acr = PASSWORD_AGAIN if PASSWORD_AGAIN in _acr_values(request) else PASSWORD
+        session = self._provider.sign_ins.start(user.sub, sid=request.session.get("sid"), acr=acr)
+        request.session["sid"] = session.sid
+        return replace(user, session=session)
 
     def _validate(self, request: Request, user: User | None) -> tuple[ProtocolRequest, CodeGrant | Response]:
         """Validate the authorization request in the query string. Return an error response in place of a grant."""
@@ -124,6 +138,22 @@ class Pages:
             "min_password_length": MIN_PASSWORD_LENGTH,
         }
         return self._templates.TemplateResponse(request, name, context, status_code=status)
+
+
+def _acr_values(request: Request) -> list[str]:
+    return request.query_params.get("acr_values", "").split()
+
+
+def _is_recent_enough(request: Request, user: User) -> bool:
+    """
+    Return whether the sign-in is as recent as the client asks (OpenID Connect Core 1.0, section 3.1.2.1).
+
+    With the class ``password-again``, the password is always asked for.
+    """
+    max_age = request.query_params.get("max_age", "")
+    if PASSWORD_AGAIN in _acr_values(request) or user.session is None:
+        return False
+    return not max_age.isdecimal() or time.time() - user.session.auth_time <= int(max_age)
 
 
 def _password(form: FormData) -> str:

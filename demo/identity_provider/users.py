@@ -3,7 +3,9 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from demo.identity_provider.sign_ins import SignIn
 
 DEMO_PASSWORD = "read-all-about-it"  # public: it is shown on the sign-in page
 MIN_PASSWORD_LENGTH = 8
@@ -18,6 +20,7 @@ class User:
     name: str
     roles: tuple[str, ...] = ()
     email_verified: bool = True
+    session: SignIn | None = None  # the session that a token is issued for
 
     def get_user_id(self) -> str:
         """Return the subject of the user's tokens (called by Authlib)."""
@@ -73,6 +76,11 @@ class Users:
     def find(self, sub: str) -> User | None:
         """Return a user by subject."""
         return self._by_sub.get(sub)
+
+    def change_roles(self, sub: str, roles: tuple[str, ...]) -> None:
+        """Change a user's roles. Tokens that are issued from now on have them."""
+        user = replace(self._by_sub[sub], roles=roles)
+        self._by_sub[sub] = self._by_email[user.email] = user
 
     def _add(self, user: User, password: str) -> None:
         salt = secrets.token_bytes(16)

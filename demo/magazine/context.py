@@ -78,9 +78,13 @@ def see_other(url: str) -> Response:
     return RedirectResponse(url, status_code=303)
 
 
-def redirect_to_sign_in(destination: str) -> Response:
-    """Redirect to the sign-in page, which then redirects to the destination."""
-    return see_other(f"/sign-in?next={quote(destination, safe='')}")
+def redirect_to_sign_in(destination: str, *, again: bool = False) -> Response:
+    """
+    Redirect to the sign-in page, which then redirects to the destination.
+
+    :param again: whether the password is asked for in any case.
+    """
+    return see_other(f"/sign-in?next={quote(destination, safe='')}{'&again=1' if again else ''}")
 
 
 def local_path(value: str | None) -> str:

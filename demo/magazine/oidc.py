@@ -43,6 +43,7 @@ class SignInAttempt:
     """A pending sign-in. State, nonce and verifier bind it to one browser, ID token and authorization code."""
 
     destination: str
+    again: bool = False  # whether the password is asked for although the provider knows the reader
     state: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48), repr=False)
@@ -68,6 +69,7 @@ class OidcClient:
             "nonce": attempt.nonce,
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
+            **({"prompt": "login"} if attempt.again else {}),
         }
         return f"{await self._endpoint('authorization_endpoint')}?{urlencode(parameters)}"
 

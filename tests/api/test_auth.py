@@ -12,8 +12,7 @@ from sqlalchemy import event
 from app.api.auth import Authenticator, ExpiringCache
 from app.db.engine.session import make_engine, make_sessions
 from app.domain.callers import ApiScope, IssuerUnavailable, NotAuthenticated
-from app.services import api_keys
-from tests.support.authentication import AdjustableClock, make_authenticator, make_request
+from tests.support.authentication import AdjustableClock, create_api_key, make_authenticator, make_request
 from tests.support.contexts import database_context
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.stub_issuer import StubIssuer, new_key, public_jwk, stub_issuer, unsigned
@@ -314,7 +313,7 @@ def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens() -> None:
 async def test_concurrent_requests_with_one_api_key_share_one_query(database: str, clock: AdjustableClock) -> None:
     engine = make_engine(database, pool_size=2)
     sessions = make_sessions(engine)
-    key = await api_keys.create(database_context(sessions), name="the site", scopes=[ApiScope.READ_ENTITLEMENTS])
+    key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
     auth = make_authenticator("http://127.0.0.1:9", clock, sessions)
     asked: list[str] = []
     event.listen(

@@ -9,11 +9,12 @@ import pytest
 from fastapi import FastAPI
 
 from app.api import deps, problems
+from app.db.engine.pool import open_pool
 from app.db.engine.session import Sessions
 from app.domain.callers import ApiScope, NotAllowed, NotAuthenticated, UnknownScope
 from app.domain.errors import NotFound
 from app.services import api_keys
-from tests.support.authentication import AdjustableClock, make_authenticator, make_request
+from tests.support.authentication import AdjustableClock, create_api_key, make_authenticator, make_request
 from tests.support.contexts import database_context
 from tests.support.issuer import Issuer
 
@@ -24,9 +25,9 @@ def clock() -> AdjustableClock:
 
 
 async def test_an_api_key_is_stored_as_a_hash_and_grants_its_scopes(sessions: Sessions, clock: AdjustableClock) -> None:
-    key = await api_keys.create(database_context(sessions), "content server", [ApiScope.READ_ENTITLEMENTS])
+    key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
     assert key.startswith("nsk_")
-    assert len(key) == 47
+    assert len(key) == 46
     asked = make_request(f"Bearer {key}")
     auth = make_authenticator("http://issuer.test", clock, sessions)
     server = await auth.server(asked, ApiScope.READ_ENTITLEMENTS)
@@ -37,15 +38,15 @@ async def test_an_api_key_is_stored_as_a_hash_and_grants_its_scopes(sessions: Se
 
 
 async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, clock: AdjustableClock) -> None:
-    key = await api_keys.create(database_context(sessions), "content server", [ApiScope.READ_ENTITLEMENTS])
+    key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
     auth = make_authenticator("http://issuer.test", clock, sessions)
     server = await auth.server(make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS)
-    await api_keys.revoke(database_context(sessions), server.id)
+    await api_keys.revoke(database_context(sessions), server.id, by="operator:test")
     clock.ahead = timedelta(seconds=1)
     with pytest.raises(NotAuthenticated):
         await auth.server(make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS)
     with pytest.raises(NotFound):
-        await api_keys.revoke(database_context(sessions), server.id)
+        await api_keys.revoke(database_context(sessions), server.id, by="operator:test")
 
 
 @pytest.mark.parametrize("key", ["nsk_" + "x" * 43, "nsk_short", "eyJ.eyJ.sig", "nsk_' OR 1=1 --" + "x" * 32])
@@ -58,11 +59,13 @@ async def test_an_unknown_api_key_is_rejected(sessions: Sessions, clock: Adjusta
 
 async def test_an_api_key_with_an_unknown_scope_is_not_created(sessions: Sessions) -> None:
     with pytest.raises(UnknownScope):
-        await api_keys.create(database_context(sessions), "content server", ["everything"])
+        await create_api_key(database_context(sessions), "everything")
 
 
 @pytest.fixture
-async def client(issuer: Issuer, sessions: Sessions, clock: AdjustableClock) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(
+    issuer: Issuer, database: str, sessions: Sessions, clock: AdjustableClock
+) -> AsyncIterator[httpx2.AsyncClient]:
     made = FastAPI()
     problems.install(made)
 
@@ -86,10 +89,14 @@ async def client(issuer: Issuer, sessions: Sessions, clock: AdjustableClock) -> 
     async def money(key: deps.IdempotencyKey) -> str:
         return key
 
-    made.state.api = SimpleNamespace(authenticator=make_authenticator(issuer.url, clock, sessions))
+    pool = await open_pool(database, size=1, pooler=False)
+    made.state.api = SimpleNamespace(
+        authenticator=make_authenticator(issuer.url, clock, sessions), ctx=SimpleNamespace(pool=pool)
+    )
     transport = httpx2.ASGITransport(app=made)
     async with httpx2.AsyncClient(transport=transport, base_url="http://newsstand.test") as client:
         yield client
+    await pool.close()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,7 @@ async def test_a_request_without_credentials_gets_401_with_the_required_kind(
 
 
 async def test_an_api_key_grants_access_to_a_server_endpoint(client: httpx2.AsyncClient, sessions: Sessions) -> None:
-    key = await api_keys.create(database_context(sessions), "content server", [ApiScope.READ_ENTITLEMENTS])
+    key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
     response = await client.get("/server", headers={"Authorization": f"Bearer {key}"})
     assert response.json() == [ApiScope.READ_ENTITLEMENTS]
 

@@ -15,7 +15,7 @@ from tests.support.database import Postgres
 
 ROOT = Path(__file__).parents[2]
 READERS = 20_000  # the fewest for which PostgreSQL chooses the same plans as for a million
-ON_STAFF_OR_CALENDAR = {"api_keys", "signing_keys", "issues"}  # a handful of rows each
+ON_STAFF_OR_CALENDAR = {"api_keys", "signing_keys", "issues", "staff_sessions"}  # a handful of rows each
 PARTS_OF_OTHERS = {  # functions that take sessions or a pool, and are covered by those that they call
     "issues.calendar_as",
 }
@@ -30,8 +30,10 @@ SMALL = {
     "issues",
     "leases",
     "retention_runs",
+    "logout_tokens",
     "sign_outs",
     "signing_keys",
+    "staff_sessions",
     "sweeps",
 }
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from demo.stack import Stack
-from tests.browser.visitors import Visitor, chromium
+from tests.browser.visitors import ConsoleUser, Visitor, chromium
 from tests.support.packages import skip_without
 
 
@@ -41,3 +41,19 @@ def new_visitor(browser: Browser, shop: Stack) -> Iterator[Callable[[], Visitor]
     for visitor in opened:
         visitor.close()
     assert [error for visitor in opened for error in visitor.errors] == []
+
+
+@pytest.fixture
+def new_agent(browser: Browser, shop: Stack) -> Iterator[Callable[..., ConsoleUser]]:
+    """Sign in a member of staff. The test fails if a page has an error or violates its security policy."""
+    users: list[ConsoleUser] = []
+
+    def sign_in(email: str = "agent@example.com", *, scripts: bool = True) -> ConsoleUser:
+        users.append(ConsoleUser(browser, shop, scripts=scripts))
+        users[-1].sign_in_to_console(email)
+        return users[-1]
+
+    yield sign_in
+    for user in users:
+        user.close()
+    assert [error for user in users for error in user.errors] == []

@@ -9,12 +9,12 @@ from playwright.sync_api import expect
 
 from demo.stack import STRIPE_KEY, Stack
 from tests.browser import page_checks
-from tests.browser.test_console import NewAgent, execute_sql, new_agent
+from tests.browser.stack_database import execute_sql
 from tests.browser.visitors import ConsoleUser, Visitor
 
 NewVisitor = Callable[[], Visitor]
 pytestmark = pytest.mark.xdist_group("stack")
-__all__ = ["new_agent"]
+NewAgent = Callable[..., ConsoleUser]
 GUARANTEE = "60-Day money back guarantee!"
 
 

@@ -1,18 +1,14 @@
 """The console in a real browser: every task, in a wide window and on a phone, and with the keyboard alone."""
 
-import asyncio
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
-import asyncpg
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from app.db.engine import embedded, schema
-from app.db.engine.dsn import DATABASE
 from demo.stack import Stack
 from tests.browser import page_checks
+from tests.browser.stack_database import execute_sql
 from tests.browser.visitors import ConsoleUser, Visitor
 
 NewVisitor = Callable[[], Visitor]
@@ -20,42 +16,6 @@ NewAgent = Callable[..., ConsoleUser]
 pytestmark = pytest.mark.xdist_group("stack")
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-
-
-def execute_sql(shop: Stack, statement: str) -> None:
-    """
-    Execute a statement in the database of the stack, once the worker has no pending events that could undo it.
-
-    It runs in a thread, since Playwright has an event loop in this one.
-    """
-
-    async def execute() -> None:
-        dsn = await schema.create_database(await asyncio.to_thread(embedded.ensure, shop.folder), DATABASE)
-        connection = await asyncpg.connect(dsn)
-        async with asyncio.timeout(30):
-            while await connection.fetchval("SELECT EXISTS (SELECT FROM events WHERE due_at IS NOT NULL)"):
-                await asyncio.sleep(0.05)
-        await connection.execute(statement)
-        await connection.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, execute()).result()
-
-
-@pytest.fixture
-def new_agent(browser: Browser, shop: Stack) -> Iterator[NewAgent]:
-    """Sign in a member of staff. The test fails if a page has an error or violates its security policy."""
-    users: list[ConsoleUser] = []
-
-    def sign_in(email: str = "agent@example.com", *, scripts: bool = True) -> ConsoleUser:
-        users.append(ConsoleUser(browser, shop, scripts=scripts))
-        users[-1].sign_in_to_console(email)
-        return users[-1]
-
-    yield sign_in
-    for user in users:
-        user.close()
-    assert [error for user in users for error in user.errors] == []
 
 
 def test_refund_with_the_keyboard_alone(new_visitor: NewVisitor, new_agent: NewAgent) -> None:

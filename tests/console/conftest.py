@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from app.console.cookies import CookieCipher
+from app.console.sessions import SessionCookie
 from demo.browser import Browser, Page
-from demo.identity_provider.app import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
+from demo.identity_provider.clients import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
 from demo.identity_provider.users import DEMO_PASSWORD
 from tests.support.shop import Shop, open_shop
 
@@ -27,6 +30,9 @@ async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
         yield opened
 
 
+CIPHER = CookieCipher(SESSION_KEY, purpose="session")
+
+
 class ConsoleBrowser:
     """The browser of a person at the console."""
 
@@ -42,6 +48,24 @@ class ConsoleBrowser:
         page = await self.open(path)
         assert page.url.startswith(self.shop.issuer.url), page.text
         return await self.browser.submit(page, page.form("/authorize"), email=email, password=DEMO_PASSWORD)
+
+    def session(self) -> SessionCookie:
+        """Return the content of the session cookie."""
+        (value,) = self.browser.cookies("newsstand_console")
+        found = SessionCookie.from_value(value, CIPHER, idle=timedelta(hours=8), now=datetime.now(UTC))
+        assert found is not None
+        return found
+
+    async def backdate(self, *, idle_for: timedelta = timedelta(0), **ages: timedelta) -> None:
+        """Make the session's last use longer ago, and the times in its row, such as ``signed_in_at``."""
+        session = self.session()
+        for column, age in ages.items():
+            await self.shop.execute(
+                f"UPDATE staff_sessions SET {column} = now() - interval '{age.total_seconds()} seconds'"
+                f" WHERE id = '{session.id}'"
+            )
+        value = session.to_value(CIPHER, now=datetime.now(UTC) - idle_for)
+        self.browser._client.cookies.set("newsstand_console", value, domain="127.0.0.1", path="/console")
 
     async def submit(self, page: Page, action: str, **changes: str) -> Page:
         """Fill in the form with this action and submit it."""

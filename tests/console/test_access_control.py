@@ -14,7 +14,7 @@ from demo.browser import Browser
 from tests.console.conftest import OpenConsole
 from tests.support.shop import Shop
 
-PUBLIC = {"/sign-in", "/signed-in", "/signed-out"}
+PUBLIC = {"/sign-in", "/signed-in", "/signed-out", "/backchannel-logout"}
 STAFF = {"agent": "support", "supervisor": "supervisor", "circulation": "circulation", "admin": "admin"}
 
 

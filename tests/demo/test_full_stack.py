@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 
+import httpx2
 import pytest
 
 from demo.browser import Browser, Page
@@ -203,3 +204,22 @@ async def test_reader_with_a_rejected_token_is_offered_to_sign_in_again(shop: St
             assert page.status == 401
             assert "Sign in again" in page.text
             assert (await browser.open(magazine)).status == 200
+
+
+async def test_agent_signs_in_again_before_a_refund_at_the_desk(shop: Stack) -> None:
+    async with Browser() as browser, Browser() as agent, httpx2.AsyncClient(trust_env=False) as http:
+        email = await sign_up(browser, shop)
+        await pay(browser, await checkout(browser, shop, edition="digital"))
+        await support_page(agent, shop, email)
+        aged = await http.post(f"{shop.issuer}/_issuer/users/staff-agent/age-sign-ins", json={"seconds": 7200})
+        assert aged.status_code == 204
+        await agent.open(f"{shop.magazine}/sign-in?next=/desk")  # the provider still knows the agent
+        page = await support_page(agent, shop, email)
+
+        asked = await agent.submit(page, page.form("/refund"))
+
+        assert asked.url.startswith(shop.issuer)
+        login = {"email": "agent@example.com", "password": DEMO_PASSWORD}
+        page = await agent.submit(asked, asked.form("/authorize"), **login)
+        assert page.url.startswith(f"{shop.magazine}/desk/readers/")
+        assert "Refund of $49" in (await agent.submit(page, page.form("/refund"))).text

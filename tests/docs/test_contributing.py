@@ -27,6 +27,8 @@ QUESTIONS = [
     "request idempotency",
     "the audit chain",
     "token signing",
+    "what needs a recent sign-in",
+    "the form of API keys",
 ]
 ANSWERS = re.findall(r"^\| ([^|]+) \| `(app/[\w/.]+)`[^|]* \| `(\w+)` \|$", TEXT, re.MULTILINE)
 PATHS = dict(re.findall(r"^\*\*([^*]+):\*\*\n(`app/.+→.+)$", TEXT, re.MULTILINE))

@@ -21,9 +21,9 @@ from stripe import WebhookSignature
 from app.db.engine import embedded
 from app.db.engine.session import Sessions
 from app.domain.callers import ApiScope
-from app.services import api_keys
 from app.settings import SANDBOX_WEBHOOK_SECRET
 from tests.operations.processes import free_port, running, until
+from tests.support.authentication import create_api_key
 from tests.support.contexts import database_context
 from tests.support.timeouts import TIMEOUT
 
@@ -141,7 +141,7 @@ def test_a_stopping_service_leaves_the_load_balancer_before_it_closes_its_port(d
 
 
 async def test_a_stopping_service_answers_long_polls_at_once(database: str, sessions: Sessions, tmp_path: Path) -> None:
-    key = await api_keys.create(database_context(sessions), "content server", [ApiScope.READ_ENTITLEMENTS])
+    key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
     url = f"http://127.0.0.1:{(port := free_port())}"
     settings = {
         "NEWSSTAND_DATABASE_URL": database,

@@ -10,7 +10,7 @@ import pytest
 from app.cli.configuration import dangers
 from app.cli.secret_strength import PUBLIC_SECRETS, weaknesses
 from app.settings import PREFIX, SANDBOX_WEBHOOK_SECRET, Settings
-from demo.identity_provider.app import CONSOLE_CLIENT_SECRET
+from demo.identity_provider.clients import CONSOLE_CLIENT_SECRET
 from demo.magazine.settings import DEMO_SESSION_KEY
 from tests.operations.processes import ROOT, run_newsstand
 from tests.support.live_settings import LIVE

@@ -34,6 +34,8 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     " VALUES ('{id}', '{id}', 'push', 1, '{{\"name\": \"Ada\"}}', now() - interval '{age}')",
     "resolved anomalies": "INSERT INTO anomalies (id, object_id, code, reason, gone_at)"
     " VALUES ('{id}', '{id}', 'x', 'ada@example.com', now() - interval '{age}')",
+    "sessions of staff": "INSERT INTO staff_sessions (id, sub, name, roles, started_at, checked_at)"
+    " VALUES ('{id}', 'a', 'Robin', '{{support}}', now() - interval '{age}', now())",
     "sign-outs of staff": "INSERT INTO sign_outs (sub, at) VALUES ('{id}', now() - interval '{age}')",
     "notes of the audit log": "WITH made AS (INSERT INTO audit_log (at, actor, action, object_id)"
     " VALUES (now() - interval '{age}', 'a', 'b', '{id}') RETURNING id)"

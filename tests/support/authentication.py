@@ -7,7 +7,9 @@ from starlette.requests import HTTPConnection
 
 from app.api.auth import Authenticator
 from app.clock import SystemClock
+from app.context import DatabaseContext
 from app.db.engine.session import Sessions
+from app.services import api_keys
 from tests.support.contexts import database_context
 
 
@@ -33,3 +35,9 @@ def make_authenticator(
 def make_request(*authorization: str) -> HTTPConnection:
     headers = [(b"authorization", value.encode("latin-1")) for value in authorization]
     return HTTPConnection({"type": "http", "headers": headers})
+
+
+async def create_api_key(ctx: DatabaseContext, *scopes: str, name: str = "the site", **more: Any) -> str:
+    """Create an API key and return it; ``more`` is its life."""
+    made = await api_keys.create(ctx, name, scopes, by="operator:test", now=datetime.now(UTC), **more)
+    return made.key

@@ -26,6 +26,22 @@ class Issuer:
         """Rotate the signing keys. With ``forget``, the old keys are no longer published."""
         self._post(f"/_issuer/rotate?forget={int(forget)}", {})
 
+    def change_roles(self, sub: str, *roles: str) -> None:
+        """Change the roles of one of the demo's users."""
+        self._post(f"/_issuer/users/{sub}/roles", {"roles": roles})
+
+    def end_sessions(self, sub: str) -> None:
+        """End a user's sessions. The provider tells the clients before this returns."""
+        self._post(f"/_issuer/users/{sub}/end-sessions", {})
+
+    def age_sign_ins(self, sub: str, *, seconds: int) -> None:
+        """Let a user have entered their password longer ago."""
+        self._post(f"/_issuer/users/{sub}/age-sign-ins", {"seconds": seconds})
+
+    def logout_token(self, *, typ: str = "logout+jwt", **claims: Any) -> str:
+        """Return a logout token for the console; ``claims`` override the valid ones, and None removes one."""
+        return str(self._post("/_issuer/logout-tokens", {"typ": typ, "claims": claims})["logout_token"])
+
     def stop(self) -> None:
         """Stop the process."""
         self._process.terminate()
@@ -34,8 +50,8 @@ class Issuer:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
         with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
-            answer: dict[str, Any] = json.load(reply)
-        return answer
+            answer = reply.read()
+        return dict(json.loads(answer)) if answer else {}
 
 
 @contextlib.contextmanager

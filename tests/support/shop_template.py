@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import httpx2
 
+from app.domain.api_keys import BASE62, RANDOM_LENGTH, compose
 from app.gateway.client import Gateway
 from app.services import api_keys, catalogue, catalogue_push
 from tests.support.timeouts import TIMEOUT
@@ -41,7 +42,7 @@ async def _push_catalogue(sandbox: Any) -> str:
 
 async def add_api_key(pool: asyncpg.Pool) -> str:
     """Add an API key with which a server may check entitlements, and return it."""
-    key = f"{api_keys.PREFIX}{secrets.token_urlsafe(32)}"
+    key = compose(secrets.choice(BASE62) for _ in range(RANDOM_LENGTH))
     await pool.execute(
         "INSERT INTO api_keys (id, hash, name, scopes) VALUES ($1, $2, $3, $4)",
         f"key_{secrets.token_hex(15)}",

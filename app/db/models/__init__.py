@@ -23,9 +23,9 @@ from app.db.models.billing import (
     Term,
     due_by,
 )
+from app.db.models.callers import ApiKey, LogoutToken, SignOut, StaffSession
 from app.db.models.issues import CalendarEdition, CalendarWork, Issue, IssueAdjustment
 from app.db.models.operations import (
-    ApiKey,
     Bucket,
     Difference,
     Event,
@@ -34,7 +34,6 @@ from app.db.models.operations import (
     Lease,
     RetentionRun,
     SigningKey,
-    SignOut,
     Sweep,
 )
 from app.db.models.readers import (
@@ -85,6 +84,7 @@ __all__ = [
     "Issue",
     "IssueAdjustment",
     "Lease",
+    "LogoutToken",
     "Payment",
     "ReaderView",
     "Refund",
@@ -92,6 +92,7 @@ __all__ = [
     "Revocation",
     "SignOut",
     "SigningKey",
+    "StaffSession",
     "Subscriber",
     "Subscription",
     "Sweep",

@@ -1,4 +1,4 @@
-"""Operations: leases, rate limits, webhook events, reconciliation, keys and idempotent requests."""
+"""Operations: leases, rate limits, webhook events, reconciliation, signing keys and idempotent requests."""
 
 from datetime import datetime
 
@@ -130,26 +130,6 @@ class RetentionRun(Base, Due):
     removed: Mapped[JSON | None]  # by what was removed; NULL before the first run
     finished_at: Mapped[datetime | None]
     __table_args__ = (Index("retention_runs_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
-
-
-class SignOut(Base):
-    """The last time a staff member signed out of the console. Their earlier sessions are invalid."""
-
-    __tablename__ = "sign_outs"
-    sub: Mapped[str] = mapped_column(primary_key=True)
-    at: Mapped[datetime]
-
-
-class ApiKey(Base):
-    """An API key, stored as the hash of 256 random bits. It is shown only once, when it is created."""
-
-    __tablename__ = "api_keys"
-    id: Mapped[str] = mapped_column(primary_key=True)  # key_…
-    hash: Mapped[str] = mapped_column(unique=True)  # SHA-256, hexadecimal
-    name: Mapped[str]
-    scopes: Mapped[list[str]]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    revoked_at: Mapped[datetime | None]
 
 
 class IdempotentRequest(Base):

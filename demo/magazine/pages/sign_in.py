@@ -36,7 +36,8 @@ class SignInPages:
 
     async def start(self, request: Request) -> Response:
         """Redirect to the identity provider."""
-        attempt = SignInAttempt(destination=local_path(request.query_params.get("next")))
+        query = request.query_params
+        attempt = SignInAttempt(destination=local_path(query.get("next")), again="again" in query)
         try:
             url = await self._context.oidc.sign_in_url(attempt)
         except SignInFailed as error:

@@ -21,6 +21,7 @@ from demo.magazine.newsstand_client import Json, Problem
 from demo.magazine.oidc import Reader
 
 BASIS = "guarantee"
+SIGN_IN_AGAIN = {"recent_sign_in_required", "access_token_too_old"}  # the service's codes: money needs a recent sign-in
 
 STAFF_ONLY = "This page is for support staff."
 
@@ -84,6 +85,8 @@ class SupportDeskPages:
         try:
             refund = await self._context.newsstand.refund(agent.token, key=text_field(form, "key"), body=body)
         except Problem as problem:
+            if problem.code in SIGN_IN_AGAIN:
+                return redirect_to_sign_in(page, again=True)
             request.session["notice"] = f"Not refunded: {messages.error(problem)}"
         else:
             status = str(refund.get("status", "processing")).replace("_", " ")

@@ -21,8 +21,9 @@ from pydantic import SecretStr
 from stripe import WebhookSignature
 
 from app import main
-from app.services import api_keys, catalogue, catalogue_push
+from app.services import catalogue, catalogue_push
 from app.settings import STRIPE, Settings
+from tests.support.authentication import create_api_key
 from tests.support.shop import CATALOGUE, TLS, Person, Shop, free_socket, serving
 from tests.support.timeouts import TIMEOUT
 
@@ -61,7 +62,7 @@ async def shop(database: str, issuer: Any) -> AsyncIterator[Shop]:
     ):
         async for _ in catalogue_push.push(ctx.gateway, offer):
             pass
-        server_key = await api_keys.create(ctx, name="the site", scopes=["entitlements:read"])
+        server_key = await create_api_key(ctx, "entitlements:read")
         async with serving(settings, bound):
             yield Shop(
                 url=url,

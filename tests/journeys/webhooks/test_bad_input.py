@@ -11,6 +11,7 @@ import pytest
 
 from app.db.engine.session import make_engine, make_sessions
 from app.services import api_keys
+from tests.support.authentication import create_api_key
 from tests.support.contexts import database_context
 from tests.support.shop import Shop
 
@@ -92,12 +93,12 @@ async def test_an_unknown_feature_is_rejected_by_every_check_method(shop: Shop) 
 async def test_a_revoked_api_key_is_rejected_by_every_process(shop: Shop) -> None:
     engine = make_engine(shop.dsn, pool_size=1)
     sessions = make_sessions(engine)
-    key = await api_keys.create(database_context(sessions), name="the old site", scopes=["entitlements:read"])
+    key = await create_api_key(database_context(sessions), "entitlements:read", name="the old site")
     headers = {"Authorization": f"Bearer {key}"}
     assert (await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200
 
     (listed,) = [one for one in await api_keys.list_all(database_context(sessions)) if one.name == "the old site"]
-    await api_keys.revoke(database_context(sessions), listed.id)
+    await api_keys.revoke(database_context(sessions), listed.id, by="operator:test")
     await engine.dispose()
     before = await rejection_count(shop, code="not_authenticated")
     while (refused := await shop.http.post("/v1/entitlements/check", headers=headers, json=CHECK)).status_code == 200:

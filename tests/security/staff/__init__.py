@@ -1,0 +1,1 @@
+"""Attacks by staff, on staff, and with their sessions, tokens and keys."""
