@@ -81,6 +81,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "payment_id": payment["id"],
             "refund_id": kindness.json()["id"],
             "object_id": kindness.json()["id"],
+            "erasure_id": await _erase_somebody(shop),
             "event_id": (await shop.rows("SELECT id FROM events WHERE state = 'applied' LIMIT 1"))[0]["id"],
             "subscription_id": seen["subscriptions"][0]["id"],
             "number": "1",
@@ -95,3 +96,17 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
         },
         webhook_secret=shop.settings.webhook_secrets[0].get_secret_value(),
     )
+
+
+async def _erase_somebody(shop: Shop) -> str:
+    """Erase another reader, and return the ID of the erasure."""
+    comp = {"subscriber": "eve", "plan": "annual", "until": "2026-04-01T00:00:00Z", "reason": "a copy lost"}
+    await shop.post("/v1/support/comps", shop.agent, comp)
+    (eve,) = await shop.rows("SELECT id FROM subscribers WHERE sub = 'eve'")
+    ordered = await shop.post(
+        f"/v1/support/subscribers/{eve['id']}/erase",
+        shop.person("officer", roles=("privacy",)),
+        {"without_refund": True},
+    )
+    assert ordered.status_code == 202, ordered.text
+    return str(ordered.json()["id"])
