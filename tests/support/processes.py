@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import signal
+import subprocess
 from datetime import timedelta
 
 import httpx2
@@ -49,6 +51,13 @@ class Service:
                         return
                 except httpx2.TransportError:
                     await asyncio.sleep(0.05)
+
+    def terminate(self) -> "subprocess.CompletedProcess[str]":
+        """Send SIGTERM, and return the exit status and the output when the service has ended."""
+        assert self._process is not None
+        process, self._process = self._process, None
+        process.send_signal(signal.SIGTERM)
+        return process.wait()
 
     def kill(self) -> None:
         """Kill the service with SIGKILL."""
