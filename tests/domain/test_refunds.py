@@ -14,6 +14,7 @@ from app.domain.refunds import (
     Refund,
     RefundBasis,
     RefundStatus,
+    StripeRefundState,
     any_failed_since,
     ending_basis,
     ends_subscription,
@@ -197,3 +198,41 @@ def test_a_refund_ends_the_subscription_only_if_its_term_is_the_newest(
 
     assert ends_subscription(refund, refunded, terms) is ends
     assert not ends_subscription(replace(refund, is_history=True), refunded, terms), "history ends nothing"
+
+
+SENT = StripeRefundState(
+    id="re_1",
+    amount=REFUND.amount,
+    currency=REFUND.currency,
+    status=RefundStatus.SUCCEEDED,
+    ours="rfd_1",
+    request_hash="hash",
+    failure_reason=None,
+    created_at=REFUND.created_at,
+)
+OURS = replace(REFUND, id="rfd_1", status=RefundStatus.PROCESSING, stripe_refund_id=None, request_hash="hash")
+
+
+@pytest.mark.parametrize(
+    ("state", "refund", "same"),
+    [
+        pytest.param(SENT, OURS, True, id="its ID and its request"),
+        pytest.param(replace(SENT, request_hash=None), OURS, True, id="its ID"),
+        pytest.param(
+            replace(SENT, ours="rfd_lost"), OURS, True, id="the same request with another ID, before a restore"
+        ),
+        pytest.param(replace(SENT, ours="rfd_lost", request_hash="other"), OURS, False, id="another request"),
+        pytest.param(replace(SENT, ours="rfd_lost", request_hash=None), OURS, False, id="another ID without a request"),
+        pytest.param(replace(SENT, amount=1), OURS, False, id="another amount"),
+        pytest.param(SENT, replace(OURS, status="awaiting_approval"), True, id="approved before a restore"),
+        pytest.param(SENT, replace(OURS, status="rejected"), False, id="rejected"),
+        pytest.param(
+            replace(SENT, request_hash=None), replace(OURS, status="awaiting_approval"), False, id="unsent, by ID alone"
+        ),
+        pytest.param(SENT, replace(OURS, stripe_refund_id="re_2"), False, id="known as another one"),
+    ],
+)
+def test_a_refund_at_stripe_is_ours_by_its_request_or_its_id(
+    state: StripeRefundState, refund: Refund, same: bool
+) -> None:
+    assert state.is_of(refund) == same

@@ -162,7 +162,7 @@ async def test_a_killed_recovery_continues_and_ends_with_nothing_missing(shop: S
     there = (await shop.stripe_get("/v1/refunds"))["data"]
     await lose_first_payer(shop)
     if after:  # let the first calls pass
-        await shop.add_fault(method="GET", path=path, when="before", action="slow", seconds=0.01, times=after)
+        await shop.add_fault(method="GET", path=path, when="before", action="hold", seconds=0.01, times=after)
     fault = await shop.add_fault(method="GET", path=path, when="before", action="hold", times=100)
     killed = Command(["recover", "--since", "2026-03-01"], environment(shop.settings))
     await wait_until_hit(shop, fault)
