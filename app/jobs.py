@@ -5,15 +5,18 @@ A new kind of due row is one more line in :data:`ROW_JOBS`, a new kind of object
 Which event types are about which kind of object is in :data:`app.domain.events.FAMILIES`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 from app.context import Context
+from app.db import derivations as derivations_db
 from app.db import inbox
 from app.db.engine import leases
 from app.db.engine.dsn import listen_dsn
+from app.db.engine.session import Session
 from app.domain import events
 from app.domain.reconciliation import until_next
 from app.domain.subscriptions import StripeSubscriptionState
@@ -25,10 +28,10 @@ from app.services import (
     contacts,
     customers,
     dashboard_stats,
+    derivations,
     duplicates,
     erasures,
     idempotency,
-    issues,
     payments,
     reader_views,
     reconciliation,
@@ -95,7 +98,7 @@ ROW_JOBS = (
     RowJob(table="refunds", use_case=refunds.finish),
     RowJob(table="subscriptions", use_case=cancellations.finish),
     RowJob(table="contact_changes", use_case=push_contact),
-    RowJob(table="calendar_work", use_case=issues.apply_calendar_change),
+    RowJob(table="derivation_runs", use_case=derivations.queue_affected),
     RowJob(table="audit_unsealed", use_case=seal_audit_log, all_rows_at_once=True),
     RowJob(table="figures", use_case=update_dashboard),
     RowJob(table="sweeps", use_case=reconcile),
@@ -134,6 +137,7 @@ def make_worker(ctx: Context) -> Worker:
         ctx.sessions,
         [
             Job(table="events", run=jobs.apply_events, claim=inbox.claim),
+            Job(table="calendar_work", run=jobs.derive_slice, claim=jobs.claim_slice),
             *(Job(table=job.table, run=partial(jobs.run_row_job, job), claim=job.claim) for job in ROW_JOBS),
         ],
         housekeeping=jobs.housekeeping,
@@ -150,6 +154,8 @@ class Jobs:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._event_closer = webhooks.event_closer(ctx)
+        self._is_deriving = False
+        self._progress = derivations.ProgressLog()
 
     async def run_row_job(self, job: RowJob, claimed: leases.Claimed, owner: str) -> None:
         """Complete the due rows of a key."""
@@ -167,6 +173,27 @@ class Jobs:
             await webhooks.apply(
                 self._ctx, handlers, claimed, owner=owner, max_attempts=max_attempts, closer=self._event_closer
             )
+
+    async def claim_slice(
+        self, session: Session, /, *, owner: str, lease: timedelta, limit: int
+    ) -> Sequence[leases.Claimed]:
+        """
+        Claim a slice of the queue of derivations, one at a time in each process.
+
+        The slice is one transaction that locks its rows, so it needs no lease.
+        """
+        if self._is_deriving or not await derivations_db.is_due(session):
+            return []
+        return [leases.Claimed(key="derivations", ids=(), attempts=0)]
+
+    async def derive_slice(self, _: leases.Claimed, _owner: str) -> None:
+        """Derive the grants of a slice of the queue."""
+        self._is_deriving = True
+        try:
+            await derivations.derive_slice(self._ctx, now=await self._ctx.clock.policy())
+            await self._progress.log(self._ctx)
+        finally:
+            self._is_deriving = False
 
     async def catch_up(self, owner: str) -> bool:
         """Apply a large backlog of events by listing; return whether there was one."""

@@ -51,13 +51,14 @@ from app.domain.plans import Catalogue
 from app.encryption import signing_key_cipher
 from app.gateway.client import Gateway
 from app.jobs import make_worker
-from app.services import contacts, imports
+from app.services import contacts, derivations, imports
 from app.services.catalogue import load as load_catalogue
 from app.services.entitlements import Entitlements
 from app.services.signing_keys import Minting, Signer
 from app.settings import CONSOLE, Rate, Settings
 
 VERSION = "0.1.0"
+RECORD_SECONDS = 5.0  # before another attempt to record the offers
 RESTART_SECONDS = 1.0  # before a background task that ended is started again
 TASK_RESTARTS = Counter("newsstand_task_restarts_total", "Background tasks that ended unexpectedly", ["task"])
 log = structlog.get_logger()
@@ -91,11 +92,11 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
         yield Context(
             settings=settings,
             clock=clock,
-            sessions=make_sessions(engine),
+            sessions=make_sessions(engine, send=notifier.send),
             dsn=dsn,
             pool=pool,
             inbox_writer=inbox_writer,
-            wake_workers=notifier.send,
+            wake_workers=notifier.wake_workers,
             gateway=gateway,
             caller_limits=CallerLimits(pool, caller_rates(settings)),
             rules=make_rules(settings, catalogue),
@@ -130,6 +131,7 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
     change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements)
     minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
     listening = asyncio.create_task(keep_running(change_feed.run, name="change_feed"))
+    recording = asyncio.create_task(record_offers(ctx))
     try:
         yield ApiState(
             ctx=ctx,
@@ -140,9 +142,20 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
             end_long_polls=change_feed.release_waiters,
         )
     finally:
-        await stop(listening)
+        await stop(listening, recording)
         lookup.close()
         await authenticator.close()
+
+
+async def record_offers(ctx: Context) -> None:
+    """Record the offers of the catalogue. Repeated until it succeeds, because the database may be away."""
+    while True:
+        try:
+            await derivations.record_offers(ctx)
+            return
+        except Exception as error:
+            log.warning("catalogue_not_recorded", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(RECORD_SECONDS)
 
 
 async def follow_sign_in(ctx: Context, reader: Reader) -> None:

@@ -7,12 +7,13 @@ The caller holds the subscriber's lock, so the entitlement always reflects every
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from app.db import comps, grants, issues, revocations, subscriptions
+from app.db import comps, editions, grants, revocations, subscriptions, terms
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
-from app.domain.entitlements import AccessReason, Grant, combine_grants, is_reduced
-from app.domain.grants import denial_reason_of, grants_of
-from app.domain.issues import schedule_terms
+from app.domain import derivations
+from app.domain.derivations import Derived
+from app.domain.entitlements import AccessReason, EntitlementSet, Grant, combine_grants, is_reduced
+from app.domain.grants import denial_reason_of
 from app.domain.rules import Rules
 from app.domain.signing_keys import LONGEST_LIFE
 from app.domain.subscriptions import Subscription, Term
@@ -36,24 +37,23 @@ async def derive(
     :param all_subscriptions: the subscriber's, if the caller has just read them.
     :returns: the subscription's terms, the earliest first.
     """
-    terms = await subscriptions.terms_of(session, subscription.id)
-    calendar = await issues.calendar(session, rules.zone, locked=True)
-    runs = schedule_terms(subscription, terms, calendar, rules.catalogue, grace=rules.access.grace_period)
-    ends = {run.term.invoice_id: run.editions_until() for run in runs}
-    granted = grants_of(
-        subscription,
-        terms,
-        rules.catalogue,
-        rules.access,
-        editions_until={invoice_id: at for invoice_id, at in ends.items() if at is not None},
-    )
-    all_grants = await grants.replace(session, subscriber.id, subscription.id, granted)
-    await issues.save_last_issues(session, {run.term.invoice_id: run.stored_last_issue() for run in runs})
+    known = await subscriptions.terms_of(session, subscription.id)
+    edition = await editions.locked(session, rules.zone)
+    derived = derivations.derive(subscription, known, edition, rules)
+    all_grants = await grants.replace(session, subscriber.id, subscription.id, derived.grants)
+    await save_terms(session, known, derived)
     if all_subscriptions is None:
         all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
-    lapses = await _lapses(session, subscriber.id, all_subscriptions, {subscription.id: terms})
+    lapses = await _lapses(session, subscriber.id, all_subscriptions, {subscription.id: derived.terms})
     await _save(session, subscriber, all_grants, lapses, now=now)
-    return terms
+    return derived.terms
+
+
+async def save_terms(session: Session, known: Sequence[Term], derived: Derived) -> None:
+    """Store what was derived about terms, with their new offers."""
+    promised = {term.offer for term in derived.terms if term.offer is not None} - {term.offer for term in known}
+    await editions.save_offers(session, sorted(promised, key=lambda offer: offer.id))
+    await terms.save_derived(session, derived.terms, derived.last_issues)
 
 
 async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:
@@ -84,9 +84,14 @@ async def _save(
     replaced = await grants.save_entitlement(session, subscriber, access)
     if replaced is None:
         return
-    since, until = (now, now + LONGEST_LIFE) if now is not None else (_EARLIEST, _LATEST)
-    if is_reduced(replaced.access, access, since=since, until=until):
+    if must_revoke(replaced.access, access, now=now):
         await revocations.add(session, subscriber.sub, replaced.version + 1)
+
+
+def must_revoke(before: EntitlementSet, after: EntitlementSet, *, now: datetime | None) -> bool:
+    """Return whether tokens and answers from before a change are no longer valid; ``now`` as for :func:`rebuild`."""
+    since, until = (now, now + LONGEST_LIFE) if now is not None else (_EARLIEST, _LATEST)
+    return is_reduced(before, after, since=since, until=until)
 
 
 async def _lapses(

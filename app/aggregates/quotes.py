@@ -91,7 +91,7 @@ async def _load(
     if payment is None:
         return None
     terms = await subscriptions.terms_of(session, subscription.id)
-    calendar = await issues.calendar_now(session, rules.zone)
+    calendar = await issues.calendar(session, rules.zone)
     runs = (
         schedule_terms(subscription, terms, calendar, rules.catalogue, grace=rules.access.grace_period)
         if len(calendar)

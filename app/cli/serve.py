@@ -142,6 +142,7 @@ async def _work(settings: Settings) -> None:
 
     await _check_connections(settings, api=False, worker=True)
     async with main.open_context(settings, catalogue.load(settings.catalogue)) as ctx:
+        recording = asyncio.create_task(main.record_offers(ctx))
         task = asyncio.create_task(make_worker(ctx).run())
         _freeze_objects()
         loop = asyncio.get_running_loop()
@@ -149,3 +150,4 @@ async def _work(settings: Settings) -> None:
             loop.add_signal_handler(ended, task.cancel)
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        recording.cancel()

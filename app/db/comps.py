@@ -1,9 +1,10 @@
 """Comps and their grants. Callers hold the subscriber's lock."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
@@ -16,6 +17,12 @@ from app.domain.entitlements import Grant, dump_features
 _ROWS = table_of(Row)
 _OF_SUBSCRIBER = (
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.starts_at, _ROWS.c.id)
+)
+_OWNERS = select(_ROWS.c.id, _ROWS.c.subscriber_id).where(_ROWS.c.id == func.any(bindparam("ids", type_=ARRAY(TEXT))))
+_OF_SUBSCRIBERS = (
+    select(*_ROWS.c)
+    .where(_ROWS.c.subscriber_id == func.any(bindparam("subscribers", type_=ARRAY(TEXT))))
+    .order_by(_ROWS.c.starts_at, _ROWS.c.id)
 )
 
 
@@ -63,6 +70,20 @@ async def of_subscriber(session: Reads, subscriber_id: str) -> list[Comp]:
     """Return a reader's comps, earliest first."""
     rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})
     return [_comp(row) for row in rows]
+
+
+async def owners(session: Session, comp_ids: Collection[str]) -> dict[str, str]:
+    """Return the subscriber of each of these comps that exist."""
+    found = await session.execute(_OWNERS, {"ids": list(comp_ids)})
+    return {row.id: row.subscriber_id for row in found}
+
+
+async def of_subscribers(session: Session, subscriber_ids: Sequence[str]) -> dict[str, list[Comp]]:
+    """Return the comps of several readers, earliest first, by reader."""
+    found: dict[str, list[Comp]] = {}
+    for row in await session.execute(_OF_SUBSCRIBERS, {"subscribers": list(subscriber_ids)}):
+        found.setdefault(row.subscriber_id, []).append(_comp(row))
+    return found
 
 
 def _comp(row: Row | Record) -> Comp:

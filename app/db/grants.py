@@ -1,14 +1,17 @@
 """Grants, and the entitlement row that unites a subscriber's grants."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_of
+from typing import Any, Self, cast
 
-from sqlalchemy import bindparam, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import BigInteger, ColumnElement, bindparam, delete, func, literal_column, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 
+from app.db.engine.change_feed import ENTITLEMENTS
 from app.db.engine.fast_reads import Reads
-from app.db.engine.session import Record, Session
+from app.db.engine.session import Record, Session, notify_after_commit
 from app.db.models import Entitlement, table_of
 from app.db.models import Grant as Row
 from app.db.subscribers import Subscriber
@@ -20,8 +23,26 @@ _OF_SUBSCRIBER = select(*_GRANTS.c).where(_GRANTS.c.subscriber_id == bindparam("
 _ENTITLEMENT_OF = select(_ENTITLEMENTS.c.access, _ENTITLEMENTS.c.version).where(
     _ENTITLEMENTS.c.sub == bindparam("its_sub")
 )
-_ADD, _ADD_ENTITLEMENT = insert(_GRANTS), insert(_ENTITLEMENTS)
-_SAVE_ENTITLEMENT = update(_ENTITLEMENTS).where(_ENTITLEMENTS.c.sub == bindparam("its_sub"))
+_THIS_TRANSACTION: ColumnElement[int] = literal_column("pg_current_xact_id()::text::bigint", BigInteger)
+_ADD, _ADD_ENTITLEMENT = insert(_GRANTS), insert(_ENTITLEMENTS).values(changed_in=_THIS_TRANSACTION)
+_SAVE_ENTITLEMENT = (
+    update(_ENTITLEMENTS).where(_ENTITLEMENTS.c.sub == bindparam("its_sub")).values(changed_in=_THIS_TRANSACTION)
+)
+_OF_SUBSCRIBERS = (
+    select(*_GRANTS.c)
+    .where(_GRANTS.c.subscriber_id == func.any(bindparam("subscribers", type_=ARRAY(TEXT))))
+    .order_by(_GRANTS.c.id)
+)
+_ENTITLEMENTS_OF = select(_ENTITLEMENTS.c.sub, _ENTITLEMENTS.c.access, _ENTITLEMENTS.c.version).where(
+    _ENTITLEMENTS.c.sub == func.any(bindparam("subs", type_=ARRAY(TEXT)))
+)
+_SAVE_ENTITLEMENTS = text(
+    """
+    UPDATE entitlements SET access = CAST(changed.access AS jsonb), version = version + 1,
+        changed_in = pg_current_xact_id()::text::bigint
+    FROM unnest(:subs, :accesses) AS changed (sub, access) WHERE entitlements.sub = changed.sub
+    """
+).bindparams(bindparam("subs", type_=ARRAY(TEXT)), bindparam("accesses", type_=ARRAY(TEXT)))
 _DELETE = delete(_GRANTS).where(_GRANTS.c.subscription_id == bindparam("its_subscription"))
 
 
@@ -31,6 +52,76 @@ class StoredEntitlement:
 
     access: EntitlementSet
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGrant:
+    """A grant as it is stored, and its stored features, which are faster to compare."""
+
+    id: str
+    subscriber_id: str
+    subscription_id: str | None
+    source: str
+    features: Mapping[str, object]
+
+    @classmethod
+    def of(cls, grant: Grant, subscriber_id: str, subscription_id: str | None) -> Self:
+        """Return a grant as it will be stored."""
+        return cls(grant.id, subscriber_id, subscription_id, grant.source, dump_features(grant.features))
+
+    @property
+    def grant(self) -> Grant:
+        """The grant, in whole seconds."""
+        return Grant(id=self.id, source=self.source, features=load_features(cast("Any", self.features)))
+
+
+async def stored_of(session: Session, subscriber_ids: Sequence[str]) -> dict[str, dict[str, StoredGrant]]:
+    """Return all current grants of several subscribers, by subscriber and ID."""
+    found: dict[str, dict[str, StoredGrant]] = {}
+    for row in await session.execute(_OF_SUBSCRIBERS, {"subscribers": list(subscriber_ids)}):
+        stored = StoredGrant(row.id, row.subscriber_id, row.subscription_id, row.source, row.features)
+        found.setdefault(row.subscriber_id, {})[row.id] = stored
+    return found
+
+
+async def replace_many(session: Session, replaced: Sequence[str], added: Sequence[StoredGrant]) -> None:
+    """Delete grants by ID, and insert others."""
+    if replaced:
+        await session.execute(delete(_GRANTS).where(_GRANTS.c.id.in_(replaced)))
+    if added:
+        await session.execute(_ADD, [asdict(one) for one in added])
+
+
+async def save_entitlements(
+    session: Session, accesses: Sequence[tuple[Subscriber, EntitlementSet]]
+) -> dict[str, StoredEntitlement | None]:
+    """
+    Save what several subscribers may use, as :func:`save_entitlement` does.
+
+    :returns: by ``sub``, the entitlements that were replaced; None if it is the first one.
+    """
+    if not accesses:
+        return {}
+    rows = await session.execute(_ENTITLEMENTS_OF, {"subs": [subscriber.sub for subscriber, _ in accesses]})
+    stored = {row.sub: row for row in rows}
+    replaced: dict[str, StoredEntitlement | None] = {}
+    for subscriber, access in accesses:
+        row, after = stored.get(subscriber.sub), dump(access)
+        if row is None:
+            await session.execute(
+                _ADD_ENTITLEMENT,
+                {"sub": subscriber.sub, "subscriber_id": subscriber.id, "version": 1, "access": after},
+            )
+            replaced[subscriber.sub] = None
+        elif row.access != after:
+            replaced[subscriber.sub] = StoredEntitlement(access=load(row.access), version=row.version)
+    changed = [(one.sub, json.dumps(dump(access))) for one, access in accesses if replaced.get(one.sub) is not None]
+    if changed:
+        values = {"subs": [sub for sub, _ in changed], "accesses": [access for _, access in changed]}
+        await session.execute(_SAVE_ENTITLEMENTS, values)
+    for sub in replaced:
+        notify_after_commit(session, ENTITLEMENTS, sub)
+    return replaced
 
 
 async def replace(session: Session, subscriber_id: str, subscription_id: str, grants: Sequence[Grant]) -> list[Grant]:
@@ -74,7 +165,8 @@ async def save_entitlement(
     """
     Save what a subscriber may use, with the next version.
 
-    Every process that has cached the entitlement is notified at commit, by a trigger of the table.
+    Every process that has cached the entitlement is notified after the commit, and finds the change by itself within a
+    second (see :mod:`app.db.engine.change_feed`).
 
     :returns: the entitlement that was replaced; None if it is the first one or nothing changed.
     """
@@ -83,10 +175,12 @@ async def save_entitlement(
     if row is None:
         new = {"sub": subscriber.sub, "subscriber_id": subscriber.id, "version": 1, "access": stored}
         await session.execute(_ADD_ENTITLEMENT, new)
+        notify_after_commit(session, ENTITLEMENTS, subscriber.sub)
         return None
     if row.access == stored:
         return None
     await session.execute(_SAVE_ENTITLEMENT, {"its_sub": subscriber.sub, "access": stored, "version": row.version + 1})
+    notify_after_commit(session, ENTITLEMENTS, subscriber.sub)
     return StoredEntitlement(access=load(row.access), version=row.version)
 
 

@@ -2,29 +2,35 @@
 The feed of revocations: subscribers who lost access.
 
 Clients ask for revocations after a number, so numbers must become visible in order. Concurrent transactions would commit
-them out of order, so each holds an advisory lock until its commit. The lock is taken last, and few transactions revoke.
+them out of order, and a lock until the commit would let one sleeping client delay all. So a transaction that reduces access
+adds a row without a number. After the commit, the row is published: one short transaction at a time moves such rows to the
+feed. The writer does that with its notification; if it is killed in between, whoever reads the feed does it.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 
 from app.db.engine.change_feed import REVOCATIONS
-from app.db.engine.session import Session
+from app.db.engine.session import Session, notify_after_commit
+from app.db.models import PendingRevocation
 from app.db.models import Revocation as Row
 from app.domain.revocations import Revocation
 
 EXPIRED = "expired"  # instead of the ``sub`` of the last revocation once it has no effect anymore
-LOCK_ID = 6_207_110  # of the advisory lock; any number that no other lock uses
+_PUBLISH = text("SELECT publish_revocations() FROM (SELECT WHERE EXISTS (SELECT FROM pending_revocations)) AS pending")
 
 
 async def add(session: Session, sub: str, version: int) -> None:
-    """Append a revocation, in the transaction that reduces the access."""
-    await session.execute(select(func.pg_advisory_xact_lock(LOCK_ID)))
-    session.add(Row(sub=sub, version=version))
-    await session.flush()
-    await session.execute(select(func.pg_notify(REVOCATIONS, "")))
+    """Add a revocation, in the transaction that reduces the access."""
+    await session.execute(insert(PendingRevocation), {"sub": sub, "version": version})
+    notify_after_commit(session, REVOCATIONS)
+
+
+async def publish(session: Session) -> None:
+    """Publish the revocations of committed transactions. It holds a lock until this transaction ends."""
+    await session.execute(_PUBLISH)
 
 
 async def after(session: Session, number: int, *, limit: int) -> Sequence[Revocation]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, Text, UnaryExpression, bindparam, func, select, union, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.sql.operators import custom_op
 
 from app.db.engine.fast_reads import Reads
@@ -16,6 +16,12 @@ from app.db.models import Subscriber as Row
 
 MATCHES = 500  # by the beginning of each of an address, a name and a last name
 _ROWS = table_of(Row)
+_LOCK_AVAILABLE = (
+    select(*_ROWS.c)
+    .where(_ROWS.c.id == func.any(bindparam("ids", type_=ARRAY(Text))))
+    .order_by(_ROWS.c.id)
+    .with_for_update(skip_locked=True)
+)
 _OF_CUSTOMER = select(*_ROWS.c).where(_ROWS.c.stripe_customer_id == bindparam("customer")).with_for_update()
 
 
@@ -114,6 +120,12 @@ async def ensure(session: Session, *, sub: str, email: str | None, name: str | N
 async def lock(session: Session, subscriber_id: str) -> Subscriber:
     """Lock a subscriber's row. Every transaction that changes their money or access does this first."""
     return _subscriber(await session.get_one(Row, subscriber_id, with_for_update=True, populate_existing=True))
+
+
+async def lock_available(session: Session, subscriber_ids: Sequence[str]) -> dict[str, Subscriber]:
+    """Lock subscribers in the order of their IDs, and return them. Those that others have locked are left out."""
+    rows = await session.execute(_LOCK_AVAILABLE, {"ids": list(subscriber_ids)})
+    return {row.id: _subscriber(row) for row in rows}
 
 
 async def lock_customer(session: Session, stripe_customer_id: str) -> Subscriber | None:

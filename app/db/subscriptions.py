@@ -5,23 +5,23 @@ Every save is fenced: a state is saved only if no other was saved since its fetc
 so an older state never replaces a newer one, however long a worker slept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, case, func, or_, select, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, insert
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 
+from app.db import terms
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
-from app.db.models import IssueAdjustment as Adjusted
 from app.db.models import Payment, table_of
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
 from app.domain.errors import ConcurrentUpdate
 from app.domain.renewals import Pause, Renewal
-from app.domain.subscriptions import LIVE, OVER, Adjustment, StripeSubscriptionState, Subscription, Term
+from app.domain.subscriptions import LIVE, OVER, StripeSubscriptionState, Subscription, Term
 
 # Core statements, built once: they run for every event.
 _ROWS, _TERMS, _PAYMENTS = table_of(Row), table_of(TermRow), table_of(Payment)
@@ -52,20 +52,19 @@ _ADD_TERMS = _NEW_TERMS.on_conflict_do_update(
     set_=_CHANGED_TERM,
     where=tuple_(*(_TERMS.c[name] for name in _CHANGED_TERM)).is_distinct_from(tuple_(*_CHANGED_TERM.values())),
 )
-_ADJUSTED = (
-    select(func.jsonb_agg(func.jsonb_build_array(Adjusted.kind, Adjusted.issues, Adjusted.created_at), type_=JSONB))
-    .where(Adjusted.invoice_id == _TERMS.c.invoice_id)
-    .scalar_subquery()
-)
-_PAID_AT = select(func.max(_PAYMENTS.c.paid_at)).where(_PAYMENTS.c.invoice_id == _TERMS.c.invoice_id).scalar_subquery()
-_TERM_COLUMNS = (*_TERMS.c, _ADJUSTED.label("adjusted"), _PAID_AT.label("paid_at"))
-_ALL_TERMS = select(*_TERM_COLUMNS).order_by(_TERMS.c.starts_at, _TERMS.c.invoice_id)
+_ALL_TERMS = select(*terms.COLUMNS).order_by(_TERMS.c.starts_at, _TERMS.c.invoice_id)
 _TERMS_OF = _ALL_TERMS.where(_TERMS.c.subscription_id == bindparam("subscription"))
 _TERMS_OF_SUBSCRIBER = _ALL_TERMS.join(_ROWS, _ROWS.c.id == _TERMS.c.subscription_id).where(
     _ROWS.c.subscriber_id == bindparam("subscriber")
 )
 _OF_SUBSCRIBER = (
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.created_at, _ROWS.c.id)
+)
+_OWNERS = select(_ROWS.c.id, _ROWS.c.subscriber_id).where(_ROWS.c.id == func.any(bindparam("ids", type_=ARRAY(TEXT))))
+_OF_SUBSCRIBERS = (
+    select(*_ROWS.c)
+    .where(_ROWS.c.subscriber_id == func.any(bindparam("subscribers", type_=ARRAY(TEXT))))
+    .order_by(_ROWS.c.created_at, _ROWS.c.id)
 )
 _OF_PAYMENT = (
     select(*_ROWS.c)
@@ -140,14 +139,14 @@ async def save(
     return of_row(row)
 
 
-async def save_terms(session: Session, subscription_id: str, terms: Sequence[Term]) -> None:
+async def save_terms(session: Session, subscription_id: str, opened: Sequence[Term]) -> None:
     """
     Insert the terms that paid invoices opened, and save what later invoices changed: their print, plan or end.
 
     Print that was once granted is never removed from a term, only ended within it, because an old line may not name its
     product anymore.
     """
-    if not terms:
+    if not opened:
         return
     made = [
         {
@@ -162,7 +161,7 @@ async def save_terms(session: Session, subscription_id: str, terms: Sequence[Ter
             "print_until": term.print_until,
             "credited_at": term.credited_at,
         }
-        for term in terms
+        for term in opened
     ]
     await session.execute(_ADD_TERMS, made)
 
@@ -170,14 +169,14 @@ async def save_terms(session: Session, subscription_id: str, terms: Sequence[Ter
 async def terms_of(session: Reads, subscription_id: str) -> list[Term]:
     """Return a subscription's terms with their adjustments, earliest first."""
     rows = await session.execute(_TERMS_OF, {"subscription": subscription_id})
-    return [_term(row, row.adjusted or ()) for row in rows]
+    return [terms.of_row(row) for row in rows]
 
 
 async def terms_by_subscription(session: Reads, subscriber_id: str) -> dict[str, list[Term]]:
     """Return the terms of all subscriptions of a subscriber, by subscription."""
     found: dict[str, list[Term]] = {}
     for row in await session.execute(_TERMS_OF_SUBSCRIBER, {"subscriber": subscriber_id}):
-        found.setdefault(row.subscription_id, []).append(_term(row, row.adjusted or ()))
+        found.setdefault(row.subscription_id, []).append(terms.of_row(row))
     return found
 
 
@@ -261,6 +260,20 @@ async def clear_due(session: Session, subscription_id: str) -> None:
         .where(Row.id == subscription_id, Row.ended_here_at.is_(None), Row.status.not_in(OVER))
         .values(due_at=None, attempts=0, last_error=None)
     )
+
+
+async def owners(session: Session, subscription_ids: Collection[str]) -> dict[str, str]:
+    """Return the subscriber of each of these subscriptions that exist."""
+    found = await session.execute(_OWNERS, {"ids": list(subscription_ids)})
+    return {row.id: row.subscriber_id for row in found}
+
+
+async def of_subscribers(session: Session, subscriber_ids: Sequence[str]) -> dict[str, list[Subscription]]:
+    """Return all subscriptions of several subscribers, earliest first, by subscriber."""
+    found: dict[str, list[Subscription]] = {}
+    for row in await session.execute(_OF_SUBSCRIBERS, {"subscribers": list(subscriber_ids)}):
+        found.setdefault(row.subscriber_id, []).append(of_row(row))
+    return found
 
 
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Subscription]:
@@ -363,28 +376,3 @@ def _renewal(stored: dict[str, Any]) -> Renewal:
 def _parsed(stored: dict[str, Any], *times: str) -> dict[str, Any]:
     parsed = {name: datetime.fromisoformat(stored[name]) for name in times if stored[name] is not None}
     return {**stored, **parsed}
-
-
-def _term(row: Record, adjusted: Sequence[tuple[str, int, str]] = ()) -> Term:
-    return Term(
-        invoice_id=row.invoice_id,
-        plan=row.plan,
-        print_edition=row.print_edition,
-        starts_at=row.starts_at,
-        ends_at=row.ends_at,
-        issues_owed=row.issues_owed,
-        print_from=row.print_from,
-        print_until=row.print_until,
-        credited_at=row.credited_at,
-        refunded_as=row.refunded_as,
-        suspended_as=row.suspended_as,
-        refunded_at=row.refunded_at,
-        restored_as=row.restored_as,
-        refund_failed=row.refund_failed,
-        paid_at=row.paid_at,
-        adjustments=tuple(sorted(map(_adjustment, adjusted), key=lambda one: one.at)),
-    )
-
-
-def _adjustment(stored: tuple[str, int, str]) -> Adjustment:
-    return Adjustment(kind=stored[0], issues=stored[1], at=datetime.fromisoformat(stored[2]))

@@ -127,7 +127,8 @@ def periods_by_term(
         if term.ends_at == newest and subscription.access_ended_at is None:
             # A trial that moved the billing date postpones the renewal.
             moved = subscription.trial_end if subscription.trial_end is not None else term.ends_at
-            periods += _after(rule, max(term.ends_at, moved), subscription, policy)
+            kept = term.offer.applied_to(policy) if term.offer is not None else policy
+            periods += _after(rule, max(term.ends_at, moved), subscription, kept)
         over_at = None if term.outlives(subscription) else _over_at(subscription)
         found.append(TermAccess(term=term, periods=_until(periods, over_at, paused_at)))
     return [one for one in found if one.periods]

@@ -2,14 +2,15 @@
 The terms that a change of the issue calendar affects: only those with dates that move.
 
 Each term stores the issue that ends it (``terms.last_issue``) as of when its grants were derived. A delayed issue moves the
-end of each term that ends with it or with the issue before, and the start of each term that starts in between. A new issue,
-or one that counts differently, moves the end of each term that ends with it or later.
+end of each term that ends with it or with the issue before, if the issue comes out after the paid period; otherwise the term
+ends with its period anyway. It also moves the start of each term that starts in between. A new issue, or one that counts
+differently, moves the end of each term that ends with it or later.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 
 from app.domain.issues import Calendar, Issue
@@ -22,11 +23,11 @@ class AffectedTerms:
     """
     The terms that a change affects.
 
-    They end with an issue in ``last``, with issue ``since`` or later, or (``beyond``) after the last issue of the calendar;
-    or they start within an interval of ``begun``.
+    They end with an issue of ``ends``, and their paid period ends before the time beside it; with issue ``since`` or later;
+    or (``beyond``) after the last issue of the calendar; or they start within an interval of ``begun``.
     """
 
-    last: frozenset[int] = frozenset()
+    ends: tuple[tuple[int, datetime], ...] = ()
     since: int | None = None
     beyond: bool = False
     begun: tuple[Interval, ...] = ()
@@ -34,7 +35,7 @@ class AffectedTerms:
     def dump(self) -> dict[str, object]:
         """Return the stored form."""
         return {
-            "last": sorted(self.last),
+            "ends": [[number, until.isoformat()] for number, until in self.ends],
             "since": self.since,
             "beyond": self.beyond,
             "begun": [[start.isoformat(), end.isoformat()] for start, end in self.begun],
@@ -42,12 +43,16 @@ class AffectedTerms:
 
     @classmethod
     def load(cls, stored: dict[str, object]) -> Self:
-        """Return the affected terms from the stored form."""
-        last, since, begun = stored["last"], stored["since"], stored["begun"]
+        """Return the affected terms from the stored form. The release before stored ``last`` without times."""
+        ends, last, since, begun = stored.get("ends", []), stored.get("last", []), stored["since"], stored["begun"]
+        assert isinstance(ends, list)
         assert isinstance(last, list)
         assert isinstance(begun, list)
         return cls(
-            last=frozenset(last),
+            ends=(
+                *((number, datetime.fromisoformat(until)) for number, until in ends),
+                *((number, datetime.max.replace(tzinfo=UTC)) for number in last),
+            ),
             since=since if isinstance(since, int) else None,
             beyond=bool(stored["beyond"]),
             begun=tuple((datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in begun),
@@ -58,7 +63,7 @@ def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
     """Return the terms that are affected when ``new`` replaces ``old``; None if there are none."""
     before = {issue.number: issue for issue in old.issues}
     after = {issue.number: issue for issue in new.issues}
-    last: set[int] = set()
+    ends: dict[int, datetime] = {}
     recounted: list[int] = []
     begun: list[Interval] = []
     beyond = False
@@ -74,18 +79,26 @@ def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
             intervals = list(_moved(old, new, was, is_))
             begun += intervals
             if was.mail_date != is_.mail_date:
-                last |= {number, _before(old, number)}
+                for ended in {number, _before(old, number)}:
+                    out = max(_latest(calendar, ended) for calendar in (old, new))
+                    ends[ended] = max(out, ends.get(ended, out))
                 beyond = beyond or number == newest
     since = min(recounted, default=None)
-    if not (last or begun or beyond or since is not None):
+    if not (ends or begun or beyond or since is not None):
         return None
-    return AffectedTerms(last=frozenset(last), since=since, beyond=beyond, begun=tuple(begun))
+    return AffectedTerms(ends=tuple(sorted(ends.items())), since=since, beyond=beyond, begun=tuple(begun))
 
 
 def _before(calendar: Calendar, number: int) -> int:
     """Return the number of the last counted issue before ``number``; without one, ``number``, as no term ends earlier."""
     index = bisect_left([issue.number for issue in calendar.issues], number)
     return next((issue.number for issue in reversed(calendar.issues[:index]) if issue.counts_as), number)
+
+
+def _latest(calendar: Calendar, number: int) -> datetime:
+    """Return when an issue is served in both editions."""
+    index = next(index for index, issue in enumerate(calendar.issues) if issue.number == number)
+    return max(calendar.served_at(index), calendar.served_at(index, print_edition=True))
 
 
 def _moved(old: Calendar, new: Calendar, was: Issue, is_: Issue) -> Iterator[Interval]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from app.domain.entitlements import AccessPeriod, AccessReason, Grant
 from app.domain.errors import Conflict
 from app.domain.issues import ORDINARY, Calendar
+from app.domain.offers import Offer
 from app.domain.plans import Catalogue
 
 
@@ -58,8 +59,12 @@ def end_of_comp(*, until: datetime | None, issues: int | None, calendar: Calenda
     return until
 
 
-def grant_of(comp: Comp, catalogue: Catalogue) -> Grant:
-    """Return the grant of a comp: the digital features of its plan. Printed copies require a subscription."""
-    names = catalogue.plan(comp.plan).features_of(print_edition=False)
+def grant_of(comp: Comp, catalogue: Catalogue, offer: Offer | None = None) -> Grant:
+    """
+    Return the grant of a comp: the digital features of its plan. Printed copies require a subscription.
+
+    :param offer: what the plan promises; None: what the catalogue says.
+    """
+    names = (offer or catalogue.plan(comp.plan)).features_of(print_edition=False)
     period = AccessPeriod(comp.starts_at, comp.until, AccessReason.COMP)
     return Grant(id=f"grt_{comp.id}", source=AccessReason.COMP, features=dict.fromkeys(names, (period,)))

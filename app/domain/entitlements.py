@@ -115,8 +115,11 @@ def combine_grants(grants: Iterable[Grant], lapses: Sequence[str]) -> Entitlemen
     """Return the union of all grants. ``lapses`` are the denial reasons of the subscriptions, the newest last."""
     features: dict[str, list[AccessPeriod]] = {}
     for grant in grants:
+        named: dict[int, list[AccessPeriod]] = {}  # most features of a grant share their periods
         for name, periods in grant.features.items():
-            features.setdefault(name, []).extend(replace(period, grant=grant.id) for period in periods)
+            if id(periods) not in named:
+                named[id(periods)] = [replace(period, grant=grant.id) for period in periods]
+            features.setdefault(name, []).extend(named[id(periods)])
     return EntitlementSet(
         features={name: tuple(sorted(set(periods), key=_order)) for name, periods in sorted(features.items())},
         otherwise=lapses[-1] if lapses else AccessReason.NEVER_SUBSCRIBED,
@@ -214,13 +217,14 @@ def dump(access: EntitlementSet) -> dict[str, object]:
 
 def dump_features(features: Mapping[str, Sequence[AccessPeriod]]) -> dict[str, object]:
     """Return the stored form of periods: ``[from, until, reason]``, then the grant's ID if there is one."""
-    return {
-        name: [
-            [int(s.starts_at.timestamp()), int(s.until.timestamp()), s.reason, *([s.grant] if s.grant else [])]
-            for s in periods
-        ]
-        for name, periods in features.items()
-    }
+    dumped: dict[int, list[list[Any]]] = {}  # most features share their periods
+    for periods in features.values():
+        if id(periods) not in dumped:
+            dumped[id(periods)] = [
+                [int(s.starts_at.timestamp()), int(s.until.timestamp()), s.reason, *([s.grant] if s.grant else [])]
+                for s in periods
+            ]
+    return {name: dumped[id(periods)] for name, periods in features.items()}
 
 
 def load_features(stored: Mapping[str, Sequence[Sequence[Any]]]) -> dict[str, tuple[AccessPeriod, ...]]:

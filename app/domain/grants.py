@@ -10,6 +10,7 @@ from datetime import datetime
 from app.domain.access_status import periods_by_term
 from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import AccessPeriod, AccessReason, Grant
+from app.domain.offers import Offer
 from app.domain.plans import EDITIONS, PRINT_FEATURE, Catalogue
 from app.domain.reasons import EndReason
 from app.domain.renewals import PAYMENT_FAILURES
@@ -23,6 +24,7 @@ def grants_of(
     policy: AccessPolicy,
     *,
     editions_until: Mapping[str, datetime] | None = None,
+    trial_offer: Offer | None = None,
 ) -> list[Grant]:
     """
     Return the grants of a subscription's paid terms, and of its trial, which is digital only.
@@ -32,12 +34,14 @@ def grants_of(
 
     :param editions_until: by invoice, until when a term's editions stay available after its period because issues are owed
         (rules.md, rule 8). Terms that ended early have none.
+    :param trial_offer: what the trial was promised. Without it, as for a term without an offer, the catalogue decides.
     """
     grants = []
     for access in periods_by_term(subscription, terms, policy):
         term, periods = access.term, access.periods
-        plan = catalogue.plan(term.plan if term is not None else subscription.plan)
-        features = dict.fromkeys(plan.features_of(print_edition=term is not None and term.print_edition), periods)
+        offer = term.offer if term is not None else trial_offer
+        promised = offer or catalogue.plan(term.plan if term is not None else subscription.plan)
+        features = dict.fromkeys(promised.features_of(print_edition=term is not None and term.print_edition), periods)
         if term is None:
             grants.append(Grant(id=f"grt_{subscription.stripe_id}_trial", source=AccessReason.TRIAL, features=features))
             continue

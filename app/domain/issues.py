@@ -287,15 +287,17 @@ def schedule_terms(
     """
     Return the place of each of a subscription's terms in the calendar, the oldest first.
 
+    :param catalogue: for the terms that don't know what they were promised, as for ``grace``.
     :param grace: the grace period. A renewal that was paid after it serves issues from its payment on.
     """
     ordered = sorted(terms, key=lambda term: (term.starts_at, term.invoice_id))
     runs: list[ScheduledTerm] = []
     position, labeled_until = 0, None
     for index, term in enumerate(ordered):
-        doubles = catalogue.plan(term.plan).double_issues if term.plan in catalogue.plans else DOUBLE
+        doubles = _doubles_of(term, catalogue)
+        kept = term.offer.grace_period if term.offer is not None else grace
         # A reader who renews without a gap is on the labels already, so the cut-off doesn't apply.
-        paid_late = index > 0 and term.paid_at is not None and term.paid_at > term.starts_at + grace
+        paid_late = index > 0 and term.paid_at is not None and term.paid_at > term.starts_at + kept
         begins_at = term.paid_at if paid_late and term.paid_at is not None else term.starts_at
         joins = term.print_edition and term.print_from is None and (paid_late or labeled_until != term.starts_at)
         start = max(position, calendar.begin(begins_at, doubles=doubles, print_edition=joins))
@@ -311,6 +313,13 @@ def schedule_terms(
         position = run.end
         labeled_until = term.ends_at if term.print_edition and term.print_until is None else None
     return runs
+
+
+def _doubles_of(term: Term, catalogue: Catalogue) -> int:
+    """Return how many of a term's issues a double issue serves."""
+    if term.offer is not None:
+        return term.offer.double_issues
+    return catalogue.plan(term.plan).double_issues if term.plan in catalogue.plans else DOUBLE
 
 
 def _ranges(

@@ -12,6 +12,7 @@ from app.domain.disputes import KEEPS_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
 from app.domain.invoice_lines import InvoiceEffect, InvoiceLine, effect_of
 from app.domain.invoices import InvoiceStatus
+from app.domain.offers import Offer
 from app.domain.plans import DIGITAL, PRINT
 from app.domain.reasons import EndReason
 from app.domain.renewals import Collection, Pause, Renewal, precedence
@@ -261,6 +262,7 @@ class Term:
     refund_failed: bool = False  # the refund that ended it failed later, and none has succeeded since
     adjustments: tuple[Adjustment, ...] = ()
     paid_at: datetime | None = None  # None: nothing was charged for it
+    offer: Offer | None = None  # what it was promised; None: its grants were not derived since this is recorded
 
     @property
     def is_refunded(self) -> bool:
@@ -374,9 +376,8 @@ def _payments_of(invoice: StripeInvoiceState) -> list[Payment]:
     the next part arrives. The payment that completes the total gets the remainder of the rounding. The customer balance pays
     its share of the tax.
     """
-    effect = invoice.effect
+    effect, found, paid, taxed = invoice.effect, [], 0, 0
     printed = effect.print_added[0] if effect.span is None and effect.print_added else None
-    found, paid, taxed = [], 0, 0
     for payment in sorted(invoice.payments, key=lambda one: (one.paid_at, one.id)):
         paid = min(paid + payment.amount, max(invoice.total, 0))
         tax = invoice.tax * paid // invoice.total - taxed if invoice.total > 0 else 0

@@ -1,7 +1,8 @@
 """
-The issue calendar, and the effect of a change on subscriptions.
+The issue calendar, and the issues that subscriptions owe.
 
-A change is one short transaction. Workers then find the affected subscriptions and derive the grants of each again.
+A change of the calendar is one short transaction. Workers then apply it to the affected subscriptions: see
+:mod:`app.services.derivations`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 from app.aggregates import approvals, grants
 from app.context import Context, DatabaseContext
 from app.db import approvals as approvals_db
-from app.db import audit, issues, subscribers, subscriptions
+from app.db import audit, derivations, editions, issues, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
@@ -94,7 +95,7 @@ async def save(ctx: Context, issue: Issue, *, by: str) -> Issue:
     """
     issue.check()
     async with ctx.sessions.begin() as session:
-        await issues.lock(session)
+        await editions.lock_changes(session)
         await _save(session, ctx.settings.zone, [issue], by=by)
     return issue
 
@@ -106,7 +107,7 @@ async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, dry_run:
     :raises BadCalendarFile: they are out of order with each other or with existing issues; the message names the line.
     """
     async with ctx.sessions.begin() as session:
-        await issues.lock(session)
+        await editions.lock_changes(session)
         try:
             return await _save(session, ctx.settings.zone, [line.issue for line in lines], by=by, dry_run=dry_run)
         except IssueOutOfOrder as error:
@@ -141,31 +142,11 @@ async def _save(
             before=old.as_facts() if old else None,
             after=issue.as_facts(),
         )
-    change = affected_terms(before, after)
+    replaced, change = await editions.publish(session), affected_terms(before, after)
     if change is not None:
-        await issues.add_change(session, change)
-        await leases.notify(session)
+        await derivations.add_run(session, derivations.CALENDAR, change.dump(), replaced=replaced)
+        await leases.notify(session, "derivation_runs")
     return saved
-
-
-async def apply_calendar_change(ctx: Context, work_id: str, *, now: datetime) -> None:
-    """Apply a calendar change: make the affected subscriptions due, or derive the grants of one that is due."""
-    async with ctx.sessions.begin() as session:
-        work = await issues.find_work(session, work_id)
-        if work is None:
-            return
-        if work.change is not None:
-            await issues.queue_subscriptions(session, work.change)
-            await leases.notify(session)
-        else:
-            await _derive(session, ctx.rules, work_id, now=now)
-        await issues.complete_work(session, work)
-
-
-async def _derive(session: Session, rules: Rules, subscription_id: str, *, now: datetime) -> None:
-    locked = await _lock(session, subscription_id)
-    if locked is not None:
-        await grants.derive(session, rules, *locked, now=now)
 
 
 async def _lock(session: Session, subscription_id: str) -> tuple[Subscriber, Subscription] | None:
@@ -313,7 +294,7 @@ async def _newest_term(session: Session, rules: Rules, subscription: Subscriptio
 
     :raises AlreadyEnded: no issues are owed.
     """
-    calendar = await issues.calendar(session, rules.zone, locked=True)
+    calendar = (await editions.locked(session, rules.zone)).calendar
     runs = schedule_terms(
         subscription,
         await subscriptions.terms_of(session, subscription.id),

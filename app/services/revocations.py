@@ -28,6 +28,8 @@ async def since(ctx: Context, cursor: int, *, wait: Callable[[], Awaitable[bool]
     """
     while True:
         async with ctx.sessions.begin() as session:
+            await revocations.publish(session)
+        async with ctx.sessions.begin() as session:
             found = await revocations.after(session, cursor, limit=limit)
         if found or not await wait():
             return Feed(items=found, next=found[-1].id if found else cursor)

@@ -192,7 +192,7 @@ async def overview(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: dat
         actions=await audit.list_for_subscriber(read, subscriber.id),
         stripe_events=await inbox.list_by_keys(read, _keys(subscriber, own, own_payments)),
     )
-    calendar = await issues.calendar_now(read, ctx.rules.zone)
+    calendar = await issues.calendar(read, ctx.rules.zone)
     access, _ = await entitlements.read(ctx.pool, subscriber.sub)
     return Overview(
         subscriber=subscriber,

@@ -363,7 +363,6 @@ BY_KEY = (
             now=s.now,
         ),
     ),
-    query("issues.save_last_issues", lambda s: issues.save_last_issues(s.session, {s.id("in"): 24})),
     query("sign_outs.save", lambda s: sign_outs.save(s.session, AGENT, s.now)),
     query("sign_outs.last", lambda s: sign_outs.last(s.session, AGENT)),
 )

@@ -18,7 +18,6 @@ from app.db import (
 from app.db.engine import leases
 from app.db.inbox_writer import ReceivedEvent
 from app.domain.audit import Entry
-from app.domain.calendar_changes import AffectedTerms
 from app.domain.events import RefetchRequest
 from app.domain.reader_views import Place, Viewer
 from app.jobs import ROW_JOBS, RowJob
@@ -60,12 +59,6 @@ async def _seal(s: Subject) -> None:
 async def _advance(s: Subject) -> None:
     sweep = await reconciliation.start(s.session, kind="reconcile", by="operator:ops", dry_run=False, since=None)
     await reconciliation.advance(s.session, sweep, [], phase="payments", cursor={}, looked_at={"events": 1})
-
-
-async def _complete_work(s: Subject) -> None:
-    todo = await issues.find_work(s.session, s.subscription)
-    if todo is not None:
-        await issues.complete_work(s.session, todo)
 
 
 WORK = (
@@ -133,16 +126,7 @@ WORK = (
         reads_all="counts all entries that wait, by command",
     ),
     query("subscriptions.take_checks", lambda s: subscriptions.take_checks(s.session, now=s.now, limit=100)),
-    query("issues.add_change", lambda s: issues.add_change(s.session, AffectedTerms(last=frozenset({24})))),
-    query("issues.find_work", lambda s: issues.find_work(s.session, s.subscription)),
-    query("issues.complete_work", _complete_work),
-    query(
-        "issues.queue_subscriptions",
-        lambda s: issues.queue_subscriptions(s.session, AffectedTerms(last=frozenset({50}))),
-        reads_all="queues every subscription that a change of the calendar affects",
-    ),
-    query("issues.calendar", lambda s: issues.calendar(s.session, ZONE, locked=True)),
-    query("issues.calendar_now", lambda s: issues.calendar_now(s.session, ZONE)),
+    query("issues.calendar", lambda s: issues.calendar(s.session, ZONE)),
     query(
         "reconciliation.start",
         lambda s: reconciliation.start(s.session, kind="reconcile", by="ops", dry_run=False, since=None),
@@ -180,6 +164,7 @@ WORK = (
     ),
     query("reconciliation.known_customers", lambda s: reconciliation.known_customers(s.session, s.ids("cus"))),
     query("reconciliation.prune", lambda s: reconciliation.prune(s.session, kept_for=timedelta(days=1095))),
+    query("revocations.publish", lambda s: revocations.publish(s.session)),
     query("revocations.prune", lambda s: revocations.prune(s.session, kept_for=timedelta(minutes=115))),
     query("idempotency.prune", lambda s: idempotency.prune(s.session, kept_for=timedelta(hours=23))),
 )

@@ -16,19 +16,21 @@ from tests.support.database import Postgres
 ROOT = Path(__file__).parents[2]
 READERS = 20_000  # the fewest for which PostgreSQL chooses the same plans as for a million
 ON_STAFF_OR_CALENDAR = {"api_keys", "signing_keys", "issues", "staff_sessions"}  # a handful of rows each
-PARTS_OF_OTHERS = {  # functions that take sessions or a pool, and are covered by those that they call
-    "issues.calendar_as",
-}
+PARTS_OF_OTHERS: set[str] = set()  # functions that take sessions or a pool, and are covered by those that they call
 SMALL = {
     "api_keys",
     "audit_unsealed",
     "buckets",
     "calendar_edition",
+    "derivation_runs",
     "dismissals",
     "erasures",
     "figures",
     "issues",
     "leases",
+    "offer_versions",
+    "offers",
+    "pending_revocations",
     "retention_runs",
     "logout_tokens",
     "sign_outs",

@@ -20,7 +20,11 @@ def touched(change: AffectedTerms | None, runs: list[ScheduledTerm]) -> bool:
     moments = [run.term.starts_at for run in runs] + [a.at for run in runs for a in run.term.adjustments]
     noted = [run.stored_last_issue() for run in runs]
     return (
-        any(last in change.last for last in noted)
+        any(
+            last == number and run.term.ends_at < until
+            for last, run in zip(noted, runs, strict=True)
+            for number, until in change.ends
+        )
         or (change.since is not None and any(last is not None and last >= change.since for last in noted))
         or (change.beyond and None in noted)
         or any(start <= moment <= end for moment in moments for start, end in change.begun)
@@ -77,7 +81,7 @@ def test_a_delayed_issue_affects_only_terms_that_begin_or_end_near_it() -> None:
     change = affected_terms(Calendar(PLAIN.values(), CHICAGO), Calendar(slipped.values(), CHICAGO))
 
     assert change == AffectedTerms(
-        last=frozenset({22, 23}),
+        ends=((22, datetime(2027, 1, 20, 6, tzinfo=UTC)), (23, datetime(2027, 2, 18, 6, tzinfo=UTC))),
         begun=((datetime(2027, 2, 5, 6, tzinfo=UTC), datetime(2027, 2, 18, 6, tzinfo=UTC)),),
     )
 

@@ -9,9 +9,10 @@ import httpx2
 from tests.support.shop import KEEPALIVE_LIMITS, TLS, Shop, free_socket, serving
 from tests.support.timeouts import TIMEOUT
 
-# The connections that listen in the test's database; other tests use the same server.
+# The connections of the change feeds in the test's database; other tests use the same server.
 LISTENING_CONNECTIONS = """
-FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%newsstand_beat%'"""
+FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND query LIKE '%pg_current_snapshot()::text AS snapshot%'"""
 
 
 @asynccontextmanager

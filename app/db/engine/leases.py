@@ -20,7 +20,7 @@ from sqlalchemy import TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
 from app.db.engine.outages import report
-from app.db.engine.session import Session, Sessions
+from app.db.engine.session import Session, Sessions, notify_after_commit
 from app.domain.backoff import retry_delay
 
 CHANNEL = "newsstand_work"
@@ -220,4 +220,4 @@ async def notify(session: Session, table: str = "") -> None:
 
     :param table: where the due rows are; empty: in any table. Only this table's job queries for them then.
     """
-    await session.execute(text("SELECT pg_notify(:channel, :table)"), {"channel": CHANNEL, "table": table})
+    notify_after_commit(session, CHANNEL, table)

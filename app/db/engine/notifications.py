@@ -1,44 +1,58 @@
 """
-Wake workers: with NOTIFY in other processes, with an event in this one.
+Wake other processes with NOTIFY.
 
-NOTIFY makes commits wait for one another, so accepting an event does not send one. A notification is sent a moment later,
-for all events that arrived in the meantime. If it is lost, workers find the work when they poll.
+NOTIFY makes commits wait for one another, so no transaction that writes sends one. The notifications of all transactions of
+a moment are sent together, after their commits. If they are lost, because the process is killed for example, workers find
+the work when they poll, and the change feed finds the changes (see :mod:`app.db.engine.change_feed`).
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import asyncpg
 import structlog
 
+from app.db.engine.change_feed import REVOCATIONS
 from app.db.engine.connections import CONNECT_TIMEOUT
 from app.db.engine.leases import CHANNEL
 from app.db.engine.outages import report
-from app.db.engine.session import DRIVER_FAILURES
+from app.db.engine.session import DRIVER_FAILURES, Notification
 
-DELAY = 0.01  # seconds in which events share one notification
+DELAY = 0.01  # seconds in which transactions share one statement
 RECONNECT_DELAY = 1.0  # seconds
+PUBLISH_REVOCATIONS = "SELECT publish_revocations()"
+_NOTIFY = "SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS pending (channel, payload)"
 log = structlog.get_logger()
 
 
 class Notifier:
-    """Sends notifications of new events, at most one every :data:`DELAY`."""
+    """Sends the notifications of committed transactions, at most one statement every :data:`DELAY`."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
+        self._pending: set[Notification] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def send(self) -> None:
-        """Wake the workers soon. It neither waits nor fails."""
+    def wake_workers(self) -> None:
+        """Wake the workers for new events soon. It neither waits nor fails."""
+        self.send({(CHANNEL, "events")})
+
+    def send(self, notifications: Collection[Notification]) -> None:
+        """Send notifications soon. It neither waits nor fails."""
+        self._pending.update(notifications)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
-        await asyncio.sleep(DELAY)
-        try:
-            await self._pool.execute("SELECT pg_notify($1, 'events')", CHANNEL)
-        except DRIVER_FAILURES as error:
-            report("notification_not_sent", error)
+        while self._pending:
+            await asyncio.sleep(DELAY)
+            pending, self._pending = sorted(self._pending), set()
+            try:
+                if any(channel == REVOCATIONS for channel, _ in pending):
+                    await self._pool.execute(PUBLISH_REVOCATIONS)
+                await self._pool.execute(_NOTIFY, [one[0] for one in pending], [one[1] for one in pending])
+            except DRIVER_FAILURES as error:
+                report("notification_not_sent", error)
 
     async def close(self) -> None:
         """Wait until the last notification is sent."""

@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from sqlalchemy.engine import AdaptedConnection, ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.engine.connections import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connection
@@ -51,6 +52,7 @@ DRIVER_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, async
 DATABASE_FAILURES = (*DRIVER_FAILURES, SQLAlchemyError)  # everything that a query can raise
 Sessions = async_sessionmaker[AsyncSession]
 Session = AsyncSession
+Notification = tuple[str, str]  # channel and payload
 Record = Row[*tuple[Any, ...]]  # the row of a statement on columns, which costs half as much as a mapped class
 
 
@@ -225,9 +227,46 @@ async def with_timeout(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     raise DatabaseUnreachable(f"No answer within {seconds} seconds")
 
 
-def make_sessions(engine: AsyncEngine) -> Sessions:
-    """Return the factory of transactions: ``async with sessions.begin() as session``."""
-    return async_sessionmaker(engine, expire_on_commit=False, autoflush=False)
+class _Announcing(SyncSession):
+    """A session that hands over its notifications after the commit; see :func:`notify_after_commit`."""
+
+
+_PENDING, _SEND = "notifications", "send"  # in the info of a session
+
+
+@event.listens_for(_Announcing, "after_commit")
+def _hand_over(session: SyncSession) -> None:
+    pending, send = session.info.pop(_PENDING, None), session.info.get(_SEND)
+    if pending and send is not None:
+        send(pending)
+
+
+@event.listens_for(_Announcing, "after_rollback")
+def _forget(session: SyncSession) -> None:
+    session.info.pop(_PENDING, None)
+
+
+def notify_after_commit(session: Session, channel: str, payload: str = "") -> None:
+    """
+    Send a notification after this transaction is committed, together with those of others.
+
+    A NOTIFY inside the transaction would take a lock that serializes all commits that notify. If the process is killed
+    after the commit, the notification is lost: whoever listens must look by itself as well.
+    """
+    session.info.setdefault(_PENDING, set()).add((channel, payload))
+
+
+def make_sessions(engine: AsyncEngine, *, send: Callable[[Collection[Notification]], None] | None = None) -> Sessions:
+    """
+    Return the factory of transactions: ``async with sessions.begin() as session``.
+
+    :param send: sends the notifications of a committed transaction; None: they are not sent, and listeners find out when
+        they look.
+    """
+    info = {_SEND: send}
+    return async_sessionmaker(
+        engine, expire_on_commit=False, autoflush=False, sync_session_class=_Announcing, info=info
+    )
 
 
 def new_id(prefix: str) -> str:

@@ -24,7 +24,8 @@ from app.db.models.billing import (
     due_by,
 )
 from app.db.models.callers import ApiKey, LogoutToken, SignOut, StaffSession
-from app.db.models.issues import CalendarEdition, CalendarWork, Issue, IssueAdjustment
+from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion, StoredOffer
+from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment
 from app.db.models.operations import (
     Bucket,
     Difference,
@@ -44,6 +45,7 @@ from app.db.models.readers import (
     Entitlement,
     Erasure,
     Grant,
+    PendingRevocation,
     ReaderView,
     Revocation,
     Subscriber,
@@ -69,6 +71,7 @@ __all__ = [
     "Comp",
     "ContactChange",
     "Credit",
+    "DerivationRun",
     "Difference",
     "Dismissal",
     "Dispute",
@@ -85,7 +88,9 @@ __all__ = [
     "IssueAdjustment",
     "Lease",
     "LogoutToken",
+    "OfferVersion",
     "Payment",
+    "PendingRevocation",
     "ReaderView",
     "Refund",
     "RetentionRun",
@@ -93,6 +98,7 @@ __all__ = [
     "SignOut",
     "SigningKey",
     "StaffSession",
+    "StoredOffer",
     "Subscriber",
     "Subscription",
     "Sweep",

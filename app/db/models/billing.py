@@ -126,6 +126,7 @@ class Term(Base):
     refund_failed: Mapped[bool] = mapped_column(server_default=text("false"))  # later, and none is confirmed since
     # The issue that ends it, as of when its grants were derived. NULL: after the calendar; 0: nothing is owed anymore.
     last_issue: Mapped[int | None] = mapped_column(index=True)
+    offer: Mapped[str | None]  # what it was promised, in ``offers``; NULL: not derived since this is recorded
 
 
 Index("terms_starts_at_idx", Term.starts_at)

@@ -2,10 +2,10 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import JSON, Base, Due
+from app.db.models.base import Base
 
 
 class Issue(Base):
@@ -26,7 +26,7 @@ class Issue(Base):
 
 
 class CalendarEdition(Base):
-    """One row: the version of the calendar. Each change writes a new token, so that processes notice an outdated copy."""
+    """One row: the edition of the calendar and the offers. Each change writes a new token, so that processes notice it."""
 
     __tablename__ = "calendar_edition"
     id: Mapped[bool] = mapped_column(primary_key=True, server_default="true")
@@ -50,17 +50,4 @@ class IssueAdjustment(Base):
     __table_args__ = (
         CheckConstraint("issues <> 0", name="issues_not_zero"),
         Index("issue_adjustments_by_idx", "by", "created_at"),  # what one person gave in a day
-    )
-
-
-class CalendarWork(Base, Due):
-    """Work after a change of the calendar: the change itself (``cal_…``), then each subscription that it affects."""
-
-    __tablename__ = "calendar_work"
-    id: Mapped[str] = mapped_column(primary_key=True)  # cal_…, or a subscription's scr_…
-    told: Mapped[int] = mapped_column(server_default="1")  # rises when the work must be repeated
-    change: Mapped[JSON | None]  # the affected terms; see app.domain.calendar_changes.AffectedTerms
-    __table_args__ = (
-        Index("calendar_work_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
-        Index("calendar_work_work_key_idx", "work_key"),
     )

@@ -90,6 +90,20 @@ class Entitlement(Base):
     subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), unique=True)
     version: Mapped[int]
     access: Mapped[JSON]
+    changed_in: Mapped[int | None]  # the transaction that changed it last; NULL: none since this is recorded
+    __table_args__ = (
+        # The change feed reads what was committed since it last looked.
+        Index("entitlements_changed_in_idx", "changed_in", postgresql_where=text("changed_in IS NOT NULL")),
+    )
+
+
+class PendingRevocation(Base):
+    """A revocation that has no number yet. The function ``publish_revocations`` moves it to the feed after its commit."""
+
+    __tablename__ = "pending_revocations"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    sub: Mapped[str]
+    version: Mapped[int]
 
 
 class Erasure(Base, Due):
@@ -128,7 +142,7 @@ class ReaderView(Base):
 
 
 class Revocation(Base):
-    """Revocations in the order of their commits: only one transaction at a time assigns IDs."""
+    """Published revocations. Their numbers are assigned after the commit, one transaction at a time, and never change."""
 
     __tablename__ = "revocations"
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)

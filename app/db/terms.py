@@ -1,0 +1,102 @@
+"""Terms: how their rows are read, and what is stored of what was derived from them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import BigInteger, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
+
+from app.db.engine.session import Record, Session
+from app.db.models import IssueAdjustment as Adjusted
+from app.db.models import Payment, StoredOffer, table_of
+from app.db.models import Term as Row
+from app.domain.offers import Offer
+from app.domain.subscriptions import Adjustment, Term
+
+_ROWS, _PAYMENTS, _OFFERS = table_of(Row), table_of(Payment), table_of(StoredOffer)
+_ADJUSTED = (
+    select(func.jsonb_agg(func.jsonb_build_array(Adjusted.kind, Adjusted.issues, Adjusted.created_at), type_=JSONB))
+    .where(Adjusted.invoice_id == _ROWS.c.invoice_id)
+    .scalar_subquery()
+)
+_PAID_AT = select(func.max(_PAYMENTS.c.paid_at)).where(_PAYMENTS.c.invoice_id == _ROWS.c.invoice_id).scalar_subquery()
+_PROMISED = select(_OFFERS.c.content).where(_OFFERS.c.id == _ROWS.c.offer).scalar_subquery()
+COLUMNS = (*_ROWS.c, _ADJUSTED.label("adjusted"), _PAID_AT.label("paid_at"), _PROMISED.label("promised"))
+_OF_SUBSCRIPTIONS = (
+    select(*COLUMNS)
+    .where(_ROWS.c.subscription_id == func.any(bindparam("subscriptions", type_=ARRAY(TEXT))))
+    .order_by(_ROWS.c.starts_at, _ROWS.c.invoice_id)
+)
+_SAVE_DERIVED = text(
+    """
+    UPDATE terms SET last_issue = noted.number, offer = noted.offer
+    FROM unnest(:ids, :numbers, :offers) AS noted (id, number, offer)
+    WHERE terms.invoice_id = noted.id
+      AND (terms.last_issue IS DISTINCT FROM noted.number OR terms.offer IS DISTINCT FROM noted.offer)
+    """
+).bindparams(
+    bindparam("ids", type_=ARRAY(TEXT)),
+    bindparam("numbers", type_=ARRAY(BigInteger)),
+    bindparam("offers", type_=ARRAY(TEXT)),
+)
+
+
+async def of_subscriptions(session: Session, subscription_ids: Sequence[str]) -> dict[str, list[Term]]:
+    """Return the terms of several subscriptions with their adjustments, earliest first, by subscription."""
+    found: dict[str, list[Term]] = {}
+    for row in await session.execute(_OF_SUBSCRIPTIONS, {"subscriptions": list(subscription_ids)}):
+        found.setdefault(row.subscription_id, []).append(of_row(row))
+    return found
+
+
+async def save_derived(session: Session, terms: Sequence[Term], last_issues: Mapping[str, int | None]) -> None:
+    """
+    Store the last issue and the offer of each term.
+
+    By the last issue, a change of the calendar finds the terms that it affects.
+    """
+    await session.execute(
+        _SAVE_DERIVED,
+        {
+            "ids": [term.invoice_id for term in terms],
+            "numbers": [last_issues[term.invoice_id] for term in terms],
+            "offers": [term.offer.id if term.offer is not None else None for term in terms],
+        },
+    )
+
+
+def of_row(row: Record) -> Term:
+    """Return the term in a row with all :data:`COLUMNS`."""
+    return Term(
+        invoice_id=row.invoice_id,
+        plan=row.plan,
+        print_edition=row.print_edition,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        issues_owed=row.issues_owed,
+        print_from=row.print_from,
+        print_until=row.print_until,
+        credited_at=row.credited_at,
+        refunded_as=row.refunded_as,
+        suspended_as=row.suspended_as,
+        refunded_at=row.refunded_at,
+        restored_as=row.restored_as,
+        refund_failed=row.refund_failed,
+        paid_at=row.paid_at,
+        adjustments=tuple(sorted(map(_adjustment, row.adjusted or ()), key=lambda one: one.at)),
+        offer=_offer(row.offer, row.promised) if row.promised is not None else None,
+    )
+
+
+_offers: dict[str, Offer] = {}  # by ID, which is a fingerprint of the content; there are few
+
+
+def _offer(offer_id: str, content: Mapping[str, object]) -> Offer:
+    known = _offers.get(offer_id)
+    if known is None:
+        known = _offers[offer_id] = Offer.load(content)
+    return known
+
+
+def _adjustment(stored: tuple[str, int, str]) -> Adjustment:
+    return Adjustment(kind=stored[0], issues=stored[1], at=datetime.fromisoformat(stored[2]))

@@ -1,0 +1,147 @@
+"""
+What a plan promises, and which promises a term keeps.
+
+The catalogue changes while terms run. What gets better applies at once; what gets worse applies from a reader's next term
+(rules.md, rule 12). So the history of each plan is kept, and a term has the best of everything that was offered from when it
+was paid for. That never decreases: it doesn't depend on which process asks, nor on which catalogue file that process has.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from app.domain.dunning import AccessPolicy
+from app.domain.plans import PRINT_FEATURE, Catalogue, Plan
+
+STAYS_OPEN = timedelta(
+    days=1
+)  # for which an offer can still be accepted after it has changed: a checkout is open as long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a plan promises to those who pay for it, apart from its price and its number of issues."""
+
+    plan: str
+    features: tuple[str, ...]  # sorted; the announced ones too
+    double_issues: int  # how many of the issues owed a double issue serves: fewer are better
+    grace_period: timedelta
+    renewal_allowance: timedelta
+
+    def joined(self, other: "Offer") -> "Offer":
+        """Return the better of both in each respect."""
+        return Offer(
+            plan=self.plan,
+            features=tuple(sorted({*self.features, *other.features})),
+            double_issues=min(self.double_issues, other.double_issues),
+            grace_period=max(self.grace_period, other.grace_period),
+            renewal_allowance=max(self.renewal_allowance, other.renewal_allowance),
+        )
+
+    def features_of(self, *, print_edition: bool) -> tuple[str, ...]:
+        """Return the names of the features that a term includes, including announced ones."""
+        return tuple(name for name in self.features if print_edition or name != PRINT_FEATURE)
+
+    def applied_to(self, policy: AccessPolicy) -> AccessPolicy:
+        """Return the access policy with what the offer promises."""
+        return replace(policy, grace_period=self.grace_period, renewal_allowance=self.renewal_allowance)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the stored form. Durations are in seconds."""
+        return {
+            "plan": self.plan,
+            "features": list(self.features),
+            "double_issues": self.double_issues,
+            "grace_period": self.grace_period.total_seconds(),
+            "renewal_allowance": self.renewal_allowance.total_seconds(),
+        }
+
+    @classmethod
+    def load(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the offer from its stored form."""
+        return cls(
+            plan=stored["plan"],
+            features=tuple(stored["features"]),
+            double_issues=stored["double_issues"],
+            grace_period=timedelta(seconds=stored["grace_period"]),
+            renewal_allowance=timedelta(seconds=stored["renewal_allowance"]),
+        )
+
+    @property
+    def id(self) -> str:
+        """The fingerprint of the content."""
+        content = json.dumps(self.dump(), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferVersion:
+    """An offer, and since when it is made. ``since`` is policy time."""
+
+    offer: Offer
+    since: datetime
+
+
+class OfferHistory:
+    """Everything that was ever offered, by plan."""
+
+    def __init__(self, versions: Iterable[OfferVersion]) -> None:
+        """Take the versions of all plans, the oldest first."""
+        self._versions: dict[str, list[OfferVersion]] = {}
+        for version in versions:
+            self._versions.setdefault(version.offer.plan, []).append(version)
+
+    def latest(self, plan: str) -> Offer | None:
+        """Return the current offer of a plan; None if none was recorded."""
+        versions = self._versions.get(plan)
+        return versions[-1].offer if versions else None
+
+    def kept(self, plan: str, *, paid_at: datetime, ends_at: datetime) -> Offer | None:
+        """
+        Return the best of what was offered from the payment on; None if no offer of the plan was recorded.
+
+        The first recorded version also applies to earlier payments. Double issues are counted as in what was offered before
+        the paid period ended, so that a term that is fully served owes no further issues.
+        """
+        versions = self._versions.get(plan, [])
+        found: Offer | None = None
+        for index, version in enumerate(versions):
+            replaced_at = versions[index + 1].since if index + 1 < len(versions) else None
+            if replaced_at is not None and replaced_at + STAYS_OPEN <= paid_at:
+                continue
+            offer = version.offer
+            if found is None:
+                found = offer
+                continue
+            is_late = version.since >= ends_at
+            found = found.joined(replace(offer, double_issues=found.double_issues) if is_late else offer)
+        return found
+
+
+def offer_of(plan: Plan, policy: AccessPolicy) -> Offer:
+    """Return what the catalogue and the settings promise for a plan."""
+    return Offer(
+        plan=plan.code,
+        features=tuple(sorted(plan.features)),
+        double_issues=plan.double_issues,
+        grace_period=policy.grace_period,
+        renewal_allowance=policy.renewal_allowance,
+    )
+
+
+def offers_of(catalogue: Catalogue, policy: AccessPolicy) -> dict[str, Offer]:
+    """Return the current offer of each plan."""
+    return {code: offer_of(plan, policy) for code, plan in catalogue.plans.items()}
+
+
+def improved_plans(history: OfferHistory, changed: Sequence[Offer]) -> list[str]:
+    """Return the plans whose subscribers get something better from changed offers. The first offer of a plan counts."""
+    found = []
+    for offer in changed:
+        before = history.latest(offer.plan)
+        if before is None or before.joined(offer) != before:
+            found.append(offer.plan)
+    return found

@@ -1,0 +1,151 @@
+"""
+Changes of the calendar and the catalogue, which workers apply to subscriptions in the background.
+
+First the affected subscriptions are queued, then workers derive the grants of a slice of the queue at a time. A payment, a
+refund or a cancellation never waits for either.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from app.aggregates import derivations
+from app.context import Context, DatabaseContext
+from app.db import derivations as queue
+from app.db import editions
+from app.db.derivations import Run
+from app.db.engine import leases
+from app.domain.backoff import retry_delay
+from app.domain.offers import OfferVersion, improved_plans, offers_of
+
+QUEUE_SLICE = 5_000  # subscriptions
+SLICE = 200  # subscriptions; their readers are locked meanwhile, for about a tenth of a second
+LOCKED_PAUSE = timedelta(seconds=1)  # before a reader who was locked is tried again
+EDITION_PAUSE = timedelta(seconds=0.5)  # before the transactions of an old edition are looked for again
+LOG_SECONDS = 10.0
+SHOWN = 20  # changes
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The result of a slice."""
+
+    taken: int
+    is_last: bool  # nothing else is due
+
+
+async def record_offers(ctx: Context) -> None:
+    """
+    Record what this process's catalogue and settings promise, if it is new, and apply what got better to subscribers.
+
+    It is called once for each start of a process. While processes with an old and a new catalogue run side by side, what a
+    reader has never depends on which of them does the work.
+    """
+    now, wanted = await ctx.clock.policy(), offers_of(ctx.catalogue, ctx.rules.access)
+    async with ctx.sessions.begin() as session:
+        recorded = (await editions.current(session, ctx.rules.zone)).offers
+        if all(recorded.latest(plan) == offer for plan, offer in wanted.items()):
+            return
+    async with ctx.sessions.begin() as session:
+        await editions.lock_changes(session)
+        recorded = (await editions.current(session, ctx.rules.zone)).offers
+        changed = [offer for plan, offer in wanted.items() if recorded.latest(plan) != offer]
+        if not changed:
+            return
+        await editions.add_offers(session, [OfferVersion(offer, now) for offer in changed])
+        replaced, improved = await editions.publish(session), improved_plans(recorded, changed)
+        if improved and await queue.has_subscribers(session):
+            await queue.add_run(session, queue.CATALOGUE, {"plans": improved}, replaced=replaced)
+            await leases.notify(session, "derivation_runs")
+    log.info("catalogue_recorded", changed=[offer.plan for offer in changed], improved=improved)
+
+
+async def queue_affected(ctx: Context, run_id: str, *, now: datetime) -> None:
+    """
+    Queue the subscriptions that a change affects.
+
+    It begins when no transaction derives from an older edition anymore. If it is interrupted, it starts again.
+    """
+    async with ctx.sessions.begin() as session:
+        run = await queue.run(session, run_id)
+        if run is None or run.is_queued:
+            return
+        if not await editions.are_unused(session, run.editions):
+            await queue.postpone_run(session, run_id, EDITION_PAUSE)
+            return
+    async with ctx.sessions() as reading, reading.begin():
+        async for ids in queue.affected(reading, run, size=QUEUE_SLICE):
+            async with ctx.sessions.begin() as session:
+                await queue.queue(session, run_id, ids)
+                await leases.notify(session, "calendar_work")
+    async with ctx.sessions.begin() as session:
+        await queue.complete_queue(session, run_id)
+        await leases.notify(session, "calendar_work")
+    log.info("change_queued", run=run_id, kind=run.kind)
+    await _finish(ctx)  # if it affects none
+
+
+async def derive_slice(ctx: Context, *, now: datetime) -> Slice:
+    """Derive the grants of the next slice of the queue. Rows that fail are tried again later."""
+    async with ctx.sessions.begin() as session:
+        for change in await queue.take_old_changes(session):
+            await queue.add_run(session, queue.CALENDAR, change, replaced="")
+            await leases.notify(session, "derivation_runs")
+        rows = await queue.take(session, limit=SLICE)
+        if rows:
+            results = await derivations.derive_many(session, ctx.rules, [row.id for row in rows], now=now)
+            await queue.postpone(session, sorted(results.locked), LOCKED_PAUSE)
+            for row in rows:
+                if row.id in results.failed:
+                    failure = f"{type(results.failed[row.id]).__name__}: {results.failed[row.id]}"
+                    log.warning("derivation_failed", id=row.id, error=failure)
+                    await queue.fail(session, row, failure, retry_delay(row.attempts + 1, jitter=0.5))
+            await queue.complete(session, [row for row in rows if row.id in results.done], frozenset(results.changed))
+    is_last = len(rows) < SLICE
+    if is_last:
+        await _finish(ctx)
+    return Slice(taken=len(rows), is_last=is_last)
+
+
+async def _finish(ctx: Context) -> None:
+    async with ctx.sessions.begin() as session:
+        finished = [await queue.run(session, run_id) for run_id in await queue.finish(session)]
+    for run in finished:
+        if run is not None:
+            log.info("change_applied", **facts_of(run))
+
+
+def facts_of(run: Run) -> dict[str, object]:
+    """Return the progress of a change, for the log."""
+    return {"run": run.id, "kind": run.kind, "found": run.found, "visited": run.visited, "changed": run.changed}
+
+
+class ProgressLog:
+    """Logs the progress of unfinished changes, at most every :data:`LOG_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._logged_at = time.monotonic()
+
+    async def log(self, ctx: Context) -> None:
+        """Log the progress, if it is time."""
+        if time.monotonic() - self._logged_at < LOG_SECONDS:
+            return
+        self._logged_at = time.monotonic()
+        for run in await unfinished(ctx):
+            log.info("change_progress", **facts_of(run))
+
+
+async def unfinished(ctx: DatabaseContext) -> Sequence[Run]:
+    """Return the changes that are being applied."""
+    async with ctx.sessions.begin() as session:
+        return await queue.unfinished(session)
+
+
+async def recent(ctx: DatabaseContext) -> Sequence[Run]:
+    """Return the last changes, the newest first."""
+    async with ctx.sessions.begin() as session:
+        return await queue.runs(session, limit=SHOWN)
