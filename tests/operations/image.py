@@ -6,6 +6,7 @@ needs a registry: `python:3.13-slim` is a Debian 13 with a Python built for it, 
 3.13. What is slow, the Debian and the locked requirements, is kept in the user's cache for the next run.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -89,8 +90,17 @@ def build(root: Path) -> Image:
     """
     Run the steps of the Dockerfile in a new folder.
 
+    Of several runs at a time, one builds.
+
     :raises ValueError: for an instruction that is not supported here.
     """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(root)
+
+
+def _build(root: Path) -> Image:
     debian = _cached("debian", DEBIAN, *PACKAGES)
     if not debian.exists():
         _debian(debian)
@@ -136,18 +146,24 @@ def _keep(made: Path, layer: Path) -> None:
     draft.rename(layer)
 
 
+def _mirrors() -> list[str]:
+    """Return the mirrors of Debian that this machine uses; none before its first `apt-get update`."""
+    listed = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages"]
+    lines = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [uri for uri, label in (line.split(" ", 1) for line in lines) if label == "Debian"]
+
+
 def _debian(layer: Path) -> None:
     """Install Debian from the mirror of this machine, with its Python as `python` and `pip` in /usr/local."""
-    CACHE.mkdir(parents=True, exist_ok=True)
     for former in CACHE.glob("debian-*"):
         shutil.rmtree(former)
-    listed = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages"]
-    sources = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.splitlines()
-    mirror = next(uri for uri, label in (line.split(" ", 1) for line in sources) if label == "Debian")
+    if not (mirrors := _mirrors()):
+        subprocess.run(["apt-get", "-qq", "update"], check=True)
+        mirrors = _mirrors()
     draft = Path(f"{layer}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     subprocess.run(
-        ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", DEBIAN, draft, mirror], check=True
+        ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", DEBIAN, draft, mirrors[0]], check=True
     )
     subprocess.run(["chroot", draft, "python3", "-m", "venv", "/usr/local"], check=True)
     draft.rename(layer)

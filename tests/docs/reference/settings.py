@@ -26,7 +26,8 @@ INTRODUCTION = """\
 
 Settings are environment variables. Durations are ISO 8601 (`P14D`, `PT20S`). An empty value means the default.
 A misspelt, invalid or dangerous setting stops the start with exit status 2 and a line that names the setting.
-`newsstand check-config` lists everything that is wrong at once.
+`newsstand check-config` lists everything that is wrong at once. What Kubernetes sets for a Service whose name begins with
+`newsstand` is ignored.
 
 `.env.example` has all of them. `make reference` generates it, and this page, from `app/settings.py`.
 """
