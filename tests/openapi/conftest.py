@@ -61,6 +61,9 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
         **{"Idempotency-Key": "kindness"},
     )
     assert kindness.status_code == 201, kindness.text
+    chief = shop.person("chief", roles=("admin",))
+    created_key = await shop.post("/v1/api-keys", chief, {"name": "the edge", "scopes": ["issues:read"]})
+    assert created_key.status_code == 201, created_key.text
     back = "http://127.0.0.1:8080/"
     return RunningService(
         url=shop.url,
@@ -68,7 +71,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
         headers={
             "nobody": {},
             "reader": reader.headers,
-            "agent": shop.person("chief", roles=("admin",)).headers,  # with every staff role
+            "agent": chief.headers,  # with every staff role
             "server": {"Authorization": f"Bearer {shop.server_key}"},
         },
         known={
@@ -80,6 +83,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "request_id": requested_comp.json()["id"],
             "payment_id": payment["id"],
             "refund_id": kindness.json()["id"],
+            "key_id": created_key.json()["id"],
             "object_id": kindness.json()["id"],
             "erasure_id": await _erase_somebody(shop),
             "event_id": (await shop.rows("SELECT id FROM events WHERE state = 'applied' LIMIT 1"))[0]["id"],

@@ -62,7 +62,17 @@ def test_each_operation_has_a_summary_and_a_description(path: str, operation: di
     assert operation["description"]
     assert operation["tags"]
     assert bool(operation.get("security")) == path.startswith(
-        ("/v1/me", "/v1/support", "/v1/check", "/v1/subs", "/v1/ent", "/v1/gate", "/v1/revocations", "/v1/issues")
+        (
+            "/v1/api-keys",
+            "/v1/check",
+            "/v1/ent",
+            "/v1/gate",
+            "/v1/issues",
+            "/v1/me",
+            "/v1/revocations",
+            "/v1/subs",
+            "/v1/support",
+        )
     )
     named = {one["name"] for one in operation.get("parameters", []) if one["in"] == "path"}
     assert named == set(re.findall("{(.*?)}", path))
