@@ -61,7 +61,7 @@ def stripe(
     newsstand import stripe --subs subs.csv
     Exit status: 0 if everything was imported; 1 on an error (run it again to continue); 2 if some need review.
     """
-    known = Importing(subs=_read(subs) if subs is not None else {}, metadata_key=sub_metadata)
+    known = Importing(subs=read_subs(subs) if subs is not None else {}, metadata_key=sub_metadata)
     report = run_sweep(
         kind=SweepKind.IMPORT, since=None, dry_run=dry_run, restart=restart, importing=known, quiet=as_json
     )
@@ -80,8 +80,19 @@ def stripe(
         raise typer.Exit(NEEDS_REVIEW)
 
 
-def _read(path: Path) -> dict[str, str]:
-    """Return the file's mapping of customer to sub."""
+def read_subs(path: Path) -> dict[str, str]:
+    """
+    Return the file's mapping of customer to sub.
+
+    :raises BadParameter: the file is not a CSV file in UTF-8 with these columns.
+    """
+    try:
+        return _subs_of(path)
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        raise typer.BadParameter(f"{path} is not a CSV file in UTF-8: {wrong}", param_hint="--subs") from None
+
+
+def _subs_of(path: Path) -> dict[str, str]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.DictReader(file)
         if not {"customer", "sub"} <= set(rows.fieldnames or ()):

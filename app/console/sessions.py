@@ -45,16 +45,18 @@ class SessionCookie:
 
     @classmethod
     def from_value(cls, value: str, cipher: CookieCipher, *, idle: timedelta, now: datetime) -> "SessionCookie | None":
-        """Return the content of a cookie. None: the value is invalid, or was not used for longer than ``idle``."""
+        """Return the content of a cookie. None: it is invalid, of another release, or was not used for ``idle``."""
         content = cipher.decrypt(value, max_age=idle, now=now)
         if content is None:
             return None
-        return cls(
-            id=content["id"],
-            sub=content["sub"],
-            form_token=content["form_token"],
-            last_used_at=datetime.fromtimestamp(content["seen"], UTC),
-        )
+        texts = [content.get(name) for name in ("id", "sub", "form_token")]
+        if not all(isinstance(text, str) for text in texts):
+            return None  # of another release
+        try:
+            last_used_at = datetime.fromtimestamp(content["seen"], UTC)
+        except (KeyError, TypeError, ValueError, OverflowError, OSError):
+            return None
+        return cls(id=str(texts[0]), sub=str(texts[1]), form_token=str(texts[2]), last_used_at=last_used_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
