@@ -9,7 +9,7 @@ only half sent keeps a connection, and as soon as its headers are complete also 
 - the application starts when the whole request has arrived, so that slow clients take none of its capacity. A body that is
   longer than its route accepts starts it too: it refuses the request with a problem document, and counts it.
 
-A request that arrives in one piece, as nearly all do, costs only the comparison of its length.
+A request that arrives in one piece of at most 8 KB, as nearly all do, costs only the comparison of its length.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.api.limits import max_body
 
 REFUSED = Counter("newsstand_connections_refused", "Requests refused before they had arrived", ["status"])
-SLICE = 8 * 1024  # bytes that are parsed at a time, if more arrived than headers may have
+SLICE = 8 * 1024  # bytes that are parsed at a time while the headers of a request arrive
+BODY_SLICE = 64 * 1024  # the same, while a body arrives
 LINGER = 2.0  # seconds in which the rest of a refused request is read and ignored, so that the client sees the refusal
 _TITLES = {
     400: ("malformed_request", "Malformed HTTP request"),
@@ -43,6 +44,7 @@ class Limits:
 
     request_line: int = 8 * 1024
     headers: int = 32 * 1024  # in total: names, values, and four bytes for each
+    number_of_headers: int = 200
     head_time: float = 10.0  # from the first byte of a request to the end of its headers
     body_time: float = 30.0  # from the end of the headers to the end of the body
     unfinished_bodies: int = 64 * 1024 * 1024  # of all connections together
@@ -80,20 +82,20 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse what arrived, as far as the limits allow."""
         if self._refused_as:
             return
-        if len(data) + self._head_size <= self.limits.headers:  # so no head in it is too large
+        if len(data) <= SLICE:
             super().data_received(data)
             if self._receiving is not _IDLE or self.cycle is None or self.cycle.response_complete:
                 self._await_rest(len(data))
             elif self._timer is not None:
                 self._stop_timer()
             return
-        view = memoryview(data)
-        for start in range(0, len(data), SLICE):
-            part = view[start : start + SLICE]
+        view, start = memoryview(data), 0
+        while start < len(data) and not self._refused_as and not self.transport.is_closing():
+            size = BODY_SLICE if self._receiving is _BODY else SLICE
+            part = view[start : start + size]
             super().data_received(part)  # type: ignore[arg-type]
             self._await_rest(len(part))
-            if self._refused_as or self.transport.is_closing():
-                return
+            start += size
 
     def on_message_begin(self) -> None:
         """Note the beginning of a request."""
@@ -105,7 +107,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._receiving = _BODY
         if len(self.url) > self.limits.request_line:
             self._refused_as = 414
-        elif self._head_size and _size(self.headers) > self.limits.headers:
+        elif len(self.headers) > self.limits.number_of_headers or (
+            self._head_size and _size(self.headers) > self.limits.headers
+        ):
             self._refused_as = 431
         if self._refused_as:
             raise ValueError("the head of the request is too large")  # ends the parser's run
@@ -143,7 +147,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if len(self.url) > self.limits.request_line:
                 self._refuse(414)
                 return
-            if self._head_size > self.limits.headers + SLICE:
+            if self._head_size > self.limits.headers + SLICE or len(self.headers) > self.limits.number_of_headers:
                 self._refuse(431)
                 return
         elif self.cycle is not None and not self.cycle.response_complete:

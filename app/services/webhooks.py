@@ -30,6 +30,7 @@ from app.gateway.client import Gone
 Handler = Callable[[str], Awaitable[object]]  # gets the ID of the object
 CATCH_UP_KEY = "catching-up"  # the lease of the one worker that catches up
 CATCH_UP_BATCH = 5_000  # keys whose states are listed and kept in memory, at a few kilobytes each
+LARGE_BODY = 64 * 1024  # bytes; Stripe's events are far shorter
 MAX_DEPTH = 3  # a refund needs its payment first, and a payment its subscription
 log = structlog.get_logger()
 
@@ -44,7 +45,12 @@ async def accept(ctx: Context, body: bytes, signature: str | None, *, now: datet
     :raises EventNotStored: the database failed.
     """
     secrets = [secret.get_secret_value() for secret in ctx.settings.webhook_secrets]
-    text = signatures.verify(body, signature, secrets, now=now)
+    if (
+        len(body) > LARGE_BODY
+    ):  # a thread, because hashing it takes milliseconds, in which the event loop would stand still
+        text = await asyncio.to_thread(signatures.verify, body, signature, secrets, now=now)
+    else:
+        text = signatures.verify(body, signature, secrets, now=now)
     refetch = events.with_mode(at_stripe.refetch_request(text), livemode=ctx.settings.livemode)
     stored = await ctx.inbox_writer.store(ReceivedEvent(refetch, at_stripe.reduced_payload(text)))
     return stored and refetch.ignored is None
