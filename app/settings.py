@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     """
     Comma-separated hosts that the service is reached by, each as `host` or `host:port`. Requests for other hosts are
     refused, except probes and the gate's. The console's host is always known. If not set, every host is accepted, except
-    for the console if `NEWSSTAND_CONSOLE_URL` is set.
+    for the console if `NEWSSTAND_CONSOLE_URL` is set. Required with a live key.
     """
     internal_pages: Literal["open", "support", "supervisor", "circulation", "admin", "off"] | None = None
     """

@@ -95,7 +95,7 @@ def test_dangers_are_reported_together_with_invalid_and_misspelt_settings(monkey
     with pytest.raises(BadSettings) as refused:
         with_these(monkeypatch, {"STRIPE_API_KEY": "sk_live_51real", "EVENT_ATTEMPTS": "-1", "LEASES": "PT1S"})
     names = [line.split(":")[0].removeprefix("NEWSSTAND_") for line in str(refused.value).splitlines()]
-    assert names == ["LEASES", "EVENT_ATTEMPTS", "STRIPE_URL", "OIDC_ISSUER", "ALLOWED_RETURN_HOSTS"]
+    assert names == ["LEASES", "EVENT_ATTEMPTS", "STRIPE_URL", "OIDC_ISSUER", "ALLOWED_HOSTS", "ALLOWED_RETURN_HOSTS"]
 
 
 def test_an_invalid_setting_is_not_reported_again_for_its_default(monkeypatch: pytest.MonkeyPatch) -> None:

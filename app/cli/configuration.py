@@ -219,10 +219,13 @@ def _console(settings: Settings) -> Iterator[Finding]:
 def _live_addresses(settings: Settings) -> Iterator[Finding]:
     """
     Whoever controls the issuer is admin, and readers are sent to the return hosts: both are named, and not on this machine.
+    The service's own hosts are named too, so that a page of another name can't make a browser use it.
     """
     issuer = urlsplit(settings.oidc_issuer)
     if issuer.scheme != "https" or issuer.hostname in LOOPBACK:
         yield Finding(variable("oidc_issuer"), "must be the https:// URL of your identity provider with a live key")
+    if not settings.allowed_hosts:
+        yield Finding(variable("allowed_hosts"), "must name the hosts that this service is reached by, with a live key")
     hosts = settings.allowed_return_hosts
     if not hosts or any(_PORT.sub("", host).strip("[]").lower() in LOOPBACK for host in hosts):
         yield Finding(

@@ -42,6 +42,7 @@ def test_strong_secrets_and_named_addresses_are_accepted(monkeypatch: pytest.Mon
         pytest.param({"OIDC_ISSUER": ""}, "OIDC_ISSUER", id="issuer not set"),
         pytest.param({"OIDC_ISSUER": "http://login.example.com"}, "OIDC_ISSUER", id="issuer without TLS"),
         pytest.param({"OIDC_ISSUER": "https://localhost:9000"}, "OIDC_ISSUER", id="issuer on this machine"),
+        pytest.param({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS", id="hosts not set"),
         pytest.param({"ALLOWED_RETURN_HOSTS": ""}, "ALLOWED_RETURN_HOSTS", id="return hosts not set"),
         pytest.param({"ALLOWED_RETURN_HOSTS": " , "}, "ALLOWED_RETURN_HOSTS", id="no return host"),
         pytest.param(
@@ -131,6 +132,7 @@ def test_check_config_lists_every_finding_at_once(tmp_path: Path) -> None:
         "NEWSSTAND_LOG_LEVELS",
         "NEWSSTAND_GRACE_PERIOD",
         "NEWSSTAND_OIDC_ISSUER",
+        "NEWSSTAND_ALLOWED_HOSTS",
         "NEWSSTAND_ALLOWED_RETURN_HOSTS",
         "NEWSSTAND_WEBHOOK_SECRETS",
         "offer.toml",

@@ -5,5 +5,6 @@ LIVE = {
     "STRIPE_URL": "https://api.stripe.com",
     "WEBHOOK_SECRETS": "whsec_Vb8qLx2RkTn5WzYc7HdMf3JpGs9KuEa4",  # pragma: allowlist secret
     "OIDC_ISSUER": "https://login.example.com",
+    "ALLOWED_HOSTS": "billing.example.com",
     "ALLOWED_RETURN_HOSTS": "magazine.example.com",
 }
