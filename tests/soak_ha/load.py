@@ -16,7 +16,7 @@ from tests.soak_ha.site import PRICE, SIGNING_SECRET, Reader, Site
 AT_MOST = 400  # requests at the same time; more are counted as left out
 REPEAT_SECONDS = 1.0  # between the attempts of a webhook or a refund
 GIVE_UP_SECONDS = 240.0
-TIME_LIMIT = aiohttp.ClientTimeout(total=10)
+TIME_LIMIT = aiohttp.ClientTimeout(total=30)
 # In the proportion of a busy site: mostly checks, then webhooks, pages, the gate.
 MIX = {"check": 56, "webhook": 14, "page": 5, "gate": 5}
 

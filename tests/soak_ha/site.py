@@ -18,6 +18,7 @@ from tests.soak_ha.processes import HOST, Child, free_ports, wait_for_port
 
 ROOT = Path(__file__).parents[2]
 STRIPE_KEY, SIGNING_SECRET = "sk_test_sandbox_public", "whsec_sandbox_public_do_not_use_live"
+PUBLISHER = {"Authorization": aiohttp.encode_basic_auth(STRIPE_KEY, "")}
 PRICE = 49_00  # of the annual plan, in cents
 READY_SECONDS = 90.0
 AT_ONCE = 8  # readers who subscribe at the same time, while the rig is prepared
@@ -168,8 +169,7 @@ class Site:
 
     async def subscribe(self, count: int) -> list[Reader]:
         """Create readers with a paid subscription, and wait until Newsstand gives them access."""
-        auth = aiohttp.BasicAuth(STRIPE_KEY)
-        async with aiohttp.ClientSession(auth=auth) as stripe, aiohttp.ClientSession() as http:
+        async with aiohttp.ClientSession(headers=PUBLISHER) as stripe, aiohttp.ClientSession() as http:
             prices = await _get(stripe, f"{self.stripe}/v1/prices?product=newsstand_annual_digital")
             price, numbers = prices["data"][0]["id"], range(self._created, self._created + count)
             self._created += count
@@ -234,7 +234,7 @@ class Site:
     async def stripe_list(self, path: str) -> list[dict[str, Any]]:
         """Return all objects of a list at the local Stripe."""
         found: list[dict[str, Any]] = []
-        async with aiohttp.ClientSession(auth=aiohttp.BasicAuth(STRIPE_KEY)) as stripe:
+        async with aiohttp.ClientSession(headers=PUBLISHER) as stripe:
             more = True
             while more:
                 after = f"&starting_after={found[-1]['id']}" if found else ""
