@@ -17,6 +17,7 @@ from sqlalchemy import Row, event
 from sqlalchemy.engine import AdaptedConnection, ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import InterfaceError, InvalidatePoolError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -26,6 +27,7 @@ from app.db.engine.outages import POOL_FILTER
 
 T = TypeVar("T")
 QUERY_TIMEOUT = 2.0  # seconds, for queries that a page view waits for
+POOL_TIMEOUT = timedelta(seconds=10)  # for a free connection, when more requests arrive than the process can handle
 PATIENCE = 0.5  # seconds, for queries whose last result may be used instead: the database counts as silent afterwards
 
 
@@ -47,7 +49,7 @@ CONNECTION_LOST = (
 SERVER_TIMEOUTS = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)  # trying again helps
 # Raised for a closed connection; for invalid input too, but then the error is a ValueError as well.
 CLOSED = (*CONNECTION_LOST, asyncpg.InterfaceError)
-UNAVAILABLE = (OSError, OperationalError, InterfaceError)  # the database is at fault, not the statement
+UNAVAILABLE = (OSError, OperationalError, InterfaceError, PoolExhausted)  # the database is at fault, not the statement
 DRIVER_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 DATABASE_FAILURES = (*DRIVER_FAILURES, SQLAlchemyError)  # everything that a query can raise
 Sessions = async_sessionmaker[AsyncSession]
@@ -85,6 +87,7 @@ def make_engine(
     pooler: bool = False,
     timeouts: ServerTimeouts | None = None,
     idle_after: timedelta = timedelta(seconds=5),
+    pool_timeout: timedelta = POOL_TIMEOUT,
 ) -> AsyncEngine:
     """
     Return an engine over asyncpg for any libpq-style DSN, including TLS settings and several hosts.
@@ -92,6 +95,7 @@ def make_engine(
     :param pooler: whether a transaction pooler stands in between; then no prepared statement outlives its use.
     :param timeouts: None: those of the server, and none here.
     :param idle_after: a connection that was not used for longer is tested before it is used.
+    :param pool_timeout: how long a transaction waits for a free connection.
     """
     cached = 0 if pooler else 100
     options = timeouts.as_options() if timeouts is not None and not pooler else None
@@ -114,6 +118,7 @@ def make_engine(
         async_creator=connect,
         pool_size=pool_size,
         max_overflow=pool_size,
+        pool_timeout=pool_timeout.total_seconds(),
         hide_parameters=True,  # errors are logged, and a parameter may be a name or an address
     )
     logging.getLogger(f"sqlalchemy.pool.impl.{type(engine.pool).__name__}").addFilter(POOL_FILTER)
@@ -188,8 +193,8 @@ def _is_closed(context: ExceptionContext) -> bool:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Return whether an error means that the database is unreachable, not that the statement was wrong."""
-    return isinstance(error, DatabaseUnreachable | OperationalError | InterfaceError)
+    """Return whether the database can't be reached, or all connections are in use; not whether the statement was wrong."""
+    return isinstance(error, DatabaseUnreachable | OperationalError | InterfaceError | PoolExhausted)
 
 
 def remedy(error: BaseException) -> str | None:

@@ -7,7 +7,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from app.db.engine.session import DatabaseUnreachable, ServerTimeouts, Sessions, make_engine, make_sessions
+from app.db.engine.session import (
+    UNAVAILABLE,
+    DatabaseUnreachable,
+    ServerTimeouts,
+    Sessions,
+    is_unreachable,
+    make_engine,
+    make_sessions,
+)
 
 
 async def query(sessions: Sessions, statement: str, *, after_closing: bool = False) -> object:
@@ -79,6 +87,20 @@ async def test_a_lock_timeout_is_an_outage_that_keeps_the_connection(database: s
         with pytest.raises(DatabaseUnreachable, match="LockNotAvailable"):
             await query(sessions, LOCK)
 
+    assert await query(sessions, "SELECT 1") == 1
+    await engine.dispose()
+
+
+async def test_too_many_transactions_at_once_are_an_outage_and_not_a_bug(database: str) -> None:
+    """The request is answered 503, and the client tries again."""
+    engine = make_engine(database, pool_size=1, pool_timeout=SHORT)
+    sessions = make_sessions(engine)
+    async with sessions.begin() as first, sessions.begin() as second:
+        for session in (first, second):
+            await session.execute(text("SELECT 1"))
+        with pytest.raises(UNAVAILABLE) as exhausted:
+            await query(sessions, "SELECT 1")
+    assert is_unreachable(exhausted.value)
     assert await query(sessions, "SELECT 1") == 1
     await engine.dispose()
 
