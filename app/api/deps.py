@@ -126,6 +126,7 @@ PrivacyOfficer = Annotated[Reader, Security(person_with(Role.PRIVACY), scopes=[R
 Admin = Annotated[Reader, Security(person_with(Role.ADMIN), scopes=[Role.ADMIN])]
 RecentSupportAgent = Annotated[Reader, Security(person_signed_in_recently(Role.SUPPORT), scopes=[Role.SUPPORT])]
 RecentSupervisor = Annotated[Reader, Security(person_signed_in_recently(Role.SUPERVISOR), scopes=[Role.SUPERVISOR])]
+RecentPrivacyOfficer = Annotated[Reader, Security(person_signed_in_recently(Role.PRIVACY), scopes=[Role.PRIVACY])]
 RecentAdmin = Annotated[Reader, Security(person_signed_in_recently(Role.ADMIN), scopes=[Role.ADMIN])]
 
 

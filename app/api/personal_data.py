@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from app.api.deps import Ctx, Now, PrivacyOfficer, RealNow
+from app.api.deps import Ctx, Now, PrivacyOfficer, RealNow, RecentPrivacyOfficer
 from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -122,7 +122,7 @@ NOT_CONFIRMED = ErasureIn()
 
 @router.get("/subscribers/{subscriber_id}/export", responses=problems(NotFound, StripeUnavailable))
 async def export_subscriber(
-    subscriber_id: str, officer: PrivacyOfficer, ctx: Ctx, now: RealNow, response: Response
+    subscriber_id: str, officer: RecentPrivacyOfficer, ctx: Ctx, now: RealNow, response: Response
 ) -> ExportOut:
     """Export everything that is stored about a person, here and at Stripe."""
     response.headers["Cache-Control"] = "no-store"
@@ -142,7 +142,7 @@ async def preview_erasure(subscriber_id: str, _: PrivacyOfficer, ctx: Ctx, now: 
     responses=problems(NotFound, ErasureBlocked, RefundDue, StripeUnavailable),
 )
 async def erase_subscriber(
-    subscriber_id: str, officer: PrivacyOfficer, ctx: Ctx, now: Now, body: ErasureIn = NOT_CONFIRMED
+    subscriber_id: str, officer: RecentPrivacyOfficer, ctx: Ctx, now: Now, body: ErasureIn = NOT_CONFIRMED
 ) -> ErasureOut:
     """Erase a person: end what is running, and remove or anonymize their data. A repeated request has no further effect."""
     ordered = await erasures.order(ctx, subscriber_id, without_refund=body.without_refund, by=officer.actor, now=now)

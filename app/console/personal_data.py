@@ -59,8 +59,8 @@ async def show_erasure(request: ConsoleRequest) -> Response:
 
 
 ROUTES = [
-    page_route("/readers/{reader}/personal-data", show, role=Role.PRIVACY),
-    page_route("/readers/{reader}/export", export, role=Role.PRIVACY),
-    form_route("/readers/{reader}/erase", erase, role=Role.PRIVACY),
+    page_route("/readers/{reader}/personal-data", show, role=Role.PRIVACY, recent_sign_in=True),
+    page_route("/readers/{reader}/export", export, role=Role.PRIVACY, recent_sign_in=True),
+    form_route("/readers/{reader}/erase", erase, role=Role.PRIVACY, recent_sign_in=True),
     page_route("/erasures/{erasure}", show_erasure, role=Role.PRIVACY),
 ]

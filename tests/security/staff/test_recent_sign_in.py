@@ -24,12 +24,15 @@ NEED_A_RECENT_SIGN_IN = {
     "POST /subscriptions/{subscription}/resume",
     "GET /subscriptions/{subscription}/extend",
     "POST /subscriptions/{subscription}/extend",
+    "GET /readers/{reader}/personal-data",
+    "GET /readers/{reader}/export",
+    "POST /readers/{reader}/erase",
     "POST /api-keys",
     "POST /api-keys/{key}/rotate",
 }
 
 
-def test_all_that_moves_money_or_gives_access_needs_a_recent_sign_in() -> None:
+def test_all_that_moves_money_gives_access_or_erases_needs_a_recent_sign_in() -> None:
     found = {
         f"{'POST' if 'POST' in (route.methods or ()) else 'GET'} {route.path}"
         for route in console.application().routes
