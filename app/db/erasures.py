@@ -15,6 +15,9 @@ from app.db.personal_data import IDS, TABLES
 from app.domain.erasures import ERASED, Erasure, Kept
 
 
+PUBLISHED_WITHIN = timedelta(minutes=10)
+
+
 async def start(session: Session, subscriber_id: str, *, sub: str, customer_id: str | None, by: str) -> Erasure:
     """Insert an erasure, due now, and make the reader unknown: their ``sub``, email address and name are gone at once."""
     row = Row(
@@ -174,11 +177,11 @@ async def remove_last_trace(session: Session, erasure: Erasure) -> bool:
     )
     if removed is None:
         return False
+    # Those of a reader who came back are later. One that was pending got its time a moment after the erasure.
+    until = (erasure.finished_at or erasure.requested_at) + PUBLISHED_WITHIN
     await session.execute(
         update(Revocation)
-        .where(
-            Revocation.sub == erasure.sub, Revocation.at <= erasure.finished_at
-        )  # not those of a reader who came back
+        .where(Revocation.sub == erasure.sub, Revocation.at <= until)
         .values(sub=f"{ERASED}{erasure.subscriber_id}")
     )
     return True

@@ -105,7 +105,7 @@ TABLES: Mapping[str, Table] = {
     "audit_unsealed": Table(plain=f"id {_DUE} last_error"),
     "buckets": Table(plain="name tokens at"),
     "calendar_edition": Table(plain="id token"),
-    "calendar_work": Table(plain=f"id told change {_DUE} last_error"),
+    "calendar_work": Table(plain=f"id told change run_id {_DUE} last_error"),
     "checkouts": Table(
         plain="id stripe_id subscriber_id plan print_edition promotion_code status payment_status expires_at"
         " stripe_subscription_id created_at",
@@ -162,12 +162,17 @@ TABLES: Mapping[str, Table] = {
         },
         of="object_id = ANY(:ids)",
     ),
+    "derivation_runs": Table(
+        plain=f"id kind change editions found visited changed created_at finished_at {_DUE} last_error"
+    ),
     "disputes": Table(
         plain="id payment_id charge_id subscriber_id status amount currency reason due_by is_charge_refundable opened_at"
         " closed_at lost_at concern",
         of="subscriber_id = :reader",
     ),
-    "entitlements": Table(plain="subscriber_id version access", personal={"sub": _SUB}, of="subscriber_id = :reader"),
+    "entitlements": Table(
+        plain="subscriber_id version access changed_in", personal={"sub": _SUB}, of="subscriber_id = :reader"
+    ),
     "erasures": Table(
         plain="id subscriber_id requested_at finished_at report work_key due_at attempts",
         personal={
@@ -225,10 +230,18 @@ TABLES: Mapping[str, Table] = {
     ),
     "issues": Table(plain="number title cover_date planned_mail_date actual_mail_date label_cutoff counts_as"),
     "leases": Table(plain="key owner until"),
+    "offer_versions": Table(plain="id plan offer since"),
+    "offers": Table(plain="id content"),
     "payments": Table(
         plain="id invoice_id invoice_number subscription_id amount tax currency paid_at billing_reason kind print_from"
         " print_until credited is_history version",
         of="subscription_id = ANY(:ids)",
+    ),
+    "pending_revocations": Table(
+        plain="id version",
+        personal={"sub": Column(purpose="Becomes a revocation", kept="seconds")},
+        of="sub = :sub",
+        apart=True,
     ),
     "reader_views": Table(
         plain="id subscriber_id place slot at",
@@ -307,7 +320,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "terms": Table(
         plain="invoice_id subscription_id plan print_edition starts_at ends_at issues_owed print_from print_until"
-        " credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue",
+        " credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue offer",
         of="subscription_id = ANY(:ids)",
     ),
 }
