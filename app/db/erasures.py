@@ -14,7 +14,6 @@ from app.db.models import Erasure as Row
 from app.db.personal_data import IDS, TABLES
 from app.domain.erasures import ERASED, Erasure, Kept
 
-
 PUBLISHED_WITHIN = timedelta(minutes=10)
 
 
