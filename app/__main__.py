@@ -25,6 +25,7 @@ COMMANDS = {  # name: module of app.cli, function
     "status-table": ("status_table", "status_table"),
     "reconcile": ("reconcile", "reconcile"),
     "recover": ("recover", "recover"),
+    "changes": ("derivations", "changes"),
 }
 GROUPS = {
     "audit": "audit",

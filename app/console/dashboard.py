@@ -27,6 +27,7 @@ async def show(request: ConsoleRequest) -> Response:
         refreshing=front.is_updating,
         events=front.events,
         oldest_event=front.oldest_event,
+        changes=front.changes,
         by_status=_by_status(figures),
         active=sum(one.count for one in figures.subscriptions if one.status == "active") if figures else 0,
         unpaid=sum(one.count for one in figures.unpaid) if figures else 0,

@@ -1,10 +1,12 @@
 """The numbers of the console's dashboard: computed by a worker after they were viewed, if they are old."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.context import Context
-from app.db import dashboard_stats, health
+from app.db import dashboard_stats, derivations, health
+from app.db.derivations import Run
 from app.domain.dashboard_stats import DashboardStats, first_monday
 
 
@@ -17,6 +19,7 @@ class Dashboard:
     is_updating: bool
     events: dict[str, int]  # pending ones, by state
     oldest_event: timedelta | None
+    changes: Sequence[Run]  # of the calendar and the catalogue that are being applied
 
 
 async def get(ctx: Context) -> Dashboard:
@@ -30,6 +33,7 @@ async def get(ctx: Context) -> Dashboard:
             is_updating=stored.being_counted or requested,
             events=await health.events_by_state(session),
             oldest_event=await health.oldest_unapplied_age(session),
+            changes=await derivations.unfinished(session),
         )
 
 
