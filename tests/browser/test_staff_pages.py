@@ -33,12 +33,14 @@ def test_form_is_kept_while_the_agent_signs_in_again(
     execute_sql(shop, SIGNED_IN_LONG_AGO)
     robin.click("Refund $49")
     robin.expect_text("nothing was changed yet")
-    page_checks.check(robin.page)
+    if scripts:  # the checks are scripts
+        page_checks.check(robin.page)
     robin.click("Sign in and continue")
     robin.sign_in("agent@example.com")
     robin.expect_text("Continue where you left off")
     robin.expect_text("Moved abroad.")
-    page_checks.check(robin.page)
+    if scripts:  # the checks are scripts
+        page_checks.check(robin.page)
     robin.click("Continue")
     robin.expect_text("$49 refunded")
 
