@@ -20,7 +20,7 @@ from typing import Protocol
 import asyncpg
 import structlog
 
-from app.db.engine.connections import CONNECT_TIMEOUT
+from app.db.engine import connections
 from app.db.engine.outages import report
 from app.db.engine.session import DRIVER_FAILURES
 
@@ -89,7 +89,7 @@ class ChangeFeed:
             await asyncio.sleep(backoff)
 
     async def _follow(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT)
+        connection = await connections.connect(self._dsn)
         closed = asyncio.Event()
         connection.add_termination_listener(lambda *_: closed.set())
         try:
@@ -99,9 +99,7 @@ class ChangeFeed:
             while not closed.is_set():
                 await self._read(connection)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(
-                        READ_EVERY
-                    ):  # asyncio.wait_for may swallow a cancellation before Python 3.12
+                    async with asyncio.timeout(READ_EVERY):  # wait_for may swallow a cancellation before Python 3.12
                         await closed.wait()
         finally:
             connection.terminate()  # closing it would wait for a server that may not answer

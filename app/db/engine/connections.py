@@ -1,7 +1,8 @@
-"""A connection that does not wait long for a silent server."""
+"""Connections that do not wait long for a silent server."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -36,3 +37,47 @@ class Connection(_Base):
     def _terminate_if_unconfirmed(self) -> None:
         if not self.is_closed() and self._protocol._is_cancelling():  # type: ignore[attr-defined]
             self.terminate()
+
+
+TRY_ANOTHER = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.InternalClientError)
+_last_host: dict[str, tuple[str, int]] = {}  # the one that answered last, by DSN
+
+
+async def connect(dsn: str, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+    """
+    Connect to the database, to the first of several hosts that answers and has the wanted role.
+
+    asyncpg's own time-out is for all hosts together, so a silent first one would use it up. Here each host has its share,
+    and the one that answered last is tried first.
+
+    :param options: as asyncpg takes them.
+    """
+    timeout = float(options.pop("timeout", CONNECT_TIMEOUT))
+    options.setdefault("connection_class", Connection)
+    hosts = hosts_of(dsn)
+    connection: asyncpg.Connection[asyncpg.Record]
+    if len(hosts) < 2:
+        connection = await asyncpg.connect(dsn, timeout=timeout, **options)
+        return connection
+    failure: Exception | None = None
+    for host, port in sorted(hosts, key=lambda one: one != _last_host.get(dsn)):
+        try:
+            connection = await asyncpg.connect(dsn, host=host, port=port, timeout=timeout / len(hosts), **options)
+        except TRY_ANOTHER as error:
+            failure = error
+            continue
+        _last_host[dsn] = host, port
+        return connection
+    assert failure is not None
+    raise failure
+
+
+def hosts_of(dsn: str) -> list[tuple[str, int]]:
+    """Return the hosts and ports of a URL that names several hosts by comma; none if asyncpg must find them."""
+    hosts = []
+    for one in urlsplit(dsn).netloc.rpartition("@")[2].split(","):
+        name, _, port = one.rpartition(":") if one.rpartition(":")[2].isdigit() else (one, "", "5432")
+        if not name:
+            return []
+        hosts.append((name.strip("[]"), int(port)))
+    return hosts

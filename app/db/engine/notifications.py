@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection
 import asyncpg
 import structlog
 
+from app.db.engine import connections
 from app.db.engine.change_feed import REVOCATIONS
-from app.db.engine.connections import CONNECT_TIMEOUT
 from app.db.engine.leases import CHANNEL
 from app.db.engine.outages import report
 from app.db.engine.session import DRIVER_FAILURES, Notification
@@ -68,7 +68,7 @@ async def listen(dsn: str, on_notification: Callable[[str], None]) -> None:
     """
     while True:
         try:
-            connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT)
+            connection = await connections.connect(dsn)
             closed = asyncio.Event()
             connection.add_termination_listener(lambda *_, closed=closed: closed.set())
             try:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
-from app.db.engine.connections import CONNECT_TIMEOUT, Connection
+from app.db.engine.connections import CONNECT_TIMEOUT, Connection, connect
 from app.db.engine.session import CLOSED, QUERY_TIMEOUT
 
 Pool = asyncpg.Pool
@@ -25,17 +25,19 @@ async def open_pool(dsn: str, *, size: int, pooler: bool) -> "Pool[asyncpg.Recor
     second round trip for each query.
     """
     # A connection to a read-only server is replaced, because after a failover another server accepts writes.
-    return await asyncpg.create_pool(
+    opened: Pool[asyncpg.Record] = await asyncpg.create_pool(  # type: ignore[call-overload]  # connect takes any options
         dsn,
         min_size=0,
         max_size=size,
         statement_cache_size=0 if pooler else 100,
         timeout=CONNECT_TIMEOUT,
         command_timeout=10,
+        connect=connect,
         connection_class=Connection,
         init=_remember_opening,
         reset=_close_if_read_only,
     )
+    return opened
 
 
 _opened_at: "WeakKeyDictionary[object, float]" = WeakKeyDictionary()  # by connection, in monotonic seconds

@@ -22,7 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from app.db.engine.connections import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Connection
+from app.db.engine import connections
+from app.db.engine.connections import COMMAND_TIMEOUT
 from app.db.engine.outages import POOL_FILTER
 
 T = TypeVar("T")
@@ -102,13 +103,11 @@ def make_engine(
 
     async def connect(*_: object, **__: object) -> "asyncpg.Connection[asyncpg.Record]":
         try:
-            return await asyncpg.connect(
+            return await connections.connect(
                 dsn,
                 statement_cache_size=cached,
-                timeout=CONNECT_TIMEOUT,
                 command_timeout=COMMAND_TIMEOUT if timeouts is not None else None,
                 server_settings=options,
-                connection_class=Connection,
             )
         except DRIVER_FAILURES as error:
             raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error

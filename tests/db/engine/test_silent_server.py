@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import text
 
+from app.db.engine.connections import hosts_of
 from app.db.engine.pool import Pool, open_pool
-from app.db.engine.session import DatabaseUnreachable
+from app.db.engine.session import DatabaseUnreachable, make_engine, make_sessions
 from app.db.entitlements import EntitlementLookup
 from app.db.inbox_writer import InboxWriter, ReceivedEvent
 from app.domain.events import EventNotStored
@@ -37,6 +40,39 @@ async def pool(wire: DatabaseProxy) -> AsyncIterator[Pool]:
     yield opened
     wire.restore()
     await opened.close()
+
+
+@pytest.mark.parametrize(
+    ("dsn", "hosts"),
+    [
+        ("postgresql://u:p@db.example.com/n", [("db.example.com", 5432)]),
+        (
+            "postgresql://u@a:6432,b,[::1]:7000/n?target_session_attrs=read-write",
+            [("a", 6432), ("b", 5432), ("::1", 7000)],
+        ),
+        ("postgresql://postgres@/n?host=/run", []),
+    ],
+)
+def test_the_hosts_of_a_url_are_found(dsn: str, hosts: list[tuple[str, int]]) -> None:
+    assert hosts_of(dsn) == hosts
+
+
+async def test_a_silent_first_host_does_not_hide_the_second(database: str) -> None:
+    async with database_proxy(database) as first, database_proxy(database) as second:
+        both = urlsplit(second.url)
+        other = urlsplit(first.url).netloc.rpartition("@")[2]
+        dsn = both._replace(
+            netloc=f"postgres@{other},{both.netloc.rpartition('@')[2]}", query="sslmode=disable"
+        ).geturl()
+        first.silence()
+        engine, pool = make_engine(dsn, pool_size=1), await open_pool(dsn, size=1, pooler=False)
+        try:
+            async with asyncio.timeout(SOON), make_sessions(engine).begin() as session:
+                assert await session.scalar(text("SELECT 1")) == 1
+                assert await pool.fetchval("SELECT 2") == 2
+        finally:
+            await engine.dispose()
+            pool.terminate()
 
 
 async def test_a_silent_server_refuses_an_event_soon(wire: DatabaseProxy, pool: Pool) -> None:
