@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.api_keys import compose
 from tests.secret_scan import find, scanned
 
+OWN = "API key or webhook secret"
 KINDS = {  # assembled here, so that the scan doesn't find them in this file
     "Stripe Access Key": "sk_" + "live_" + "4eC39HqLyjWDarjtT1zdp7dc",
     "Private Key": "-----BEGIN " + "RSA PRIVATE KEY-----",
@@ -14,6 +16,14 @@ KINDS = {  # assembled here, so that the scan doesn't find them in this file
     "AWS Access Key": "AKIA" + "QYLPMN5HNM4OZ56B",
     "Base64 High Entropy String": "'Vb8qLx2RkTn5WzYc7HdMf3J" + "pGs9KuEa4nC4xW8vTq2Zk'",
 }
+
+
+def test_the_scan_finds_an_api_key_and_a_webhook_secret(tmp_path: Path) -> None:
+    file = tmp_path / "notes.md"
+    key = compose("aB3" * 12)
+    secret = "whsec_" + "Vb8qLx2RkTn5WzYc7" * 2  # pragma: allowlist secret
+    file.write_text(f"The site uses {key} and {secret}.\n")
+    assert [found.type for found in find([file])] == [OWN, OWN]
 
 
 @pytest.mark.parametrize(("kind", "secret"), KINDS.items(), ids=KINDS)
