@@ -248,8 +248,11 @@ class Settings(BaseSettings):
     """Age of the oldest unapplied event at which `/readyz` reports `degraded`."""
     drain_delay: Duration = timedelta(seconds=3)
     """Time after SIGTERM in which `newsstand serve` still handles requests while `/readyz` answers 503."""
-    events_kept: Duration = timedelta(days=30)
-    """Retention period of events that were applied or ignored, from their receipt."""
+    events_kept: Duration = timedelta(days=35)
+    """
+    Retention period of events that were applied or ignored, from their receipt. At least 31 days, because Stripe lists its
+    events for 30 days, and reconciliation would take those that were deleted earlier for missing ones.
+    """
     former_contacts_kept: Duration = timedelta(days=365)
     """Retention period of readers' former email addresses and names, by which staff find them."""
     former_readers_kept: Duration | None = None

@@ -17,7 +17,7 @@ from app.db.subscribers import Subscriber
 from app.domain import derivations
 from app.domain.comps import Comp, grant_of
 from app.domain.derivations import Derived, Edition
-from app.domain.entitlements import AccessReason, EntitlementSet, Grant, combine_grants
+from app.domain.entitlements import AccessReason, EntitlementSet, Grant, combine_grants, without_past
 from app.domain.grants import denial_reason_of
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, Term
@@ -153,7 +153,7 @@ async def _save(
     await editions.save_offers(session, list(promised))
     last_issues = {key: last for one in change.derived for key, last in one.last_issues.items()}
     await terms.save_derived(session, [term for one in change.derived for term in one.terms], last_issues)
-    accesses = {locked[key].sub: (locked[key], access) for key, access in change.access.items()}
+    accesses = {locked[key].sub: (locked[key], without_past(access, now=now)) for key, access in change.access.items()}
     replaced = await grants.save_entitlements(session, list(accesses.values()))
     for sub, stored in sorted(replaced.items()):
         if stored is not None and must_revoke(stored.access, accesses[sub][1], now=now):

@@ -12,7 +12,7 @@ from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain import derivations
 from app.domain.derivations import Derived
-from app.domain.entitlements import AccessReason, EntitlementSet, Grant, combine_grants, is_reduced
+from app.domain.entitlements import AccessReason, EntitlementSet, Grant, combine_grants, is_reduced, without_past
 from app.domain.grants import denial_reason_of
 from app.domain.rules import Rules
 from app.domain.signing_keys import LONGEST_LIFE
@@ -81,6 +81,8 @@ async def _save(
     now: datetime | None,
 ) -> None:
     access = combine_grants(all_grants, lapses)
+    if now is not None:  # every check reads the row, and it would grow with every term
+        access = without_past(access, now=now)
     replaced = await grants.save_entitlement(session, subscriber, access)
     if replaced is None:
         return

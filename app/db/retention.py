@@ -61,6 +61,26 @@ EXPIRIES = (
             key="key",
         ),
     ),
+    Expiry(  # longer than Stripe remembers a key (a day; a month in its v2 API), so that none is used for another request
+        what="settled requests to Stripe",
+        kept=timedelta(days=90),
+        # Those with a dot closed a subscription's invoices. They are kept, because payments of such invoices are looked for.
+        statement=_expire(
+            "intents",
+            "DELETE FROM intents",
+            "settled_at IS NOT NULL AND action NOT LIKE '%.%' AND settled_at < now() - :kept",
+            key="key",
+        ),
+    ),
+    Expiry(
+        what="abandoned checkout sessions",
+        kept=timedelta(days=90),
+        statement=_expire(
+            "checkouts",
+            "DELETE FROM checkouts",
+            "status IN ('expired', 'failed') AND created_at < now() - :kept",
+        ),
+    ),
     Expiry(
         what="resolved anomalies",
         kept=timedelta(days=365),

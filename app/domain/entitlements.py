@@ -7,7 +7,7 @@ period applies is decided at each check, so access ends by itself.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,7 @@ from app.domain.plans import Catalogue
 
 # The end of access that lasts until something happens, such as the outcome of a payment. Answers show no end then.
 OPEN_ENDED = datetime(9999, 12, 31, tzinfo=UTC)
+PAST_KEPT_FOR = timedelta(days=400)  # in stored entitlements: the term before the current one, too
 
 
 class AccessReason(StrEnum):
@@ -124,6 +125,20 @@ def combine_grants(grants: Iterable[Grant], lapses: Sequence[str]) -> Entitlemen
         features={name: tuple(sorted(set(periods), key=_order)) for name, periods in sorted(features.items())},
         otherwise=lapses[-1] if lapses else AccessReason.NEVER_SUBSCRIBED,
     )
+
+
+def without_past(access: EntitlementSet, *, now: datetime) -> EntitlementSet:
+    """
+    Return the part of ``access`` that decisions from ``now`` on depend on: what lasts, begins or ended lately.
+
+    Of each feature, the period that ends last is kept as well, because answers say when access ended.
+    """
+    since = now - PAST_KEPT_FOR
+    features: dict[str, tuple[AccessPeriod, ...]] = {}
+    for name, periods in access.features.items():
+        last = max((period.until for period in periods), default=since)
+        features[name] = tuple(period for period in periods if period.until > since or period.until == last)
+    return replace(access, features=features)
 
 
 def _order(period: AccessPeriod) -> tuple[datetime, datetime, str, str]:

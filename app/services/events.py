@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.context import DatabaseContext
 from app.db import audit, events
@@ -11,6 +11,7 @@ from app.db.events import StoredEvent
 from app.domain.errors import Invalid, NotFound
 from app.domain.events import InvalidEvent, Selection, SelectionChanged, with_mode
 from app.domain.pages import Page, page_of
+from app.domain.reconciliation import EVENT_RETENTION
 from app.gateway import events as at_stripe
 
 BATCH_SIZE = 1000  # events in one transaction
@@ -134,11 +135,15 @@ async def _replay(session: Session, batch: list[StoredEvent], *, livemode: bool)
 
 
 async def prune(ctx: DatabaseContext) -> int:
-    """Delete applied and ignored events after their retention period, in batches. Return how many there were."""
-    pruned = 0
+    """
+    Delete applied and ignored events after their retention period, in batches. Return how many there were.
+
+    If Stripe sends a deleted event again, it is stored and applied like a new one: its object is fetched once more.
+    """
+    pruned, kept_for = 0, max(ctx.settings.events_kept, EVENT_RETENTION + timedelta(days=1))
     while True:
         async with ctx.sessions.begin() as session:
-            deleted = await events.prune(session, kept_for=ctx.settings.events_kept, limit=BATCH_SIZE)
+            deleted = await events.prune(session, kept_for=kept_for, limit=BATCH_SIZE)
         pruned += deleted
         if deleted < BATCH_SIZE:
             return pruned

@@ -144,7 +144,7 @@ TABLES = (
     Rows("checkouts", 2, {
         "id": sql_id("chk", "k"), "stripe_id": sql_id("cs", "k"), "subscriber_id": _READER, "plan": "'annual'",
         "print_edition": "false", "status": "CASE WHEN k < {s} THEN 'complete' ELSE 'expired' END",
-        "url": "'https://checkout.stripe.com/c/pay/' || repeat(md5(k::text), 10)", "created_at": _LONG_AGO,
+        "created_at": _LONG_AGO,
         "stripe_subscription_id": "CASE WHEN k < {s} THEN " + sql_id("sub", "k") + " END",
     }),
     Rows("intents", 2.2, {
@@ -246,10 +246,14 @@ class Size:
             return FEW_ROWS
         return max(int(self.readers * table.for_each_reader), FEWEST_ROWS)
 
+    def rows_of(self, table: str) -> int:
+        """Return the number of rows of the table with a name."""
+        return self.rows(next(one for one in TABLES if one.table == table))
+
     @property
     def subscriptions(self) -> int:
         """Return the number of subscriptions."""
-        return self.rows(next(table for table in TABLES if table.table == "subscriptions"))
+        return self.rows_of("subscriptions")
 
 
 async def fill(dsn: str, size: Size, *, report: Callable[[str], None], payload: str = "{}") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.db.engine.session import Session, Sessions
-from bench.scale.fill import TABLES, Size
+from bench.scale.fill import Size
 from bench.scale.ids import make_id
 
 MAX_ROWS = 4_000  # that one scan may read, whatever the size of the tables
@@ -47,7 +47,7 @@ class Subject:
 
     def rows(self, table: str) -> int:
         """Return the number of rows of a table."""
-        return self.size.rows(next(one for one in TABLES if one.table == table))
+        return self.size.rows_of(table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,15 @@ WORK = (
         lambda s: reader_views.add(s.pool, [s.reader], Viewer(actor="staff:a", place=Place.API)),
     ),
     query("reader_views.prune", lambda s: reader_views.prune(s.session, kept_for=timedelta(days=1095), limit=1000)),
+    query(
+        "reconciliation.pending_work",
+        lambda s: reconciliation.pending_work(s.session, before=s.now),
+        reads_all="counts what workers have yet to do, by command",
+    ),
+    query(
+        "reconciliation.dead_events", lambda s: reconciliation.dead_events(s.session, since=s.now - timedelta(days=9))
+    ),
+    query("reconciliation.database_time", lambda s: reconciliation.database_time(s.session)),
     query("audit.head", lambda s: audit.head(s.session)),
     query("audit.chain", lambda s: audit.chain(s.session, after=s.rows("audit_log") // 2, limit=1000)),
     query(

@@ -13,6 +13,7 @@ from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import (
     NO_ENTITLEMENTS,
     OPEN_ENDED,
+    PAST_KEPT_FOR,
     AccessPeriod,
     AccessReason,
     Decision,
@@ -22,8 +23,11 @@ from app.domain.entitlements import (
     combine_grants,
     decide,
     dump,
+    is_reduced,
     load_features,
+    next_change,
     other_access_of,
+    without_past,
 )
 from app.domain.grants import denial_reason_of, grants_of
 from app.domain.plans import Feature, UnknownFeature
@@ -247,3 +251,37 @@ def test_print_is_granted_only_while_it_is_paid_for() -> None:
     days = (START, june, autumn - timedelta(days=1), autumn, END + timedelta(days=1))
     assert [asked(held, day, "print_edition")[0] for day in days] == [False, True, True, False, False]
     assert all(asked(held, day)[0] for day in days)
+
+
+_MOMENTS = st.integers(0, 1200).map(lambda days: START + timedelta(days=days))
+_PERIODS = st.builds(
+    lambda first, second, reason: AccessPeriod(min(first, second), max(first, second), reason, "grt_1"),
+    _MOMENTS,
+    _MOMENTS,
+    st.sampled_from([AccessReason.PAID_TERM, AccessReason.ISSUES_OWED, AccessReason.GRACE_PERIOD]),
+)
+_SETS = st.dictionaries(st.sampled_from(["archive", "audio"]), st.lists(_PERIODS, max_size=6).map(tuple))
+
+
+@given(_SETS, _MOMENTS, st.integers(0, 1200))
+def test_decisions_are_the_same_without_the_past(
+    features: dict[str, tuple[AccessPeriod, ...]], now: datetime, days: int
+) -> None:
+    access, later = EntitlementSet(features=features, otherwise=AccessReason.ENDED), now + timedelta(days=days)
+    kept = without_past(access, now=now)
+
+    for feature in ("archive", "audio"):
+        assert decide(kept, feature, CATALOGUE, now=later) == decide(access, feature, CATALOGUE, now=later)
+    assert next_change(kept, CATALOGUE, features, now=later) == next_change(access, CATALOGUE, features, now=later)
+    assert not is_reduced(access, kept, since=now, until=later)
+
+
+def test_a_reader_of_ten_years_has_at_most_three_stored_terms() -> None:
+    years = tuple(
+        AccessPeriod(START + n * timedelta(days=365), START + (n + 1) * timedelta(days=365), AccessReason.PAID_TERM, "")
+        for n in range(10)
+    )
+    access = EntitlementSet(features={"archive": years}, otherwise=AccessReason.ENDED)
+
+    assert without_past(access, now=years[-1].starts_at + timedelta(days=30)).features == {"archive": years[-3:]}
+    assert without_past(access, now=years[-1].until + PAST_KEPT_FOR).features == {"archive": years[-1:]}

@@ -8,13 +8,13 @@ from app.db.engine.session import Sessions
 from app.services import events
 from tests.support.contexts import database_context
 
-MONTH = timedelta(days=30)
+WEEK = timedelta(days=7)  # which is too short: Stripe lists its events for 30 days
 
 
 async def test_only_old_completed_events_are_deleted(sessions: Sessions) -> None:
     async with sessions.begin() as session:
         for state in ("received", "applied", "failed", "dead", "ignored"):
-            for age, many in (("31 days", 700), ("29 days", 1)):
+            for age, many in (("32 days", 700), ("30 days", 1)):
                 await session.execute(
                     text(
                         f"""
@@ -26,8 +26,8 @@ async def test_only_old_completed_events_are_deleted(sessions: Sessions) -> None
                     {"state": state},
                 )
 
-    assert await events.prune(database_context(sessions, events_kept=MONTH)) == 1400
-    assert await events.prune(database_context(sessions, events_kept=MONTH)) == 0
+    assert await events.prune(database_context(sessions, events_kept=WEEK)) == 1400
+    assert await events.prune(database_context(sessions, events_kept=WEEK)) == 0
 
     async with sessions.begin() as session:
         left = await session.execute(text("SELECT state, count(*) FROM events GROUP BY state"))

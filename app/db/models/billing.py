@@ -20,7 +20,14 @@ class Intent(Base):
     parameters: Mapped[JSON]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     settled_at: Mapped[datetime | None]
-    __table_args__ = (Index("intents_row_id_action_idx", "row_id", "action", "attempt", unique=True),)
+    __table_args__ = (
+        Index("intents_row_id_action_idx", "row_id", "action", "attempt", unique=True),
+        Index(
+            "intents_settled_at_idx",
+            "settled_at",
+            postgresql_where=text("settled_at IS NOT NULL AND action NOT LIKE '%.%'"),
+        ),
+    )
 
 
 class Checkout(Base):
@@ -40,6 +47,7 @@ class Checkout(Base):
     stripe_subscription_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     __table_args__ = (
+        Index("checkouts_over_idx", "created_at", postgresql_where=text("status IN ('expired', 'failed')")),
         Index(
             "checkouts_one_open_idx",
             "subscriber_id",
