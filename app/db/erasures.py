@@ -8,6 +8,7 @@ from sqlalchemy import Text, TextClause, bindparam, exists, func, or_, select, t
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
 
 from app.db.engine import leases
+from app.db.engine.change_feed import ENTITLEMENTS
 from app.db.engine.session import Session, new_id
 from app.db.models import Comp, Entitlement, Refund, Revocation, Subscriber, Subscription, Term, table_of
 from app.db.models import Erasure as Row
@@ -43,6 +44,9 @@ async def start(session: Session, subscriber_id: str, *, sub: str, customer_id: 
         .where(Entitlement.subscriber_id == subscriber_id)
         .values(sub=replaced, version=Entitlement.version + 1)
     )
+    # The row has another `sub` now, so processes that cached it learn from nothing else that it is gone. Within the
+    # transaction, because what is sent after the commit can be lost.
+    await session.execute(select(func.pg_notify(ENTITLEMENTS, sub)))
     await leases.notify(session)
     return _erasure(row)
 

@@ -149,7 +149,7 @@ TABLES: Mapping[str, Table] = {
                 purpose="Tells operators what a reconciliation or an import found; may quote a `sub`", kept="90 days"
             )
         },
-        of="object_id = ANY(:ids) OR position(:sub IN words) > 0",
+        of="object_id = ANY(:ids) OR position(' ' || :sub || ' ' IN words) > 0",  # as a whole word
         deleted=True,
     ),
     "dismissals": Table(

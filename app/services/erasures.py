@@ -194,7 +194,10 @@ async def finish(ctx: Context, erasure_id: str, *, now: datetime) -> None:
 
 async def _erase_here(session: Session, erasure: Erasure, kept: Sequence[Kept]) -> None:
     """Erase every row of the reader as the register says, and record the result."""
-    sub, subscriber_id = erasure.sub or "", erasure.subscriber_id
+    subscriber_id = erasure.subscriber_id
+    sub = (
+        erasure.sub or f"{ERASED}{subscriber_id}"
+    )  # the last trace was removed; an empty one would match other readers
     kept = [*await _kept_here(session, subscriber_id), *kept]
     erased = await erasures.erase_rows(session, subscriber_id, sub=sub)
     await audit.replace_actor(session, sub, subscriber_id=subscriber_id, by=erasure.requested_by)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.db.engine.change_feed import ENTITLEMENTS
 from app.services import audit
 from tests.journeys.disputes.test_disputes import open_dispute
 from tests.journeys.webhooks.test_inbox import newsstand
@@ -138,6 +139,14 @@ async def test_an_erased_reader_who_comes_back_is_a_new_reader(shop: Shop) -> No
     ada = shop.person(SUB)
     await shop.subscribe(ada)
     former = await id_of(shop)
+    await shop.pool.execute(
+        "INSERT INTO sweeps (id, kind, by, dry_run, phase, cursor, counts, work_key)"
+        " VALUES ('swp_1', 'import', 'x', false, 'done', '{}', '{}', 'w')"
+    )
+    await shop.pool.execute(
+        "INSERT INTO differences (sweep_id, object_id, words) VALUES ('swp_1', 'cus_y', $1)",
+        f"is {SUB}-other as the file says",
+    )
     await erase(shop, former, without_refund=True)
     await shop.wait_until(FINISHED)
     await shop.wait_until_idle()
@@ -145,8 +154,33 @@ async def test_an_erased_reader_who_comes_back_is_a_new_reader(shop: Shop) -> No
     await shop.subscribe(ada)
 
     assert await shop.may_read(ada)
+    assert len(await shop.rows("SELECT FROM differences")) == 1  # it is about another reader, with a longer `sub`
     assert await id_of(shop) != former
     assert (await shop.get("/v1/me/subscription", ada)).json()["status"] == "active"
+
+
+async def test_processes_forget_the_cached_access_of_an_erased_reader(shop: Shop) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+
+    async def hear(sub: str) -> None:
+        async with asyncio.timeout(10):
+            while await heard.get() != sub:
+                pass
+
+    def on_change(*notification: object) -> None:
+        heard.put_nowait(str(notification[3]))
+
+    async with shop.pool.acquire() as connection:
+        await connection.add_listener(ENTITLEMENTS, on_change)
+        comp = {"subscriber": SUB, "plan": "annual", "until": "2026-04-01T00:00:00Z", "reason": "press"}
+        await shop.post("/v1/support/comps", shop.agent, comp)
+        await hear(SUB)
+        await shop.execute("UPDATE comps SET removed_at = now()")  # its grant stays, like editions that are still owed
+
+        await erase(shop, await id_of(shop))
+
+        await hear(SUB)
+        await connection.remove_listener(ENTITLEMENTS, on_change)
 
 
 async def test_a_checkout_that_began_before_an_erasure_leaves_nothing(shop: Shop) -> None:
