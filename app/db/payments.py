@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import ColumnElement, and_, bindparam, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.db.engine.arrays import among
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
 from app.db.models import Payment as Row
@@ -95,7 +96,7 @@ async def by_id(session: Session, payment_id: str) -> Payment | None:
 
 async def by_ids(session: Session, ids: Sequence[str]) -> dict[str, Payment]:
     """Return the stored payments with these IDs, by ID."""
-    return {payment.id: payment for payment in await _all(session, Row.id.in_(ids))}
+    return {payment.id: payment for payment in await _all(session, among(Row.id, ids))}
 
 
 async def owner_of(session: Session, payment_id: str) -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 
 from app.db import inbox
+from app.db.engine.arrays import among
 from app.db.engine.session import Session, new_id
 from app.db.inbox_writer import NO_KEY
 from app.db.models import Difference as DifferenceRow
@@ -198,7 +199,7 @@ async def differing_objects(session: Session, sweep_id: str, object_ids: Sequenc
     found = await session.scalars(
         select(DifferenceRow.object_id).where(
             DifferenceRow.sweep_id == sweep_id,
-            DifferenceRow.object_id.in_(object_ids),
+            among(DifferenceRow.object_id, object_ids),
             DifferenceRow.key.is_not(None),
         )
     )
@@ -210,7 +211,7 @@ async def listed_by_imports(session: Session, object_ids: Sequence[str]) -> set[
     imports = select(Row.id).where(Row.kind == SweepKind.IMPORT, Row.dry_run.is_(False))
     found = await session.scalars(
         select(DifferenceRow.object_id).where(
-            DifferenceRow.sweep_id.in_(imports), DifferenceRow.object_id.in_(object_ids)
+            DifferenceRow.sweep_id.in_(imports), among(DifferenceRow.object_id, object_ids)
         )
     )
     return set(found)
@@ -236,7 +237,7 @@ async def unlisted_subscriptions(
 async def pending_keys(session: Session, keys: Sequence[str]) -> set[str]:
     """Return the keys with pending events: their differences are about to disappear."""
     found = await session.scalars(
-        select(Event.work_key).where(Event.work_key.in_(keys), Event.due_at.is_not(None)).distinct()
+        select(Event.work_key).where(among(Event.work_key, keys), Event.due_at.is_not(None)).distinct()
     )
     return set(found)
 
@@ -298,7 +299,7 @@ async def database_time(session: Session) -> datetime:
 
 async def known_events(session: Session, ids: Sequence[str]) -> set[str]:
     """Return the IDs of these events that are in the inbox."""
-    return set(await session.scalars(select(Event.id).where(Event.id.in_(ids))))
+    return set(await session.scalars(select(Event.id).where(among(Event.id, ids))))
 
 
 async def insert_events(session: Session, arrivals: Sequence[tuple[RefetchRequest, str]]) -> None:
@@ -338,7 +339,9 @@ async def count_objects(session: Session) -> dict[str, int]:
 
 async def known_customers(session: Session, ids: Sequence[str]) -> set[str]:
     """Return the IDs of the customers that belong to subscribers."""
-    found = await session.scalars(select(Subscriber.stripe_customer_id).where(Subscriber.stripe_customer_id.in_(ids)))
+    found = await session.scalars(
+        select(Subscriber.stripe_customer_id).where(among(Subscriber.stripe_customer_id, ids))
+    )
     return {one for one in found if one is not None}
 
 

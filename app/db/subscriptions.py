@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, case, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 
 from app.db import terms
+from app.db.engine.arrays import among
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import Payment, table_of
@@ -182,7 +183,7 @@ async def terms_by_subscription(session: Reads, subscriber_id: str) -> dict[str,
 
 async def known_terms(session: Session, invoice_ids: Sequence[str]) -> set[str]:
     """Return which of these invoices opened a term that is stored."""
-    return set(await session.scalars(select(TermRow.invoice_id).where(TermRow.invoice_id.in_(invoice_ids))))
+    return set(await session.scalars(select(TermRow.invoice_id).where(among(TermRow.invoice_id, invoice_ids))))
 
 
 async def mark_term_refunded(session: Session, invoice_id: str, basis: str, *, at: datetime) -> None:
@@ -306,7 +307,7 @@ async def by_stripe_id(session: Session, stripe_id: str) -> Subscription | None:
 async def by_stripe_ids(session: Session, stripe_ids: Sequence[str]) -> dict[str, Subscription]:
     """Return the stored subscriptions with these Stripe IDs, by Stripe ID."""
     rows = await session.scalars(
-        select(Row).where(Row.stripe_id.in_(stripe_ids)).execution_options(populate_existing=True)
+        select(Row).where(among(Row.stripe_id, stripe_ids)).execution_options(populate_existing=True)
     )
     return {row.stripe_id: of_row(row) for row in rows}
 
