@@ -159,6 +159,15 @@ class Environment:
         self._start("stripe_lists", ["bench.stripe_lists", "--templates", str(path), *options], {}, core=LOAD_CORE)
         return self._ports["stripe_lists"]
 
+    def process(
+        self, name: str, module: list[str], settings: Mapping[str, str], *, port: int | None, core: int = SERVER_CORE
+    ) -> int:
+        """Start a process of our own choice; return its pid. With ``port``, wait until it accepts connections there."""
+        process = self._run(name, module if port is None else [*module, "--port", str(port)], dict(settings), core=core)
+        if port is not None:
+            self._wait_until_it_listens(name, process, port)
+        return process.pid
+
     def worker(self, dsn: str, stripe_url: str) -> int:
         """Return the pid of the worker, a single process with its own database and without a rate limit."""
         if self._worker is None:
@@ -238,17 +247,18 @@ class Environment:
         return self.folder() / f"{''.join(c if c.isalnum() else '-' for c in name)[-80:]}.log"
 
     def _start(self, name: str, module: list[str], environment: dict[str, str], *, core: int = SERVER_CORE) -> None:
-        with socket.socket() as probe:
-            probe.bind((load_generator.HOST, 0))
-            port: int = probe.getsockname()[1]
+        port = free_port()
         server = self._run(name, [*module, "--port", str(port)], environment, core=core)
+        self._wait_until_it_listens(name, server, port)
+        self._ports[name], self._pids[port] = port, server.pid
+
+    def _wait_until_it_listens(self, name: str, server: "subprocess.Popen[bytes]", port: int) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while not _accepts_connections(port):
             if server.poll() is not None or time.monotonic() > deadline:
                 log = self._log(name)
                 raise RuntimeError(f"{name} did not start:\n{log.read_text()[-4000:]}")
             time.sleep(0.05)
-        self._ports[name], self._pids[port] = port, server.pid
 
     def _run(
         self, name: str, module: list[str], environment: dict[str, str], *, core: int
@@ -268,6 +278,13 @@ class Environment:
         if _can_pin():
             os.sched_setaffinity(process.pid, {core})
         return process
+
+
+def free_port() -> int:
+    """Return a free port."""
+    with socket.socket() as probe:
+        probe.bind((load_generator.HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def _can_pin() -> bool:
