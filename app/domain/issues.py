@@ -130,6 +130,9 @@ def check_order(issues: Iterable[Issue]) -> None:
         before = issue
 
 
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
 class Calendar:
     """All issues in the order in which they come out, with running counts for fast lookups."""
 
@@ -145,8 +148,9 @@ class Calendar:
         printed = [i.frozen_at or at for i, at in zip(self.issues, self._mailed, strict=True)]
         self._printed = list(accumulate(printed, max))
         # Readers who subscribe before the end of the cut-off day are on the labels.
-        closing = [self.ends(issue.label_cutoff) for issue in self.issues]
+        closing = [self.ends(issue.label_cutoff) if issue.counts_as else _NEVER for issue in self.issues]
         # Copies go out in order: once the labels of an issue are closed, the issues before it can't be received either.
+        # An issue that doesn't count closes none.
         self._closing = list(accumulate(reversed(closing), min))[::-1]
         self._counts = {
             most: list(accumulate((min(issue.counts_as, most) for issue in self.issues), initial=0))

@@ -92,6 +92,16 @@ def test_next_years_plan_affects_terms_at_and_beyond_the_end_of_the_calendar() -
     assert affected_terms(short, Calendar(PLAIN.values(), CHICAGO)) == AffectedTerms(since=20, beyond=True)
 
 
+def test_a_new_issue_that_does_not_count_affects_no_term() -> None:
+    """Even if its labels are closed before those of the issues before it."""
+    special = issue(len(PLAIN) + 1, max(one.mail_date for one in PLAIN.values()), counts_as=0, cutoff=1000)
+    old, new = Calendar(PLAIN.values(), CHICAGO), Calendar([*PLAIN.values(), special], CHICAGO)
+    moment = datetime(2026, 6, 10, tzinfo=UTC)
+
+    assert affected_terms(old, new) is None
+    assert old.begin(moment, print_edition=True) == new.begin(moment, print_edition=True)
+
+
 def test_a_changed_title_affects_no_term() -> None:
     renamed = {**PLAIN, 3: replace(PLAIN[3], title="Another")}
 
