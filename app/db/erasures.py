@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import Text, TextClause, bindparam, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
 
+from app.db.checkouts import UNDECIDED
 from app.db.engine import leases
 from app.db.engine.change_feed import ENTITLEMENTS
 from app.db.engine.session import Session, new_id
-from app.db.models import Comp, Entitlement, Refund, Revocation, Subscriber, Subscription, Term, table_of
+from app.db.models import Checkout, Comp, Entitlement, Refund, Revocation, Subscriber, Subscription, Term, table_of
 from app.db.models import Erasure as Row
 from app.db.personal_data import IDS, TABLES
 from app.domain.erasures import ERASED, Erasure, Kept
@@ -58,7 +59,11 @@ async def by_id(session: Session, erasure_id: str) -> Erasure | None:
 
 
 async def inactive(session: Session, *, before: datetime, after: str, limit: int) -> list[str]:
-    """Return readers after an ID who have had no subscription and no access since a time, in the order of their IDs."""
+    """
+    Return readers after an ID who have had no subscription and no access since a time, in the order of their IDs.
+
+    Readers with an open checkout are left out: they may be paying right now.
+    """
     owned, given = table_of(Subscription), table_of(Comp)
     over = func.greatest(owned.c.ended_at, owned.c.ended_here_at, owned.c.current_period_end)
     runs = func.coalesce(owned.c.ended_at, owned.c.ended_here_at).is_(None)
@@ -67,6 +72,7 @@ async def inactive(session: Session, *, before: datetime, after: str, limit: int
         owned.c.subscriber_id == Subscriber.id, Term.subscription_id == owned.c.id, Term.ends_at >= before
     )
     comp = exists().where(given.c.subscriber_id == Subscriber.id, given.c.until >= before)
+    paying = exists().where(Checkout.subscriber_id == Subscriber.id, Checkout.status.in_(UNDECIDED))  # who comes back
     query = select(Subscriber.id).where(
         Subscriber.id > after,
         Subscriber.created_at < before,
@@ -74,6 +80,7 @@ async def inactive(session: Session, *, before: datetime, after: str, limit: int
         ~recent,
         ~paid,
         ~comp,
+        ~paying,
     )
     return list(await session.scalars(query.order_by(Subscriber.id).limit(limit)))
 

@@ -131,6 +131,12 @@ async def test_only_what_has_expired_is_removed(database: str, sessions: Session
             False,
             id="has complimentary access",
         ),
+        pytest.param(
+            "INSERT INTO checkouts (id, subscriber_id, plan, print_edition, status)"
+            " VALUES ('chk_1', 'rdr_1', 'annual', false, 'open')",
+            False,
+            id="may be paying now",
+        ),
     ],
 )
 async def test_readers_without_recent_access_are_inactive(
