@@ -32,6 +32,10 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     " created_at) VALUES ('{id}', 'rdr_1', 'annual', false, 'expired', 'https://pay.example', now() - interval '{age}')",
     "parameters of requests to Stripe": "INSERT INTO intents (key, row_id, action, attempt, parameters, settled_at)"
     " VALUES ('{id}', '{id}', 'push', 1, '{{\"name\": \"Ada\"}}', now() - interval '{age}')",
+    "settled requests to Stripe": "INSERT INTO intents (key, row_id, action, attempt, parameters, settled_at)"
+    " VALUES ('{id}', '{id}', 'push', 1, '{{}}', now() - interval '{age}')",
+    "abandoned checkout sessions": "INSERT INTO checkouts (id, subscriber_id, plan, print_edition, status, created_at)"
+    " VALUES ('{id}', 'rdr_1', 'annual', false, 'failed', now() - interval '{age}')",
     "resolved anomalies": "INSERT INTO anomalies (id, object_id, code, reason, gone_at)"
     " VALUES ('{id}', '{id}', 'x', 'ada@example.com', now() - interval '{age}')",
     "sessions of staff": "INSERT INTO staff_sessions (id, sub, name, roles, started_at, checked_at)"
