@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -164,6 +165,7 @@ def main() -> int:
     if missing:
         print(reason(missing), file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing outlives the rig
     failed = asyncio.run(run(options.scenarios or names, times=options.times, rate=options.rate, keep=options.keep))
     print(f"{failed} runs with a fault. All results: {RESULTS}" if failed else f"All well. Results: {RESULTS}")
     return 1 if failed else 0
