@@ -207,6 +207,12 @@ _TAKE = text(
     ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED
     """
 )
+_TAKE_ONE = text(
+    """
+    SELECT id, run_id, attempts FROM calendar_work WHERE id = :id AND due_at <= now() AND change IS NULL
+    FOR UPDATE SKIP LOCKED
+    """
+)
 _POSTPONE = text("UPDATE calendar_work SET due_at = now() + :pause WHERE id = ANY(:ids)").bindparams(
     bindparam("pause", type_=INTERVAL), bindparam("ids", type_=ARRAY(TEXT))
 )
@@ -223,6 +229,12 @@ _FINISH = text(
 async def take(session: Session, *, limit: int) -> list[Queued]:
     """Take due rows, and lock them until this transaction ends. Rows that another worker has taken are skipped."""
     return [Queued(row.id, row.run_id, row.attempts) for row in await session.execute(_TAKE, {"limit": limit})]
+
+
+async def take_one(session: Session, row_id: str) -> Queued | None:
+    """Take one row as :func:`take` does; None if it is not due anymore, or another worker has taken it."""
+    row = (await session.execute(_TAKE_ONE, {"id": row_id})).one_or_none()
+    return Queued(row.id, row.run_id, row.attempts) if row is not None else None
 
 
 async def complete(session: Session, rows: Sequence[Queued], changed: frozenset[str]) -> None:

@@ -16,8 +16,10 @@ from app.aggregates import derivations
 from app.context import Context, DatabaseContext
 from app.db import derivations as queue
 from app.db import editions
-from app.db.derivations import Run
+from app.db.derivations import Queued, Run
 from app.db.engine import leases
+from app.db.engine.outages import is_outage
+from app.db.engine.session import Session
 from app.domain.backoff import retry_delay
 from app.domain.offers import OfferVersion, improved_plans, offers_of
 
@@ -90,25 +92,61 @@ async def queue_affected(ctx: Context, run_id: str, *, now: datetime) -> None:
 
 
 async def derive_slice(ctx: Context, *, now: datetime) -> Slice:
-    """Derive the grants of the next slice of the queue. Rows that fail are tried again later."""
-    async with ctx.sessions.begin() as session:
-        for change in await queue.take_old_changes(session):
-            await queue.add_run(session, queue.CALENDAR, change, replaced="")
-            await leases.notify(session, "derivation_runs")
-        rows = await queue.take(session, limit=SLICE)
-        if rows:
-            results = await derivations.derive_many(session, ctx.rules, [row.id for row in rows], now=now)
-            await queue.postpone(session, sorted(results.locked), LOCKED_PAUSE)
-            for row in rows:
-                if row.id in results.failed:
-                    failure = f"{type(results.failed[row.id]).__name__}: {results.failed[row.id]}"
-                    log.warning("derivation_failed", id=row.id, error=failure)
-                    await queue.fail(session, row, failure, retry_delay(row.attempts + 1, jitter=0.5))
-            await queue.complete(session, [row for row in rows if row.id in results.done], frozenset(results.changed))
+    """
+    Derive the grants of the next slice of the queue. Rows that fail are tried again later.
+
+    The slice is one transaction. If it fails, each row is tried in one of its own, so that one bad row holds up no other.
+    """
+    rows: list[Queued] = []
+    try:
+        async with ctx.sessions.begin() as session:
+            for change in await queue.take_old_changes(session):
+                await queue.add_run(session, queue.CALENDAR, change, replaced="")
+                await leases.notify(session, "derivation_runs")
+            rows = await queue.take(session, limit=SLICE)
+            await _derive(ctx, session, rows, now=now)
+    except Exception as failure:
+        if not rows or is_outage(failure):  # it is no row's fault
+            raise
+        log.warning("derivation_slice_failed", rows=len(rows), error=f"{type(failure).__name__}: {failure}")
+        for row in rows:
+            await _derive_alone(ctx, row.id, now=now)
     is_last = len(rows) < SLICE
     if is_last:
         await _finish(ctx)
     return Slice(taken=len(rows), is_last=is_last)
+
+
+async def _derive_alone(ctx: Context, row_id: str, *, now: datetime) -> None:
+    taken: Queued | None = None
+    try:
+        async with ctx.sessions.begin() as session:
+            taken = await queue.take_one(session, row_id)
+            if taken is not None:
+                await _derive(ctx, session, [taken], now=now)
+    except Exception as failure:
+        if taken is None or is_outage(failure):
+            raise
+        async with ctx.sessions.begin() as session:
+            await _record_failure(session, taken, failure)
+
+
+async def _derive(ctx: Context, session: Session, rows: Sequence[Queued], *, now: datetime) -> None:
+    """Derive the grants of rows that this transaction has taken."""
+    if not rows:
+        return
+    results = await derivations.derive_many(session, ctx.rules, [row.id for row in rows], now=now)
+    await queue.postpone(session, sorted(results.locked), LOCKED_PAUSE)
+    for row in rows:
+        if row.id in results.failed:
+            await _record_failure(session, row, results.failed[row.id])
+    await queue.complete(session, [row for row in rows if row.id in results.done], frozenset(results.changed))
+
+
+async def _record_failure(session: Session, row: Queued, failure: Exception) -> None:
+    error = f"{type(failure).__name__}: {failure}"
+    log.warning("derivation_failed", id=row.id, error=error)
+    await queue.fail(session, row, error, retry_delay(row.attempts + 1, jitter=0.5))
 
 
 async def _finish(ctx: Context) -> None:

@@ -235,6 +235,39 @@ async def test_a_change_continues_where_a_killed_worker_stopped(
     assert await connection.fetchval("SELECT count(*) FROM terms WHERE offer IS NULL") == 0
 
 
+WITH_VIDEO = "SELECT DISTINCT subscription_id FROM grants WHERE features ? 'video'"
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON grants FOR EACH ROW
+WHEN (OLD.subscription_id = '{id}') EXECUTE FUNCTION refuse()
+"""
+
+
+async def test_a_row_that_the_database_refuses_holds_up_no_other(
+    sessions: Sessions, offer: Catalogue, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    ctx, ids = context(sessions, offer), await add_readers(sessions, offer, kind="active")
+    bad, *good = ids
+    replaced = await publish(sessions, offer, more=("video",))
+    async with sessions.begin() as session:
+        run_id = await queue.add_run(session, queue.CATALOGUE, {"plans": ["annual", "small"]}, replaced=replaced)
+        await queue.queue(session, run_id, ids)
+    queued_at = await connection.fetchval("SELECT due_at FROM calendar_work WHERE id = $1", bad)
+    await connection.execute(REFUSE.format(id=bad))
+
+    await derive_all(ctx)
+
+    (left,) = await connection.fetch("SELECT id, attempts, last_error, due_at FROM calendar_work")
+    assert (left["id"], left["attempts"]) == (bad, 1)
+    assert left["due_at"] > queued_at
+    assert "refused" in left["last_error"]
+    with_video = {row[0] for row in await connection.fetch(WITH_VIDEO)}
+    assert with_video
+    assert with_video <= set(good)
+    (run,) = await service.recent(ctx)
+    assert (run.visited, run.finished_at) == (len(good), None)
+
+
 async def test_a_change_that_affects_no_subscription_is_finished(sessions: Sessions, offer: Catalogue) -> None:
     ctx = context(sessions, offer)
     async with sessions.begin() as session:
