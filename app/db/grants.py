@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 from app.db.engine.change_feed import ENTITLEMENTS
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, notify_after_commit
-from app.db.models import Entitlement, table_of
+from app.db.models import JSON, Entitlement, table_of
 from app.db.models import Grant as Row
 from app.db.subscribers import Subscriber
 from app.domain.entitlements import EntitlementSet, Grant, dump, dump_features, load, load_features
@@ -35,6 +35,16 @@ _OF_SUBSCRIBERS = (
 )
 _ENTITLEMENTS_OF = select(_ENTITLEMENTS.c.sub, _ENTITLEMENTS.c.access, _ENTITLEMENTS.c.version).where(
     _ENTITLEMENTS.c.sub == func.any(bindparam("subs", type_=ARRAY(TEXT)))
+)
+# Above every revocation: one of an erased reader who returns with the same ``sub`` must not apply to their new tokens. A row
+# that is being published is in one of both tables. Both are small, because only tokens that haven't expired matter.
+_FIRST_VERSION = text(
+    """
+    SELECT coalesce(max(version), 0) + 1 FROM (
+        SELECT version FROM pending_revocations WHERE sub = :its_sub
+        UNION ALL SELECT version FROM revocations WHERE sub = :its_sub
+    ) AS revoked
+    """
 )
 _SAVE_ENTITLEMENTS = text(
     """
@@ -108,10 +118,7 @@ async def save_entitlements(
     for subscriber, access in accesses:
         row, after = stored.get(subscriber.sub), dump(access)
         if row is None:
-            await session.execute(
-                _ADD_ENTITLEMENT,
-                {"sub": subscriber.sub, "subscriber_id": subscriber.id, "version": 1, "access": after},
-            )
+            await _add_entitlement(session, subscriber, after)
             replaced[subscriber.sub] = None
         elif row.access != after:
             replaced[subscriber.sub] = StoredEntitlement(access=load(row.access), version=row.version)
@@ -173,8 +180,7 @@ async def save_entitlement(
     row = (await session.execute(_ENTITLEMENT_OF, {"its_sub": subscriber.sub})).one_or_none()
     stored = dump(access)
     if row is None:
-        new = {"sub": subscriber.sub, "subscriber_id": subscriber.id, "version": 1, "access": stored}
-        await session.execute(_ADD_ENTITLEMENT, new)
+        await _add_entitlement(session, subscriber, stored)
         notify_after_commit(session, ENTITLEMENTS, subscriber.sub)
         return None
     if row.access == stored:
@@ -182,6 +188,12 @@ async def save_entitlement(
     await session.execute(_SAVE_ENTITLEMENT, {"its_sub": subscriber.sub, "access": stored, "version": row.version + 1})
     notify_after_commit(session, ENTITLEMENTS, subscriber.sub)
     return StoredEntitlement(access=load(row.access), version=row.version)
+
+
+async def _add_entitlement(session: Session, subscriber: Subscriber, access: JSON) -> None:
+    version = await session.scalar(_FIRST_VERSION, {"its_sub": subscriber.sub})
+    new = {"sub": subscriber.sub, "subscriber_id": subscriber.id, "version": version, "access": access}
+    await session.execute(_ADD_ENTITLEMENT, new)
 
 
 def _grant(row: Record) -> Grant:

@@ -4,10 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
+from app.db import grants, revocations, subscribers
 from app.db.engine.pool import open_pool
+from app.db.engine.session import Sessions
 from app.db.entitlements import EntitlementLookup, load_feature
 from app.domain.entitlements import AccessPeriod, AccessReason, EntitlementSet, decide, dump
 from app.domain.plans import Catalogue, Feature
@@ -52,3 +56,29 @@ async def test_lookups_survive_a_restart_of_the_server(database: str) -> None:
         await other.execute(END_THE_OTHERS)
     await other.close()
     pool.terminate()  # its connections were just ended
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("published", [False, True])
+async def test_a_returning_reader_is_above_every_earlier_revocation(
+    sessions: Sessions, published: bool, together: bool
+) -> None:
+    access = EntitlementSet(features={}, otherwise=AccessReason.ENDED)
+    async with sessions.begin() as session:
+        for sub, version in (("ada", 7), ("ada", 6), ("bob", 20)):
+            await revocations.add(session, sub, version)
+    if published:
+        async with sessions.begin() as session:
+            await revocations.publish(session)
+
+    async with sessions.begin() as session:
+        readers = [await subscribers.ensure(session, sub=sub, email=None, name=None) for sub in ("ada", "new")]
+        if together:
+            await grants.save_entitlements(session, [(reader, access) for reader in readers])
+        else:
+            for reader in readers:
+                await grants.save_entitlement(session, reader, access)
+
+    async with sessions.begin() as session:
+        stored = await session.execute(text("SELECT sub, version FROM entitlements"))
+    assert {row.sub: row.version for row in stored} == {"ada": 8, "new": 1}

@@ -154,6 +154,9 @@ async def test_an_erased_reader_who_comes_back_is_a_new_reader(shop: Shop) -> No
     await shop.subscribe(ada)
 
     assert await shop.may_read(ada)
+    newest = "SELECT version > ALL (SELECT version FROM revocations) AS is_above FROM entitlements WHERE sub = $1"
+    assert (await shop.rows(newest, SUB))[0]["is_above"], "the revocation of the access before applies to new tokens"
+    assert await shop.rows("SELECT FROM revocations WHERE sub = $1", SUB)
     assert len(await shop.rows("SELECT FROM differences")) == 1  # it is about another reader, with a longer `sub`
     assert await id_of(shop) != former
     assert (await shop.get("/v1/me/subscription", ada)).json()["status"] == "active"
