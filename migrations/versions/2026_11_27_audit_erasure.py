@@ -3,7 +3,8 @@ The salted hash of an entry's note, and the two changes that erasing a reader ma
 
 A reader's ``sub`` in the actor of an entry may be replaced by their subscriber's ID, and the note of an issue adjustment may
 be emptied. Every other change stays forbidden. The service's role may not update these tables, so it calls functions that
-run as their owner.
+run as their owner. Their search path ends with the temporary schema, so that no caller can put a table of theirs in place of
+ours, and only the role that ``newsstand migrate`` names may call them.
 
 Locks: ACCESS EXCLUSIVE on audit_log, audit_notes and issue_adjustments for milliseconds: columns without a default, and
 triggers that are replaced. Nothing is scanned or rewritten. The release that is running leaves both columns empty.
@@ -43,13 +44,13 @@ END $$
 """
 REPLACE = """
 CREATE FUNCTION replace_audit_actor(sub text, subscriber_id text) RETURNS SETOF bigint LANGUAGE sql
-SECURITY DEFINER SET search_path FROM CURRENT AS $$
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE audit_log SET actor = 'reader:' || $2 WHERE actor = 'reader:' || $1 RETURNING id
 $$
 """
 EMPTY = """
 CREATE FUNCTION empty_adjustment_notes(subscriber_id text) RETURNS SETOF text LANGUAGE sql
-SECURITY DEFINER SET search_path FROM CURRENT AS $$
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
     UPDATE issue_adjustments SET note = NULL
     WHERE note IS NOT NULL AND subscription_id IN (SELECT s.id FROM subscriptions s WHERE s.subscriber_id = $1)
     RETURNING id
@@ -83,8 +84,10 @@ def upgrade() -> None:
     op.execute("DROP TRIGGER issue_adjustments_append_only ON issue_adjustments")
     for trigger in UPDATES:
         op.execute(trigger)
-    op.execute(REPLACE)
-    op.execute(EMPTY)
+    for function in (REPLACE, EMPTY):
+        op.execute(function)
+    for name in ("replace_audit_actor(text, text)", "empty_adjustment_notes(text)"):
+        op.execute(f"REVOKE EXECUTE ON FUNCTION {name} FROM PUBLIC")
 
 
 def downgrade() -> None:

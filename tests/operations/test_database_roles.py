@@ -47,6 +47,32 @@ async def test_the_service_can_change_neither_schema_nor_audit_log(roles: Roles)
         await service.close()
 
 
+REPLACE_ADA = "SELECT replace_audit_actor('ada', 'rdr_1')"
+MAY_CALL = "SELECT has_function_privilege($1::text, $2::oid, 'EXECUTE')"
+AS_OWNER = "SELECT oid FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace"
+
+
+async def test_only_the_service_may_call_what_runs_as_the_owner(roles: Roles) -> None:
+    migrated = await asyncio.to_thread(run_newsstand, ["migrate"], roles.settings())
+    assert migrated.returncode == 0, migrated.stderr
+
+    service, other = await asyncpg.connect(roles.service), await asyncpg.connect(roles.superuser)
+    try:
+        await service.execute("INSERT INTO audit_log (actor, action, object_id) VALUES ('reader:ada', 'b', 'c')")
+        await other.execute(
+            f"CREATE TEMPORARY TABLE audit_log (id bigint, actor text); GRANT ALL ON audit_log TO {OWNER}"
+        )
+        assert len(await other.fetch(REPLACE_ADA)) == 1, "a temporary table does not stand in for ours"
+        assert not await service.fetch(REPLACE_ADA)
+        await service.fetch("SELECT empty_adjustment_notes('rdr_1')")
+        for (function,) in await other.fetch(AS_OWNER):
+            assert await other.fetchval(MAY_CALL, SERVICE, function)
+            assert not await other.fetchval(MAY_CALL, "pg_monitor", function), "everybody may call it"
+    finally:
+        await service.close()
+        await other.close()
+
+
 async def test_a_second_migration_grants_the_same_again(roles: Roles) -> None:
     for revision in ("head", "base", "head"):
         migrated = await asyncio.to_thread(run_newsstand, ["migrate", revision], roles.settings())

@@ -49,7 +49,8 @@ async def create_database(maintenance_dsn: str, name: str) -> str:
     return urlunsplit(urlsplit(maintenance_dsn)._replace(path=f"/{name}"))
 
 
-# Rows, but neither the schema nor what is append-only: the tables with that trigger, and Alembic's version.
+# Rows, but neither the schema nor what is append-only: the tables with that trigger, and Alembic's version. The few changes
+# that such tables allow are functions that run as their owner.
 _GRANT = """
 SELECT format('GRANT USAGE ON SCHEMA public TO %1$I', $1::text)
 UNION ALL
@@ -60,6 +61,9 @@ FROM pg_trigger WHERE tgname = 'audit_is_append_only'
 UNION ALL
 SELECT format('REVOKE INSERT, UPDATE, DELETE ON %1$s FROM %2$I', found, $1)
 FROM to_regclass('alembic_version') AS found WHERE found IS NOT NULL
+UNION ALL
+SELECT format('GRANT EXECUTE ON FUNCTION %1$s TO %2$I', oid::regprocedure, $1)
+FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace
 """
 
 
