@@ -59,6 +59,7 @@ from app.settings import CONSOLE, Rate, Settings
 
 VERSION = "0.1.0"
 RECORD_SECONDS = 5.0  # before another attempt to record the offers
+RETURN_SECONDS = 600.0  # before another attempt to record offers that were replaced less than a day ago
 RESTART_SECONDS = 1.0  # before a background task that ended is started again
 TASK_RESTARTS = Counter("newsstand_task_restarts_total", "Background tasks that ended unexpectedly", ["task"])
 log = structlog.get_logger()
@@ -148,11 +149,19 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
 
 
 async def record_offers(ctx: Context) -> None:
-    """Record the offers of the catalogue. Repeated until it succeeds, because the database may be away."""
+    """
+    Record the offers of the catalogue. Repeated until all are recorded, because the database may be away, and because a
+    catalogue that was changed back counts a day later.
+    """
+    was_told = False
     while True:
         try:
-            await derivations.record_offers(ctx)
-            return
+            if await derivations.record_offers(ctx, now=await ctx.clock.policy()):
+                return
+            if not was_told:
+                log.warning("catalogue_older_than_recorded")
+                was_told = True
+            await asyncio.sleep(RETURN_SECONDS)
         except Exception as error:
             log.warning("catalogue_not_recorded", error=f"{type(error).__name__}: {error}")
             await asyncio.sleep(RECORD_SECONDS)

@@ -99,6 +99,16 @@ class OfferHistory:
         versions = self._versions.get(plan)
         return versions[-1].offer if versions else None
 
+    def returns_early(self, offer: Offer, *, now: datetime) -> bool:
+        """
+        Return whether an offer was made before and replaced less than :data:`STAYS_OPEN` ago.
+
+        It then comes from a process that restarts with the old catalogue while others start with the new one, or from a
+        catalogue that was changed back. Until that time has passed, who pays has the best of both (:meth:`kept`).
+        """
+        versions = self._versions.get(offer.plan, [])
+        return any(one.offer == offer for one in versions[:-1]) and now - versions[-1].since < STAYS_OPEN
+
     def kept(self, plan: str, *, paid_at: datetime, ends_at: datetime) -> Offer | None:
         """
         Return the best of what was offered from the payment on; None if no offer of the plan was recorded.

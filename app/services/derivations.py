@@ -6,7 +6,7 @@ refund or a cancellation never waits for either.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ from app.db.engine import leases
 from app.db.engine.outages import is_outage
 from app.db.engine.session import Session
 from app.domain.backoff import retry_delay
-from app.domain.offers import OfferVersion, improved_plans, offers_of
+from app.domain.offers import Offer, OfferHistory, OfferVersion, improved_plans, offers_of
 
 QUEUE_SLICE = 5_000  # subscriptions
 SLICE = 200  # subscriptions; their readers are locked meanwhile, for about a tenth of a second
@@ -40,30 +40,42 @@ class Slice:
     is_last: bool  # nothing else is due
 
 
-async def record_offers(ctx: Context) -> None:
+async def record_offers(ctx: Context, *, now: datetime) -> bool:
     """
     Record what this process's catalogue and settings promise, if it is new, and apply what got better to subscribers.
 
-    It is called once for each start of a process. While processes with an old and a new catalogue run side by side, what a
-    reader has never depends on which of them does the work.
+    Each process calls it when it starts. While processes with an old and a new catalogue run side by side, what a reader has
+    never depends on which of them does the work. One that restarts with the old catalogue does not replace the new offer.
+
+    :param now: policy time.
+    :returns: whether everything is recorded. If not, the catalogue goes back to what was replaced less than a day ago: call
+        again later.
     """
-    now, wanted = await ctx.clock.policy(), offers_of(ctx.catalogue, ctx.rules.access)
+    wanted = offers_of(ctx.catalogue, ctx.rules.access)
     async with ctx.sessions.begin() as session:
-        recorded = (await editions.current(session, ctx.rules.zone)).offers
-        if all(recorded.latest(plan) == offer for plan, offer in wanted.items()):
-            return
+        changed, early = _changes((await editions.current(session, ctx.rules.zone)).offers, wanted, now=now)
+    if not changed:
+        return not early
     async with ctx.sessions.begin() as session:
         await editions.lock_changes(session)
         recorded = (await editions.current(session, ctx.rules.zone)).offers
-        changed = [offer for plan, offer in wanted.items() if recorded.latest(plan) != offer]
+        changed, early = _changes(recorded, wanted, now=now)
         if not changed:
-            return
+            return not early
         await editions.add_offers(session, [OfferVersion(offer, now) for offer in changed])
         replaced, improved = await editions.publish(session), improved_plans(recorded, changed)
         if improved and await queue.has_subscribers(session):
             await queue.add_run(session, queue.CATALOGUE, {"plans": improved}, replaced=replaced)
             await leases.notify(session, "derivation_runs")
     log.info("catalogue_recorded", changed=[offer.plan for offer in changed], improved=improved)
+    return not early
+
+
+def _changes(recorded: OfferHistory, wanted: Mapping[str, Offer], *, now: datetime) -> tuple[list[Offer], list[Offer]]:
+    """Return the offers to record, and those that return too early."""
+    new = [offer for plan, offer in wanted.items() if recorded.latest(plan) != offer]
+    early = [offer for offer in new if recorded.returns_early(offer, now=now)]
+    return [offer for offer in new if offer not in early], early
 
 
 async def queue_affected(ctx: Context, run_id: str, *, now: datetime) -> None:

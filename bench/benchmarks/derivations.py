@@ -124,7 +124,7 @@ class FollowedCalendar:
 
 
 async def derive_everything(ctx: Context) -> None:
-    await derivations.record_offers(ctx)
+    await derivations.record_offers(ctx, now=await ctx.clock.policy())
     for run in await derivations.unfinished(ctx):
         await derivations.queue_affected(ctx, run.id, now=await ctx.clock.policy())
     while not (await derivations.derive_slice(ctx, now=await ctx.clock.policy())).is_last:

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from app.domain.plans import Catalogue
 from app.services import catalogue as catalogues
 from app.services import derivations as service
 from tests.support.contexts import database_context
-from tests.support.grant_scenarios import add_subscription, rules_for, write_two_plan_catalogue
+from tests.support.grant_scenarios import POLICY, add_subscription, rules_for, write_two_plan_catalogue
 from tests.support.timeouts import TIMEOUT
 
 NOW = datetime(2030, 6, 1, tzinfo=UTC)
 LONG_AGO = datetime(2029, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 READERS = 12
 STORED = {
     "grants": "SELECT * FROM grants ORDER BY id",
@@ -266,6 +267,26 @@ async def test_a_row_that_the_database_refuses_holds_up_no_other(
     assert with_video <= set(good)
     (run,) = await service.recent(ctx)
     assert (run.visited, run.finished_at) == (len(good), None)
+
+
+async def test_an_old_catalogue_is_not_the_latest_offer_until_a_day_later(sessions: Sessions, offer: Catalogue) -> None:
+    annual = offer.plans["annual"]
+    fewer = replace(annual, features={name: one for name, one in annual.features.items() if name != "audio"})
+    old, new = context(sessions, offer), context(sessions, replace(offer, plans={**offer.plans, "annual": fewer}))
+
+    async def has_audio() -> bool:
+        async with sessions.begin() as session:
+            found = (await editions.current(session, POLICY.zone)).offers.latest("annual")
+        assert found is not None
+        return "audio" in found.features
+
+    assert await service.record_offers(old, now=NOW)
+    assert await service.record_offers(new, now=NOW + HOUR)
+    assert not await service.record_offers(old, now=NOW + 2 * HOUR), "an old process restarts"
+    assert not await has_audio()
+    assert await service.record_offers(new, now=NOW + 3 * HOUR)
+    assert await service.record_offers(old, now=NOW + 25 * HOUR), "the catalogue was changed back"
+    assert await has_audio()
 
 
 async def test_a_change_that_affects_no_subscription_is_finished(sessions: Sessions, offer: Catalogue) -> None:

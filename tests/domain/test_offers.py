@@ -185,3 +185,28 @@ def test_the_current_offer_follows_the_catalogue_and_the_settings() -> None:
     assert offer == offer_of(CATALOGUE.plans["annual"], POLICY)
     assert (offer.grace_period, offer.renewal_allowance) == (POLICY.grace_period, POLICY.renewal_allowance)
     assert set(offer.features) == set(CATALOGUE.plans["annual"].features)
+
+
+@pytest.mark.parametrize(
+    ("versions", "offer", "day", "expected"),
+    [
+        ([], OFFER, 0, False),
+        ([(0, OFFER)], OFFER, 0, False),
+        ([(0, OFFER)], WITH_VIDEO, 0, False),
+        ([(0, OFFER), (5, WITH_VIDEO)], OFFER, 5, True),
+        ([(0, OFFER), (5, WITH_VIDEO)], OFFER, 6, False),
+        ([(0, OFFER), (5, WITH_VIDEO)], WITHOUT_AUDIO, 5, False),
+        ([(0, WITHOUT_AUDIO), (3, OFFER), (5, WITH_VIDEO)], WITHOUT_AUDIO, 5, True),
+    ],
+)
+def test_an_offer_returns_early_within_a_day_of_its_replacement(
+    versions: list[tuple[int, Offer]], offer: Offer, day: int, expected: bool
+) -> None:
+    assert history(*versions).returns_early(offer, now=START + day * DAY) is expected
+
+
+def test_who_pays_before_an_offer_can_return_has_the_best_of_both() -> None:
+    for hours in range(24):
+        paid_at = START + timedelta(hours=hours)
+        kept = history((-9, OFFER), (0, WITHOUT_AUDIO)).kept("annual", paid_at=paid_at, ends_at=paid_at + 365 * DAY)
+        assert kept == OFFER
