@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     refused, except probes and the gate's. The console's host is always known. If not set, every host is accepted, except
     for the console if `NEWSSTAND_CONSOLE_URL` is set. Required with a live key.
     """
-    internal_pages: Literal["open", "support", "supervisor", "circulation", "admin", "off"] | None = None
+    internal_pages: Literal["open", "support", "supervisor", "circulation", "privacy", "admin", "off"] | None = None
     """
     Access to `/metrics`, `/docs`, `/openapi.json` and the details of `/readyz`: `open`, `off`, or the role that is required.
     If not set: `off` with a live key, else `open`. On `newsstand serve --internal-port` they are always open.

@@ -6,6 +6,7 @@ On the port for operators (``newsstand serve --internal-port``) they are open. O
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -15,8 +16,10 @@ from starlette.types import Scope
 
 from app.api import problems
 from app.api.deps import api_state
+from app.db.engine.session import DATABASE_FAILURES, QUERY_TIMEOUT, with_timeout
 from app.domain.callers import NotAllowed, NotAuthenticated
 from app.domain.errors import DomainError, NotFound
+from app.services import staff_sessions
 
 OPEN, OFF = "open", "off"
 REFUSALS = (NotAuthenticated, NotAllowed, NotFound)
@@ -33,7 +36,7 @@ async def check_access(request: HTTPConnection) -> None:
     Check that the caller may open the pages.
 
     :raises NotFound: they are off here.
-    :raises NotAuthenticated: a role is required, and nobody is signed in.
+    :raises NotAuthenticated: a role is required, and nobody is signed in, or they were signed out since.
     :raises NotAllowed: the caller lacks the role.
     """
     if is_internal(request.scope):
@@ -43,7 +46,10 @@ async def check_access(request: HTTPConnection) -> None:
     if access == OFF:
         raise NotFound("No endpoint has this path.")
     if access != OPEN:
-        (await api.authenticator.reader(request)).require(access)
+        person = await api.authenticator.reader(request)
+        person.require(access)
+        with suppress(*DATABASE_FAILURES):  # operators need the pages most when the database is lost
+            await with_timeout(QUERY_TIMEOUT, staff_sessions.require_signed_in(api.ctx, person))
 
 
 Operator = Annotated[None, Depends(check_access)]

@@ -39,11 +39,8 @@ class RecentSignIn:
 
         :param signed_in_at: ``auth_time`` of the token; None, if the provider doesn't say, is never recent.
         """
-        if self.max_age is None:
-            return True
-        if signed_in_at is None or now - signed_in_at > self.max_age:
-            return False
-        return not self.acr_values or acr in self.acr_values
+        is_recent = self.max_age is None or (signed_in_at is not None and now - signed_in_at <= self.max_age)
+        return is_recent and (not self.acr_values or acr in self.acr_values)
 
     def check_token(self, staff: Reader, *, now: datetime) -> None:
         """

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,8 @@ MONEY = {
     "POST /v1/support/comps",
     "POST /v1/support/subscriptions/{subscription_id}/resume",
     "POST /v1/support/subscriptions/{subscription_id}/extend",
+    "GET /v1/support/subscribers/{subscriber_id}/export",
+    "POST /v1/support/subscribers/{subscriber_id}/erase",
     "POST /v1/api-keys",
     "POST /v1/api-keys/{key_id}/rotate",
 }
@@ -59,6 +62,7 @@ def test_age_of_a_sign_in(age: timedelta | None, *, accepted: bool) -> None:
 def test_class_of_a_sign_in(acr: str | None, *, accepted: bool) -> None:
     required = RecentSignIn(max_age=HALF_AN_HOUR, acr_values=("strong", "stronger"))
     assert required.accepts(NOW, acr, now=NOW) is accepted
+    assert replace(required, max_age=None).accepts(None, acr, now=NOW) is accepted, "of any age, but of a class"
 
 
 def test_token_is_checked_before_the_sign_in() -> None:
