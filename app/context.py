@@ -40,6 +40,7 @@ class Context(DatabaseContext):
     pool: Pool  # of asyncpg connections, for queries where the cost of SQLAlchemy counts
     inbox_writer: InboxWriter
     wake_workers: Callable[[], None]  # for new events
+    follow_entitlements: Callable[[Callable[[str], None]], None]  # that this process changes
     gateway: "Gateway"
     caller_limits: CallerLimits
     rules: Rules

@@ -98,6 +98,7 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             pool=pool,
             inbox_writer=inbox_writer,
             wake_workers=notifier.wake_workers,
+            follow_entitlements=notifier.follow_entitlements,
             gateway=gateway,
             caller_limits=CallerLimits(pool, caller_rates(settings)),
             rules=make_rules(settings, catalogue),
@@ -129,6 +130,7 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
     authenticator = Authenticator(ctx, ctx.clock, on_sign_in=partial(follow_sign_in, ctx), limits=ctx.caller_limits)
     lookup = EntitlementLookup(ctx.pool)
     entitlements = Entitlements(lookup, ctx.catalogue, outage_allowance=settings.outage_allowance)
+    ctx.follow_entitlements(entitlements.invalidate)
     change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements)
     minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
     listening = asyncio.create_task(keep_running(change_feed.run, name="change_feed"))

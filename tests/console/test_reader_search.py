@@ -40,7 +40,7 @@ async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: O
         pytest.param("%5C", "No readers match", id="backslash"),
         pytest.param("", "Search by the start of a name", id="empty"),
         pytest.param("%20%20", "Search by the start of a name", id="spaces"),
-        pytest.param("x" * 10_000, "Your search is too long", id="too long"),
+        pytest.param("x" * 5_000, "Your search is too long", id="too long"),
         pytest.param("%3Cscript%3Ealert(1)%3C/script%3E", "No readers match “<script>alert(1)</script>”", id="script"),
         pytest.param("%27%20OR%201=1--", "No readers match", id="SQL"),
         pytest.param("%F0%9F%97%9E%EF%B8%8F", "No readers match", id="emoji"),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx2
 import pytest
@@ -86,7 +87,7 @@ async def test_proxy_lets_only_entitled_readers_in(proxy: Proxy) -> None:
         assert (await visitor.open(proxy.url + "/")).status == 200  # a free page
         redirect = await visitor.open(proxy.url + ARCHIVE)
         assert redirect.status == 302
-        assert (redirect.location or "").removeprefix(proxy.url) == f"/sign-in?next={ARCHIVE}"
+        assert unquote(redirect.location or "").removeprefix(proxy.url) == f"/sign-in?next={ARCHIVE}"
     async with httpx2.AsyncClient(trust_env=False) as client:
         for headers in (
             {"X-Newsstand-Subscriber": "somebody"},

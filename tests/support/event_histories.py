@@ -56,6 +56,17 @@ async def deliver(shop: Shop, event: Event) -> None:
     assert answer.status_code == 200, answer.text
 
 
+async def deliver_all(shop: Shop, events: Iterable[Event]) -> None:
+    """Deliver events concurrently, but not more than the service handles at a time."""
+    slots = asyncio.Semaphore(50)
+
+    async def one(event: Event) -> None:
+        async with slots:
+            await deliver(shop, event)
+
+    await asyncio.gather(*(one(event) for event in events))
+
+
 async def deliver_until_accepted(shop: Shop, event: Event) -> None:
     """Deliver an event repeatedly until the response is 200, as Stripe does."""
     async with asyncio.timeout(TIMEOUT):

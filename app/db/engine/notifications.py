@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from app.db.engine import connections
-from app.db.engine.change_feed import REVOCATIONS
+from app.db.engine.change_feed import ENTITLEMENTS, REVOCATIONS
 from app.db.engine.leases import CHANNEL
 from app.db.engine.outages import report
 from app.db.engine.session import DRIVER_FAILURES, Notification
@@ -32,6 +32,15 @@ class Notifier:
         self._pool = pool
         self._pending: set[Notification] = set()
         self._task: asyncio.Task[None] | None = None
+        self._followers: list[Callable[[str], None]] = []
+
+    def follow_entitlements(self, follower: Callable[[str], None]) -> None:
+        """
+        Call a function with each ``sub`` whose entitlements this process has changed, right after the commit.
+
+        So a process that answers a request that changes access knows it at once; others know it when they are notified.
+        """
+        self._followers.append(follower)
 
     def wake_workers(self) -> None:
         """Wake the workers for new events soon. It neither waits nor fails."""
@@ -39,6 +48,10 @@ class Notifier:
 
     def send(self, notifications: Collection[Notification]) -> None:
         """Send notifications soon. It neither waits nor fails."""
+        for channel, payload in notifications:
+            if channel == ENTITLEMENTS:
+                for follower in self._followers:
+                    follower(payload)
         self._pending.update(notifications)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._send())

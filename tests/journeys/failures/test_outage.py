@@ -1,11 +1,10 @@
 """After an hour without Stripe no entitled reader was refused, and the backlog is processed within the rate limits."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from tests.support.event_histories import all_differences, deliver, list_events
+from tests.support.event_histories import all_differences, deliver_all, list_events
 from tests.support.many_subscribers import create_subscribers, rate_limit_counts
 from tests.support.shop import START_TIME, Shop, open_shop
 
@@ -30,7 +29,7 @@ async def test_the_backlog_of_an_hour_without_stripe_drains_within_the_limits(
     async with open_shop(database, sandbox, issuer, stripe_rate_limit=80, stripe_endpoint_rate_limit=20) as shop:
         made = await create_subscribers(shop, 24, clock=shop.clock)
         known = await list_events(shop)
-        await asyncio.gather(*(deliver(shop, event) for event in known))
+        await deliver_all(shop, known)
         await shop.wait_until_idle()
         subs = [row["sub"] for row in await shop.rows("SELECT sub FROM entitlements")]
         assert len(subs) == len(made)
@@ -39,7 +38,7 @@ async def test_the_backlog_of_an_hour_without_stripe_drains_within_the_limits(
         later = (await list_events(shop))[len(known) :]
 
         fault = await shop.add_fault(method="*", path=ALL_EXCEPT_CLOCK, when="before", action="drop", times=None)
-        await asyncio.gather(*(deliver(shop, event) for event in later))
+        await deliver_all(shop, later)
         for quarter in range(1, 5):
             moment = START_TIME + timedelta(minutes=15 * quarter)
             await shop.stripe_post(

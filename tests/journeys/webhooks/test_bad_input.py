@@ -26,7 +26,7 @@ BAD_TOKENS: dict[str, dict[str, Any]] = {
     "not valid yet": {"claims": {"nbf": 4_000_000_000}},
     "of another issuer": {"issuer": "http://evil.example"},
     "for another audience": {"audience": "another-api"},
-    "of 100 KB": {"claims": {"more": "x" * 75_000}},
+    "of 20 KB": {"claims": {"more": "x" * 15_000}},
 }
 
 

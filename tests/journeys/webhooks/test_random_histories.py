@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.event_histories import all_differences, change_at_random, deliver, list_events, subscription_of
+from tests.support.event_histories import (
+    all_differences,
+    change_at_random,
+    deliver,
+    deliver_all,
+    list_events,
+    subscription_of,
+)
 from tests.support.many_subscribers import create_subscribers, worker_process
 from tests.support.randomness import seeded_random
 from tests.support.reconciliation import reconcile
@@ -97,9 +104,9 @@ async def run_at_random(shop: Shop, histories: int, chance: random.Random) -> No
                     waiting += [event] * (2 if chance.random() < 0.2 else 1)
         chance.shuffle(waiting)
         late = waiting[len(waiting) // 2 :]
-        await asyncio.gather(*(deliver(shop, event) for event in waiting[: len(waiting) // 2]))
+        await deliver_all(shop, waiting[: len(waiting) // 2])
         waiting = late
-    await asyncio.gather(*(deliver(shop, event) for event in waiting))
+    await deliver_all(shop, waiting)
     await shop.wait_until_idle()
     for _ in range(4):
         if not (await reconcile(shop)).differences:
