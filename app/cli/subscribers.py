@@ -57,6 +57,7 @@ def export(
             typer.echo(content)
             return
         output.touch(mode=0o600)  # nobody else on this machine may read it
+        output.chmod(0o600)  # nor if it was there before
         output.write_text(content + "\n", encoding="utf-8")
         typer.echo(f"Written to {output}.", err=True)
 
