@@ -130,17 +130,26 @@ def event_handlers(
     }
 
 
-def make_worker(ctx: Context) -> Worker:
-    """Return a worker that runs every job."""
+def make_worker(ctx: Context, *, removes_data: bool = True) -> Worker:
+    """
+    Return a worker that runs every job.
+
+    :param removes_data: whether it runs the housekeeping and removes what has expired. Not while a restored database is
+        brought up to date: a reader who paid after the backup still looks like one who left long ago.
+    """
     jobs = Jobs(ctx)
     return Worker(
         ctx.sessions,
         [
             Job(table="events", run=jobs.apply_events, claim=inbox.claim),
             Job(table="calendar_work", run=jobs.derive_slice, claim=jobs.claim_slice),
-            *(Job(table=job.table, run=partial(jobs.run_row_job, job), claim=job.claim) for job in ROW_JOBS),
+            *(
+                Job(table=job.table, run=partial(jobs.run_row_job, job), claim=job.claim)
+                for job in ROW_JOBS
+                if removes_data or job.use_case is not remove_expired_data
+            ),
         ],
-        housekeeping=jobs.housekeeping,
+        housekeeping=jobs.housekeeping if removes_data else None,
         lease=ctx.settings.lease,
         listen_dsn=listen_dsn(ctx.settings, ctx.dsn),
         concurrency=ctx.settings.worker_concurrency,

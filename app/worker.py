@@ -54,7 +54,7 @@ class Worker:
         sessions: Sessions,
         jobs: Sequence[Job],
         *,
-        housekeeping: Callable[[], Awaitable[object]],
+        housekeeping: Callable[[], Awaitable[object]] | None,
         lease: timedelta,
         listen_dsn: str | None,
         concurrency: int = CONCURRENCY,
@@ -64,6 +64,7 @@ class Worker:
         """
         Create a worker.
 
+        :param housekeeping: runs every half hour; None: not in this worker.
         :param listen_dsn: where notifications are received; None: the worker only polls.
         :param catch_up: processes a large backlog; gets the worker's name and returns whether there was a backlog.
         """
@@ -96,7 +97,8 @@ class Worker:
             for job in self._jobs:
                 tasks.create_task(self._loop(job, self._wakes[job.table]))
             tasks.create_task(leases.keep_renewing(self._sessions, self._in_hand, owner=self.owner, lease=self._lease))
-            tasks.create_task(self._run_housekeeping())
+            if self._housekeeping is not None:
+                tasks.create_task(self._run_housekeeping(self._housekeeping))
             if self._catch_up is not None:
                 tasks.create_task(self._run_catch_up(self._catch_up))
             if self._listen_dsn is not None:
@@ -171,10 +173,10 @@ class Worker:
                 report("catch_up_failed", failure)
                 await asyncio.sleep(POLL_SECONDS * 30)  # until then the backlog is processed one key at a time
 
-    async def _run_housekeeping(self) -> None:
+    async def _run_housekeeping(self, housekeeping: Callable[[], Awaitable[object]]) -> None:
         while True:
             try:
-                await self._housekeeping()
+                await housekeeping()
             except Exception as failure:
                 report("housekeeping_failed", failure)
             await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -32,9 +32,9 @@ async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, 
     """
     End a subscription: access ends with this commit, and its cancellation at Stripe becomes due.
 
-    Refunds of payments that bought nothing are ordered: all payments of a duplicate, and payments after the end. The caller
-    holds the subscriber's lock. A repeated call derives the grants again, and makes the completion at Stripe due again,
-    because more may be due to the customer's balance.
+    Refunds of payments that bought nothing are ordered: all payments of a duplicate or of an erased reader, and payments
+    after the end. The caller holds the subscriber's lock. A repeated call derives the grants again, and makes the completion
+    at Stripe due again, because more may be due to the customer's balance.
 
     :param by: the cause: ``cancel_now``, or the basis of a refund.
     :returns: whether this call ended it.

@@ -79,7 +79,7 @@ async def _recover(settings: Settings, since: str, *, restart: bool) -> list[str
                     since=backup_at,
                     by=operator(),
                     restart=restart,
-                    work=make_worker(ctx).run,
+                    work=make_worker(ctx, removes_data=False).run,
                     sweeping=display.sweeping,
                     settling=display.settling,
                 )

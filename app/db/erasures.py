@@ -58,11 +58,15 @@ async def by_id(session: Session, erasure_id: str) -> Erasure | None:
     return _erasure(row) if row is not None else None
 
 
-async def inactive(session: Session, *, before: datetime, after: str, limit: int) -> list[str]:
+async def inactive(
+    session: Session, *, before: datetime, after: str = "", limit: int = 1, only: str | None = None
+) -> list[str]:
     """
     Return readers after an ID who have had no subscription and no access since a time, in the order of their IDs.
 
     Readers with an open checkout are left out: they may be paying right now.
+
+    :param only: the ID of the only reader to look at; None: all.
     """
     owned, given = table_of(Subscription), table_of(Comp)
     over = func.greatest(owned.c.ended_at, owned.c.ended_here_at, owned.c.current_period_end)
@@ -82,6 +86,8 @@ async def inactive(session: Session, *, before: datetime, after: str, limit: int
         ~comp,
         ~paying,
     )
+    if only is not None:
+        query = query.where(Subscriber.id == only)
     return list(await session.scalars(query.order_by(Subscriber.id).limit(limit)))
 
 

@@ -26,6 +26,7 @@ from app.domain.reconciliation import PHASES, Difference, SweepKind, SweepPhase
 
 WORK_KEY = "reconcile"
 SCHEDULE = "schedule"  # ``by`` of scheduled sweeps
+A_MOMENT = timedelta(minutes=1)  # in which workers apply an event, unless something is wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +280,12 @@ async def pending_work(session: Session, *, before: datetime) -> PendingWork:
         rows=await session.scalar(_PENDING, {"before": before}) or 0,
         failing=[f"event {one.id} ({one.work_key}): {one.state}, {one.last_error}" for one in failing],
     )
+
+
+async def is_behind(session: Session) -> bool:
+    """Return whether events have been waiting for more than a moment: our data may be older than Stripe's."""
+    waiting = select(Event.id).where(Event.due_at.is_not(None), Event.received_at <= func.now() - A_MOMENT)
+    return await session.scalar(waiting.limit(1)) is not None
 
 
 async def dead_events(session: Session, *, since: datetime) -> list[str]:

@@ -29,6 +29,8 @@ from app.domain.subscriptions import (
 COLLECTS_LATER = frozenset({SubscriptionStatus.INCOMPLETE, SubscriptionStatus.PAUSED, SubscriptionStatus.UNPAID})
 
 
+# Subscriptions that ended so never bought anything, so all their payments are refunded.
+BOUGHT_NOTHING = frozenset({RefundBasis.DUPLICATE, EndReason.ERASED})
 # An invoice that was written off can still be paid by its link.
 PAYABLE = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE})
 
@@ -184,13 +186,13 @@ def invoices_that_bought_nothing(
     refunds: Sequence[Refund],
     invoices: Sequence[StripeInvoiceState],
 ) -> frozenset[str]:
-    """Return the IDs of the paid invoices of an ended subscription that were paid after the end, or for a duplicate."""
+    """Return the IDs of an ended subscription's invoices that were paid and bought nothing, as in :func:`refunds_due`."""
     since = ended_since(held, terms, payments, refunds)
     if since is None:
         return frozenset()
-    is_duplicate = held.ended_by == RefundBasis.DUPLICATE
+    all_of_them = held.ended_by in BOUGHT_NOTHING
     return frozenset(
-        invoice.id for invoice in invoices if invoice.paid_at is not None and (is_duplicate or invoice.paid_at > since)
+        invoice.id for invoice in invoices if invoice.paid_at is not None and (all_of_them or invoice.paid_at > since)
     )
 
 
@@ -205,17 +207,18 @@ def refunds_due(
     """
     Return the payments of an ended subscription that must be refunded, each with the basis.
 
-    For a duplicate, these are all payments; otherwise those after the end (a payment in the same second still counts), and
-    parts of an invoice that was never paid in full. A payment that was already refunded on such a basis is left out, even if
-    that refund failed: staff handle those. So are payments that were made before we followed the subscription.
+    For a duplicate, and for one that was paid while its reader was being erased, these are all payments; otherwise those
+    after the end (a payment in the same second still counts), and parts of an invoice that was never paid in full. A payment
+    that was already refunded on such a basis is left out, even if that refund failed: staff handle those. So are payments
+    that were made before we followed the subscription.
 
     :param written_off: the invoices of which only a part was paid when the subscription ended.
     """
     since = ended_since(subscription, terms, payments, refunds)
     if since is None:
         return []
-    is_duplicate = subscription.ended_by == RefundBasis.DUPLICATE
-    basis = RefundBasis.DUPLICATE if is_duplicate else RefundBasis.PAID_AFTER_END
+    all_of_them = subscription.ended_by in BOUGHT_NOTHING
+    basis = RefundBasis.DUPLICATE if subscription.ended_by == RefundBasis.DUPLICATE else RefundBasis.PAID_AFTER_END
     ordered = {
         refund.payment_id for refund in refunds if refund.basis in {RefundBasis.DUPLICATE, RefundBasis.PAID_AFTER_END}
     }
@@ -225,5 +228,5 @@ def refunds_due(
         if payment.amount > 0
         and payment.id not in ordered
         and not payment.is_history
-        and (is_duplicate or payment.paid_at > since or payment.invoice_id in written_off)
+        and (all_of_them or payment.paid_at > since or payment.invoice_id in written_off)
     ]

@@ -90,6 +90,7 @@ class EndReason(Reason):
     SUBSCRIBED_AGAIN = "subscribed_again", "renewal not paid, and the reader subscribed again"
     DISPUTE_LOST = "dispute_lost", "payment disputed"
     FRAUD_WARNING = "fraud_warning", "refunded after a fraud warning"
+    ERASED = "erased", "paid while the reader was being erased, refunded"
 
 
 class SuspensionReason(StrEnum):

@@ -9,9 +9,11 @@ doesn't have. Its payments can't be refunded anymore, and their disputes are los
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+from app.domain.subscriptions import OVER
 from app.gateway.client import Gateway, Gone
 
 PAGE_SIZE = 100
@@ -69,6 +71,25 @@ async def commented_subscriptions(gateway: Gateway, customer_id: str) -> list[st
     """Return the IDs of a customer's subscriptions that were canceled with a comment."""
     subscriptions = await gateway.read_every("/v1/subscriptions", customer=customer_id, status="all", limit=PAGE_SIZE)
     return [one.id for one in subscriptions if (one.cancellation_details or {}).get("comment")]
+
+
+async def running_subscriptions(
+    gateway: Gateway, customer_id: str, *, ended_since: datetime | None = None
+) -> list[str]:
+    """
+    Return the IDs of a customer's subscriptions, to whatever product, that have not ended; none if it never existed.
+
+    :param ended_since: those that ended since then count too.
+    """
+    found: list[Any] = []
+    with suppress(Gone):
+        found = await gateway.read_every("/v1/subscriptions", customer=customer_id, status="all", limit=PAGE_SIZE)
+    return [
+        one.id
+        for one in found
+        if one.status not in OVER
+        or (ended_since is not None and one.ended_at is not None and one.ended_at >= ended_since.timestamp())
+    ]
 
 
 async def count_kept(gateway: Gateway, customer_id: str) -> dict[str, int]:

@@ -225,6 +225,14 @@ def test_payments_before_a_subscription_was_followed_are_never_refunded() -> Non
     assert refunds_due(ended, [PAID], [PAYMENT, replace(late, is_history=True)], []) == []
 
 
+def test_everything_is_refunded_of_what_was_paid_while_the_reader_was_erased() -> None:
+    ended = replace(SUBSCRIPTION, access_ended_at=PAYMENT.paid_at + DAY, ended_by=EndReason.ERASED)
+    assert refunds_due(ended, [PAID], [PAYMENT], []) == [(PAYMENT, RefundBasis.PAID_AFTER_END)]
+    assert refunds_due(replace(ended, ended_by=EndReason.CANCEL_NOW), [PAID], [PAYMENT], []) == []
+    ordered = replace(REFUND, basis=RefundBasis.PAID_AFTER_END, payment_id=PAYMENT.id)
+    assert refunds_due(ended, [PAID], [PAYMENT], [ordered]) == []
+
+
 def test_a_part_of_an_invoice_that_was_never_paid_in_full_is_refunded_at_the_end() -> None:
     ended = replace(SUBSCRIPTION, status="canceled", ended_at=END + 5 * DAY)
     part = replace(PAYMENT, id="py_2", invoice_id="in_2", paid_at=END + DAY)

@@ -204,6 +204,66 @@ async def test_a_checkout_that_began_before_an_erasure_leaves_nothing(shop: Shop
     assert await traces(shop) == []
 
 
+async def pay_while_erased(shop: Shop) -> None:
+    """Let a reader pay at the moment when the erasure, which was just ordered, expires their checkout."""
+    comp = {"subscriber": SUB, "plan": "annual", "until": "2026-04-01T00:00:00Z", "reason": "press"}
+    await shop.post("/v1/support/comps", shop.agent, comp)
+    checkout = (await shop.open_checkout(shop.person(SUB))).json()
+    fault = await shop.add_fault(
+        method="POST", path="/v1/checkout/sessions/*/expire", when="before", action="hold", times=1
+    )
+    assert (await erase(shop, await id_of(shop))).status_code == 202
+    await wait_until_hit(shop, fault)
+    assert (await shop.pay_checkout(checkout["url"])).status_code == 303
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+
+
+async def refunds_at_stripe(shop: Shop) -> list[tuple[int, str]]:
+    return [(one["amount"], one["status"]) for one in (await shop.stripe_get("/v1/refunds"))["data"]]
+
+
+@pytest.mark.parametrize("are_delivered", [True, False])
+async def test_what_is_paid_while_a_reader_is_erased_is_refunded(shop: Shop, *, are_delivered: bool) -> None:
+    if not are_delivered:  # the events, as in an outage
+        (endpoint,) = (await shop.stripe_get("/v1/webhook_endpoints"))["data"]
+        await shop.stripe_post(f"/v1/webhook_endpoints/{endpoint['id']}", disabled="true")
+
+    await pay_while_erased(shop)
+    await shop.wait_until(FINISHED)
+
+    (ended,) = await shop.rows("SELECT status, ended_by FROM subscriptions")
+    (refund,) = await shop.rows("SELECT basis, amount, status FROM refunds")
+    assert ended == {"status": "canceled", "ended_by": "erased"}
+    assert refund == {"basis": "paid_after_end", "amount": 49_00, "status": "succeeded"}
+    assert (await refunds_at_stripe(shop), await shop.stripe_customers()) == ([(49_00, "succeeded")], [])
+    await remove_last_trace(shop)
+    assert await traces(shop) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "path", "when"),
+    [
+        ("GET", "/v1/subscriptions/*", "after"),
+        ("DELETE", "/v1/subscriptions/*", "after"),
+        ("POST", "/v1/refunds", "before"),
+        ("POST", "/v1/refunds", "after"),
+        ("DELETE", "/v1/customers/*", "before"),
+    ],
+)
+async def test_a_killed_refund_of_an_erased_reader_is_paid_once(
+    killable_shop: Shop, method: str, path: str, when: str
+) -> None:
+    shop = killable_shop
+    fault = await shop.add_fault(method=method, path=path, when=when, action="hold", times=1)
+
+    await pay_while_erased(shop)
+    await kill_and_restart(shop, fault)
+    await shop.wait_until(FINISHED)
+
+    assert (await refunds_at_stripe(shop), await shop.stripe_customers()) == ([(49_00, "succeeded")], [])
+
+
 async def test_what_is_undecided_blocks_an_erasure(shop: Shop) -> None:
     await shop.subscribe(shop.person(SUB))
     reader = await id_of(shop)
@@ -254,6 +314,7 @@ async def test_an_operator_exports_and_erases_by_command(shop: Shop, tmp_path: A
 
     status, exported, wrong = await newsstand(shop.settings, "subscribers", "export", SUB)
     assert status == 0, wrong
+    page.touch(mode=0o644)  # an older one, which others could read
     assert (await newsstand(shop.settings, "subscribers", "export", SUB, "--output", str(page)))[0] == 0
     status, _, refusal = await newsstand(shop.settings, "subscribers", "erase", SUB, "--yes")
     previewed = await newsstand(shop.settings, "subscribers", "erase", SUB, "--dry-run")

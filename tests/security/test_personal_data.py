@@ -8,13 +8,16 @@ import asyncpg
 import pytest
 from sqlalchemy import MetaData
 
+from app.context import Context
 from app.db import erasures, retention, subscribers
 from app.db.engine.session import Sessions
 from app.db.models import Base
 from app.db.personal_data import TABLES, Table
 from app.db.retention import EXPIRIES, Expiry
-from app.services import erasures as erasure_cases
+from app.services.erasures import order_inactive
 from app.settings import PREFIX, Settings
+from tests.journeys.disputes.test_disputes import open_dispute
+from tests.journeys.webhooks.test_inbox import put
 from tests.support.shop import Shop
 
 ROWS = """
@@ -159,21 +162,82 @@ async def test_readers_without_recent_access_are_inactive(
 
 
 async def test_a_reader_who_left_long_ago_is_erased(shop: Shop) -> None:
-    await shop.subscribe(shop.person("ada"))
-    await shop.post("/v1/me/subscription/cancel", shop.person("ada"), {"when": "now"})
+    kept = await leave(shop, "ada")
+    assert shop.app is not None
+
+    assert await order_inactive(shop.app.state.api.ctx, now=YEARS_LATER) == 0  # not set
+    assert await order_inactive(kept, now=datetime.now(UTC)) == 0
+    assert await order_inactive(kept, now=YEARS_LATER) == 1
+    await shop.wait_until("SELECT count(*) = 1 FROM erasures WHERE finished_at IS NOT NULL AND requested_by = 'policy'")
+    assert await order_inactive(kept, now=YEARS_LATER) == 0
+
+
+YEARS_LATER = datetime.now(UTC) + timedelta(days=1100)
+
+
+async def leave(shop: Shop, *names: str) -> Context:
+    """Let readers subscribe and leave; return a context whose former readers are kept for two years."""
+    for name in names:
+        await shop.subscribe(shop.person(name))
+        await shop.post("/v1/me/subscription/cancel", shop.person(name), {"when": "now"})
     await shop.wait_until_idle()
     assert shop.app is not None
-    ctx = shop.app.state.api.ctx
-    kept = dataclasses.replace(
-        ctx, settings=ctx.settings.model_copy(update={"former_readers_kept": timedelta(days=730)})
-    )
-    years_later = datetime.now(UTC) + timedelta(days=1100)
+    ctx: Context = shop.app.state.api.ctx
+    settings = ctx.settings.model_copy(update={"former_readers_kept": timedelta(days=730)})
+    return dataclasses.replace(ctx, settings=settings)
 
-    assert await erasure_cases.order_inactive(ctx, now=years_later) == 0  # not set
-    assert await erasure_cases.order_inactive(kept, now=datetime.now(UTC)) == 0
-    assert await erasure_cases.order_inactive(kept, now=years_later) == 1
-    await shop.wait_until("SELECT count(*) = 1 FROM erasures WHERE finished_at IS NOT NULL AND requested_by = 'policy'")
-    assert await erasure_cases.order_inactive(kept, now=years_later) == 0
+
+async def test_who_came_back_after_a_restored_backup_is_not_erased(shop: Shop) -> None:
+    ctx = await leave(shop, "ada")
+    before = {one["id"] for one in await shop.rows("SELECT id FROM subscriptions")}
+    await shop.subscribe(shop.person("ada"))
+    for table in ("grants", "terms", "payments"):  # what a backup from before the second subscription lacks
+        await shop.rows(f"DELETE FROM {table} WHERE subscription_id <> ALL($1)", before)
+    await shop.rows("DELETE FROM subscriptions WHERE id <> ALL($1)", before)
+
+    assert await order_inactive(ctx, now=YEARS_LATER) == 0
+
+    (customer,) = await shop.stripe_customers()
+    running = await shop.stripe_get("/v1/subscriptions", customer=customer["id"])
+    assert ([one["status"] for one in running["data"]], await shop.rows("SELECT * FROM erasures")) == (["active"], [])
+
+
+async def test_nobody_is_erased_for_inactivity_while_events_are_waiting(shop: Shop) -> None:
+    ctx = await leave(shop, "ada")
+    await put(
+        shop,
+        "evt_1",
+        "failed",
+        due_at=datetime.now(UTC) + timedelta(days=1),
+        received_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+    assert await order_inactive(ctx, now=YEARS_LATER) == 0
+    await shop.execute("DELETE FROM events WHERE id = 'evt_1'")
+    assert await order_inactive(ctx, now=YEARS_LATER) == 1
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_customer_whom_stripe_refuses_stops_no_other_erasure(shop: Shop, status: int) -> None:
+    ctx = await leave(shop, "ada", "bob")
+    first, second = await shop.rows("SELECT id, stripe_customer_id AS customer FROM subscribers ORDER BY id")
+    path = f"/v1/customers/{first['customer']}"
+    await shop.add_fault(method="GET", path=path, when="before", action="status", status=status, times=100)
+
+    assert await order_inactive(ctx, now=YEARS_LATER) == 1
+    assert [one["subscriber_id"] for one in await shop.rows("SELECT * FROM erasures")] == [second["id"]]
+
+
+async def test_stripe_is_not_asked_about_a_reader_whose_money_is_owed(shop: Shop) -> None:
+    ctx = await leave(shop, "ada")
+    (customer,) = await shop.stripe_customers()
+    asked = len(await shop.stripe_requests("GET", f"/v1/customers/{customer['id']}"))
+    (payment,) = await shop.rows("SELECT id FROM payments")
+    await open_dispute(shop, str(payment["id"]), reason="fraudulent")
+    await shop.wait_until_idle()
+
+    assert await order_inactive(ctx, now=YEARS_LATER) == 0
+    assert len(await shop.stripe_requests("GET", f"/v1/customers/{customer['id']}")) == asked
 
 
 async def test_the_nightly_job_runs_and_plans_the_next_night(shop: Shop) -> None:

@@ -1,144 +1,30 @@
-"""
-Erasing a reader: ordered in one transaction, and completed by a worker in steps that can each be repeated.
-
-1. The order ends what is running, and makes the reader unknown here at once: nobody finds them by their ``sub`` anymore, so
-   nothing new can begin for them.
-2. The ends are completed at Stripe, as after any cancellation.
-3. At Stripe, an open checkout is expired, billing details and comments are emptied, and the customer is deleted.
-4. Here, every column of :mod:`app.db.personal_data` is emptied, replaced, deleted or kept, in one transaction.
-5. Two hours later, when every token of the reader has expired, their ``sub`` is removed from the feed of revocations.
-"""
+"""The completion of an erasure by a worker. Each step can be repeated; one that was killed continues where it stopped."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 import structlog
 
-from app.aggregates import cancellations, grants
-from app.aggregates import quotes as cases
+from app.aggregates import cancellations, sync_subscription
 from app.aggregates.intents import send
 from app.context import Context
-from app.db import (
-    approvals,
-    audit,
-    checkouts,
-    comps,
-    disputes,
-    erasures,
-    intents,
-    payments,
-    refunds,
-    subscribers,
-    subscriptions,
-)
+from app.db import audit, checkouts, erasures, intents, payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.db.subscribers import Subscriber
-from app.domain.comps import grant_of
-from app.domain.erasures import (
-    ERASED,
-    LAST_TRACE,
-    Erasure,
-    ErasureBlocked,
-    ErasurePreview,
-    Kept,
-    RefundDue,
-    blockers,
-    refundable,
-)
+from app.domain.erasures import ERASED, LAST_TRACE, Erasure, Kept
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
-from app.domain.money import Money
-from app.domain.quotes import quotes
 from app.domain.reasons import EndReason
-from app.domain.refunds import RefundBasis, RefundStatus
-from app.domain.subscriptions import OVER
+from app.domain.refunds import RefundStatus
+from app.domain.subscriptions import OVER, ForeignStripeObject
 from app.gateway import checkouts as checkouts_at_stripe
-from app.gateway import customers as customers_at_stripe
 from app.gateway import personal_data as at_stripe
+from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
 
-ORDERED, DONE = "reader.erasure_requested", "reader.erased"
-BASES = (RefundBasis.GUARANTEE, RefundBasis.UNSERVED_ISSUES)
-POLICY = "policy"
-PAGE_SIZE, MAX_INACTIVE = 100, 500  # readers; more in the next night, because each needs several calls to Stripe
+DONE = "reader.erased"
 UNFINISHED = frozenset({RefundStatus.PROCESSING, RefundStatus.AWAITING_APPROVAL})
 log = structlog.get_logger()
-
-
-async def preview(ctx: Context, subscriber_id: str, *, now: datetime) -> ErasurePreview:
-    """
-    Return what an erasure would end, what can be refunded before, and what blocks it.
-
-    :raises NotFound: the reader does not exist, or was erased.
-    """
-    async with ctx.sessions.begin() as session:
-        subscriber = await _find(session, subscriber_id)
-    credit = await _credit(ctx, subscriber)
-    async with ctx.sessions.begin() as session:
-        return await _preview(ctx, session, subscriber, credit, now=now)
-
-
-async def order(ctx: Context, subscriber_id: str, *, without_refund: bool, by: str, now: datetime) -> Erasure:
-    """
-    Order the erasure of a reader. A repeated order has no further effect.
-
-    :param without_refund: whether the caller knows that money can be refunded, and is not.
-    :raises NotFound: the reader does not exist.
-    :raises ErasureBlocked: a refund, a dispute or a request is undecided.
-    :raises RefundDue: money can be refunded.
-    """
-    async with ctx.sessions.begin() as session:
-        earlier = await erasures.find(session, subscriber_id)
-        if earlier is not None:
-            return earlier
-        subscriber = await _find(session, subscriber_id)
-    credit = await _credit(ctx, subscriber)
-    async with ctx.sessions.begin() as session:
-        subscriber = await subscribers.lock(session, subscriber_id)
-        earlier = await erasures.find(session, subscriber_id)
-        if earlier is not None:
-            return earlier
-        (await _preview(ctx, session, subscriber, credit, now=now)).check(without_refund=without_refund)
-        for one in await subscriptions.of_subscriber(session, subscriber_id):
-            if one.can_be_canceled:
-                await cancellations.end(session, ctx.rules, one.id, by=EndReason.CANCEL_NOW, now=now)
-        for comp in await comps.of_subscriber(session, subscriber_id):
-            if comp.removed_at is None:
-                await comps.remove(session, comp.id, grant_of(comp, ctx.rules.catalogue).id, by=by, at=now)
-        await grants.rebuild(session, subscriber, now=now)
-        await audit.record(
-            session,
-            actor=by,
-            action=ORDERED,
-            object_id=subscriber_id,
-            subscriber_id=subscriber_id,
-            after={"without_refund": without_refund},
-        )
-        customer_id = subscriber.stripe_customer_id
-        return await erasures.start(session, subscriber_id, sub=subscriber.sub, customer_id=customer_id, by=by)
-
-
-async def order_inactive(ctx: Context, *, now: datetime) -> int:
-    """
-    Order the erasure of readers whose last access ended long ago, as the setting says. Return how many.
-
-    A reader to whom money may be owed, or about whom something is undecided, is left alone.
-    """
-    kept_for = ctx.settings.former_readers_kept
-    ordered, after = 0, ""
-    while kept_for is not None and ordered < MAX_INACTIVE:
-        async with ctx.sessions.begin() as session:
-            found = await erasures.inactive(session, before=now - kept_for, after=after, limit=PAGE_SIZE)
-        for subscriber_id in found:
-            try:
-                await order(ctx, subscriber_id, without_refund=False, by=POLICY, now=now)
-                ordered += 1
-            except (ErasureBlocked, RefundDue) as reason:
-                log.info("inactive_reader_kept", subscriber=subscriber_id, reason=reason.code)
-        if len(found) < PAGE_SIZE:
-            break
-        after = found[-1]
-    return ordered
 
 
 async def get(ctx: Context, erasure_id: str) -> Erasure:
@@ -171,8 +57,9 @@ async def finish(ctx: Context, erasure_id: str, *, now: datetime) -> None:
         async with ctx.sessions.begin() as session:
             await erasures.remove_last_trace(session, erasure)
         return
-    await _end_all(ctx, erasure, now=now)
     await _expire_checkout(ctx, erasure)
+    await _sync_new(ctx, erasure, now=now)
+    await _end_all(ctx, erasure, now=now)
     for customer_id in erasure.customer_ids:
         await _erase_customer(ctx, erasure, customer_id)
     kept = [one for customer_id in erasure.customer_ids for one in await _kept_at_stripe(ctx, customer_id)]
@@ -212,55 +99,23 @@ async def _erase_here(session: Session, erasure: Erasure, kept: Sequence[Kept]) 
     await erasures.finish(session, erasure.id, erased=erased, kept=kept, last_trace_in=LAST_TRACE)
 
 
-async def _find(session: Session, subscriber_id: str) -> Subscriber:
-    found = await subscribers.by_id(session, subscriber_id)
-    if found is None or found.sub.startswith(ERASED):
-        raise NotFound("No such reader")
-    return found
-
-
-async def _credit(ctx: Context, subscriber: Subscriber) -> tuple[Money, ...]:
-    """Return what is left in the balance of the reader's customer at Stripe."""
-    if subscriber.stripe_customer_id is None:
-        return ()
-    with suppress(Gone):
-        state = await customers_at_stripe.fetch(ctx.gateway, subscriber.stripe_customer_id)
-        return tuple(Money(amount, currency) for currency, amount in sorted(state.credit.items()) if amount > 0)
-    return ()
-
-
-async def _preview(
-    ctx: Context, session: Session, subscriber: Subscriber, credit: Sequence[Money], *, now: datetime
-) -> ErasurePreview:
-    offers = []
-    for payment in await payments.of_subscriber(session, subscriber.id):
-        found = await cases.of_payment(session, ctx.rules, payment.id, now=now)
-        if found is not None:
-            offers.append((payment.id, quotes(found.case, now=now, zone=ctx.rules.zone)))
-    return ErasurePreview(
-        ends=[
-            *(one.id for one in await subscriptions.of_subscriber(session, subscriber.id) if one.can_be_canceled),
-            *(
-                one.id
-                for one in await comps.of_subscriber(session, subscriber.id)
-                if one.removed_at is None and one.until > now
-            ),
-        ],
-        refundable=refundable(offers, BASES),
-        credit=credit,
-        blockers=blockers(
-            await refunds.of_subscriber(session, subscriber.id),
-            await disputes.of_subscriber(session, subscriber.id),
-            await approvals.of_subscriber(session, subscriber.id),
-        ),
-    )
+async def _sync_new(ctx: Context, erasure: Erasure, *, now: datetime) -> None:
+    """Sync subscriptions that were paid just before the checkout was expired, and whose events have not arrived yet."""
+    for customer_id in erasure.customer_ids:
+        for stripe_id in await at_stripe.running_subscriptions(ctx.gateway, customer_id):
+            async with ctx.sessions.begin() as session:
+                is_known = await subscriptions.by_stripe_id(session, stripe_id) is not None
+            if not is_known:
+                fetch = partial(subscriptions_at_stripe.fetch, ctx.gateway, stripe_id)
+                with suppress(ForeignStripeObject):  # to another product: it ends with the customer
+                    await sync_subscription.fetch_and_save(ctx.sessions, ctx.rules, stripe_id, fetch, now=now)
 
 
 async def _end_all(ctx: Context, erasure: Erasure, *, now: datetime) -> None:
     """
     Check that every subscription has ended, here and at Stripe, and that no refund is unfinished.
 
-    A checkout that was being paid when the erasure was ordered may have made one since.
+    The order has ended all that were known. One that still runs was paid at the same time: it is refunded in full.
 
     :raises StripeUnavailable: one has not; the worker completes it.
     """
@@ -269,7 +124,7 @@ async def _end_all(ctx: Context, erasure: Erasure, *, now: datetime) -> None:
         own = await subscriptions.of_subscriber(session, erasure.subscriber_id)
         for one in own:
             if one.can_be_canceled:
-                await cancellations.end(session, ctx.rules, one.id, by=EndReason.CANCEL_NOW, now=now)
+                await cancellations.end(session, ctx.rules, one.id, by=EndReason.ERASED, now=now)
         unfinished = [
             one.id for one in await refunds.of_subscriber(session, erasure.subscriber_id) if one.status in UNFINISHED
         ]
@@ -279,17 +134,24 @@ async def _end_all(ctx: Context, erasure: Erasure, *, now: datetime) -> None:
 
 
 async def _expire_checkout(ctx: Context, erasure: Erasure) -> None:
-    """Expire the reader's open checkout, so that it can't be paid anymore."""
+    """
+    Expire the reader's open checkout, so that it can't be paid anymore.
+
+    :raises StripeUnavailable: it is still open; call again.
+    """
     async with ctx.sessions.begin() as session:
         checkout = await checkouts.find_open(session, erasure.subscriber_id)
         if checkout is None:
             return
         intent = await intents.record(session, checkout.id, "expire", {})
     if checkout.stripe_id is not None:
-        with suppress(StripeRefused, StripeFault, Gone):  # it is not open anymore; deleting the customer ends it too
+        with suppress(StripeRefused, StripeFault, Gone):  # whether it is still open is looked up next
             await send(
                 ctx.sessions, intent, checkouts_at_stripe.expire(ctx.gateway, checkout.stripe_id, key=intent.key)
             )
+        with suppress(Gone):
+            if (await checkouts_at_stripe.fetch(ctx.gateway, checkout.stripe_id)).status == checkouts.OPEN:
+                raise StripeUnavailable("The reader's checkout is still open at Stripe")
     async with ctx.sessions.begin() as session:
         await intents.settle(session, intent.key)
         await checkouts.abandon(session, erasure.subscriber_id)
