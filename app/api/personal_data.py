@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
-from app.api.deps import Ctx, Now, PrivacyOfficer, RealNow, RecentPrivacyOfficer
+from app.api.deps import CALLS_STRIPE, Ctx, Now, PrivacyOfficer, RealNow, RecentPrivacyOfficer
 from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -120,7 +120,11 @@ class ErasureOut(ApiModel):
 NOT_CONFIRMED = ErasureIn()
 
 
-@router.get("/subscribers/{subscriber_id}/export", responses=problems(NotFound, StripeUnavailable))
+@router.get(
+    "/subscribers/{subscriber_id}/export",
+    dependencies=[CALLS_STRIPE],
+    responses=problems(NotFound, StripeUnavailable),
+)
 async def export_subscriber(
     subscriber_id: str, officer: RecentPrivacyOfficer, ctx: Ctx, now: RealNow, response: Response
 ) -> ExportOut:
@@ -130,7 +134,11 @@ async def export_subscriber(
     return ExportOut.model_validate(found.as_json())
 
 
-@router.get("/subscribers/{subscriber_id}/erasure-preview", responses=problems(NotFound, StripeUnavailable))
+@router.get(
+    "/subscribers/{subscriber_id}/erasure-preview",
+    dependencies=[CALLS_STRIPE],
+    responses=problems(NotFound, StripeUnavailable),
+)
 async def preview_erasure(subscriber_id: str, _: PrivacyOfficer, ctx: Ctx, now: Now) -> ErasurePreviewOut:
     """Retrieve what an erasure would end, what can be refunded before, and what blocks it."""
     return ErasurePreviewOut.of(await erasures.preview(ctx, subscriber_id, now=now))
@@ -139,6 +147,7 @@ async def preview_erasure(subscriber_id: str, _: PrivacyOfficer, ctx: Ctx, now: 
 @router.post(
     "/subscribers/{subscriber_id}/erase",
     status_code=202,
+    dependencies=[CALLS_STRIPE],
     responses=problems(NotFound, ErasureBlocked, RefundDue, StripeUnavailable),
 )
 async def erase_subscriber(

@@ -150,7 +150,8 @@ async def test_every_operation_that_calls_stripe_is_limited(shop: Shop) -> None:
         "number": "1",
     }
     unlimited = []
-    for path, item in document["paths"].items():
+    # The reader is erased last, because a worker continues with it.
+    for path, item in sorted(document["paths"].items(), key=lambda one: one[0].endswith("/erase")):
         for method, operation in item.items():
             if path.startswith("/webhooks") or "key" in str(operation.get("security")):
                 continue

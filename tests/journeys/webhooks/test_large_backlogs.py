@@ -1,7 +1,7 @@
 """A large backlog after an outage is synced by listing, and ends in Stripe's state."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,12 @@ from tests.support.shop import CATALOGUE, Shop, open_shop
 @pytest.fixture
 async def listing_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
     """Provide a shop with four calls per second and endpoint, which lists from ten pending subscriptions on."""
-    slowly: dict[str, Any] = {"stripe_rate_limit": 80, "stripe_endpoint_rate_limit": 4, "worker_concurrency": 2}
+    slowly: dict[str, Any] = {
+        "stripe_rate_limit": 80,
+        "stripe_endpoint_rate_limit": 4,
+        "worker_concurrency": 2,
+        "lease": timedelta(seconds=60),  # so that no event is claimed twice on a busy machine
+    }
     async with open_shop(database, sandbox, issuer, backlog_threshold=10, **slowly) as opened:
         yield opened
 
