@@ -83,6 +83,7 @@ DERIVATIONS = (
     query("derivations.take_old_changes", lambda s: derivations.take_old_changes(s.session)),
     query("derivations.is_due", lambda s: derivations.is_due(s.session)),
     query("derivations.take", lambda s: derivations.take(s.session, limit=SLICE)),
+    query("derivations.take_one", lambda s: derivations.take_one(s.session, "scr_x")),
     query(
         "derivations.complete",
         lambda s: derivations.complete(s.session, [Queued(one, "run_x", 0) for one in s.ids("scr")], frozenset()),

@@ -118,6 +118,7 @@ WORK = (
     query(
         "reconciliation.dead_events", lambda s: reconciliation.dead_events(s.session, since=s.now - timedelta(days=9))
     ),
+    query("reconciliation.is_behind", lambda s: reconciliation.is_behind(s.session)),
     query("reconciliation.database_time", lambda s: reconciliation.database_time(s.session)),
     query("audit.head", lambda s: audit.head(s.session)),
     query("audit.chain", lambda s: audit.chain(s.session, after=s.rows("audit_log") // 2, limit=1000)),

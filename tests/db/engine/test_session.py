@@ -2,9 +2,10 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import ProgrammingError
 
 from app.db.engine.session import (
@@ -16,6 +17,7 @@ from app.db.engine.session import (
     make_engine,
     make_sessions,
 )
+from tests.support.timeouts import TIMEOUT
 
 
 async def query(sessions: Sessions, statement: str, *, after_closing: bool = False) -> object:
@@ -141,11 +143,14 @@ async def test_an_idle_connection_is_tested_with_one_round_trip(database: str) -
 @pytest.mark.parametrize("idle_after", [timedelta(0), timedelta(minutes=1)], ids=["idle", "just used"])
 async def test_connections_that_the_server_closed_are_replaced(database: str, idle_after: timedelta) -> None:
     engine = make_engine(database, pool_size=3, idle_after=idle_after)
-    sessions = make_sessions(engine)
+    sessions, opened = make_sessions(engine), list[Any]()
+    event.listen(engine.sync_engine, "connect", lambda connection, _: opened.append(connection.driver_connection))
     others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
     await asyncio.gather(*(query(sessions, "SELECT pg_sleep(0.1)::text") for _ in range(3)))
     assert await query(sessions, f"{others} AND pid <> pg_backend_pid()") == 2
-    await asyncio.sleep(0)  # the event loop reads that they are closed
+    async with asyncio.timeout(TIMEOUT):
+        while sum(connection.is_closed() for connection in opened) < 2:
+            await asyncio.sleep(0.01)
 
     assert await asyncio.gather(*(query(sessions, "SELECT 1") for _ in range(3))) == [1, 1, 1]
     await engine.dispose()
