@@ -23,7 +23,7 @@ from app.console.sessions import SessionCookie
 from app.console.state import sign_in_config
 from app.domain.callers import Reader, Role
 from app.services import staff_sessions
-from app.settings import Settings
+from app.settings import NO_LIMIT, Settings
 from bench import query_recorder
 from bench.environment import Environment
 from bench.load_generator import BadResponse, Run
@@ -61,6 +61,7 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
         oidc_issuer="http://127.0.0.1:9",  # unused
         session_key=SecretStr("a-public-key-of-the-benchmarks-only"),
         role_check_interval=timedelta(hours=8),  # there is no identity provider
+        limit_search=NO_LIMIT,
         log_level="ERROR",
     )
     app = main.application(settings, with_worker=False)
@@ -81,13 +82,17 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
     page = partial(_page, app, path, SessionCookie.start(stored).to_value(sign_in.session_cipher, now=now))
     for _ in range(3):  # fill the caches
         await page()
-    async with query_recorder.record_statements(app.state.api.ctx.pool) as statements:
+    pool = app.state.api.ctx.pool
+    while not await pool.fetchval("SELECT EXISTS (SELECT FROM offers)"):  # written by a task in the background
+        await asyncio.sleep(0.1)
+    async with query_recorder.record_statements(pool) as statements:
         await page()
+    reads = [one for one in statements if one[0].lstrip().upper().startswith(("SELECT", "WITH"))]
     connection = await asyncpg.connect(dsn)
     exit_stack.push_async_callback(connection.close)
 
     async def queries() -> None:
-        for statement, parameters in statements:
+        for statement, parameters in reads:
             await connection.fetch(statement, *parameters)
 
     return page, queries
@@ -104,7 +109,10 @@ async def _page(app: Callable[..., Awaitable[None]], path: str, cookie: str) -> 
         "root_path": "",
         "scheme": "http",
         "http_version": "1.1",
-        "headers": [(b"host", b"bench"), (b"cookie", f"newsstand_console={cookie}".encode())],
+        "headers": [
+            (b"host", b"bench"),
+            (b"cookie", f"newsstand_console={cookie}".encode()),
+        ],
         "server": ("bench", 80),
         "client": ("127.0.0.1", 1),
     }
