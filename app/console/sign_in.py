@@ -150,7 +150,10 @@ async def signed_out(request: Request) -> Response:
 
 def safe_return_path(path: str) -> str:
     """Return the page to open after sign-in: the requested path if it is one of the console, else the dashboard."""
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return f"{CONSOLE}/"
     is_console_path = parts.path == CONSOLE or parts.path.startswith(f"{CONSOLE}/")
     is_plain = path.isascii() and path.isprintable() and "\\" not in path and ".." not in path
     if parts.scheme or parts.netloc or not is_console_path or not is_plain or len(path) > 1000:

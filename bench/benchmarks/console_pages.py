@@ -7,6 +7,7 @@ this process, one at a time; the page is called as an ASGI server would call it.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -87,7 +88,7 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
         await asyncio.sleep(0.1)
     async with query_recorder.record_statements(pool) as statements:
         await page()
-    reads = [one for one in statements if one[0].lstrip().upper().startswith(("SELECT", "WITH"))]
+    reads = [one for one in statements if not re.search(r"\b(INSERT|UPDATE|DELETE)\b", one[0])]
     connection = await asyncpg.connect(dsn)
     exit_stack.push_async_callback(connection.close)
 

@@ -154,6 +154,7 @@ async def test_cookies_are_secure_over_https(shop: Shop, open_console: OpenConso
     [
         "https://evil.example.com/",
         "//evil.example.com",
+        "//[",  # not a URL
         "/console/../v1",
         "/docs",
         "/console/\\evil",
