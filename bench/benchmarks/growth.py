@@ -18,7 +18,7 @@ from bench.environment import Environment
 from bench.load_generator import Run
 from bench.runner import Benchmark, Side
 from bench.scale import backlog
-from bench.scale.fill import Size, fill
+from bench.scale.fill import FEWEST_ROWS, Size, fill
 from bench.scale.ids import make_id
 from bench.scale.subject import PAGE
 
@@ -33,8 +33,12 @@ def _filled(environment: Environment, name: str, due: int) -> str:
     return dsn
 
 
+def _size(readers: int) -> Size:
+    return Size(max(readers, FEWEST_ROWS))  # with fewer readers than rows of a table, their IDs would repeat
+
+
 async def _fill(dsn: str, readers: int, due: int) -> None:
-    await fill(dsn, Size(readers), report=lambda _: None)
+    await fill(dsn, _size(readers), report=lambda _: None)
     if due:
         await backlog.make_due(dsn, due)
 
@@ -59,7 +63,7 @@ def _open(environment: Environment, loop: asyncio.AbstractEventLoop, dsn: str) -
 
 
 def _pages(environment: Environment) -> tuple[Side, Side]:
-    loop, size = asyncio.new_event_loop(), Size(environment.readers)
+    loop, size = asyncio.new_event_loop(), _size(environment.readers)
     refund = make_id("rfd", size.rows_of("refunds") // 2)
     middle = datetime.now(UTC) - timedelta(days=20)  # events have come for 40 days
     sessions = _open(environment, loop, _filled(environment, "lists", 0))
