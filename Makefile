@@ -56,12 +56,6 @@ test: setup $(TYPESCRIPT) ## run every test except the slow ones
 test-slow: setup ## run the slow tests: small benchmark runs, kills at each step, and random histories
 	@$(BIN)/python -m pytest -n 2 -m 'slow and not soak'
 
-# The file is pytest's list of the tests that failed in the last run.
-test-again: setup ## run the tests that failed last once more, alone, unless they are more than five
-	@$(BIN)/python -c 'import json, sys; failed = json.load(open(".pytest_cache/v/cache/lastfailed")); \
-	  print("Failed:", *failed, sep="\n  "); sys.exit(len(failed) > 5)'
-	@$(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none -m 'not soak'
-
 # make test-second SECOND=python3.13
 test-second: ## run the API document's tests, the rules' tests and the tour on another Python, SECOND
 	@$(MAKE) --no-print-directory setup VENV=.venv-second PYTHON=$(SECOND)

@@ -14,7 +14,10 @@ import pytest
 from demo.stack import ROOT
 from tests.support.timeouts import TIMEOUT
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
+    pytest.mark.xdist_group("default ports"),  # two demos that start at once can find the same port free
+]
 
 
 def running_processes(folder: str) -> list[str]:
