@@ -116,13 +116,7 @@ async def test_amounts_in_thousandths_are_read_and_shown_rightly(dinar_shop: Sho
 
 async def test_a_refund_of_unserved_issues_respects_the_step_of_the_currency(dinar_shop: Shop) -> None:
     shop = dinar_shop
-    await shop.execute(
-        "INSERT INTO issues (number, title, cover_date, planned_mail_date, label_cutoff, counts_as)"
-        " SELECT n, 'Issue ' || n, d, d, d - 9, 1 FROM generate_series(1, 48) n,"
-        " LATERAL (SELECT DATE '2026-01-01' + n * 15 AS d) x"
-    )
-    await shop.execute("DELETE FROM calendar_edition")
-    await shop.execute("INSERT INTO calendar_edition (id, token) VALUES (true, 'x')")
+    await shop.plan_issues(48)
     await shop.subscribe(shop.person())
     payment = (await shop.rows("SELECT id FROM payments"))[0]["id"]
     await shop.advance_to(START_TIME + timedelta(days=100))

@@ -53,13 +53,7 @@ async def test_subscription_is_canceled_and_resumed(shop: Shop, open_console: Op
 async def test_comp_gives_access_until_it_is_revoked(shop: Shop, open_console: OpenConsole) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
     await shop.open_checkout(ada)  # the reader is known, but has not paid
-    await shop.execute(
-        "INSERT INTO issues (number, title, cover_date, planned_mail_date, label_cutoff, counts_as)"
-        " SELECT n, 'Issue ' || n, d, d, d - 9, 1 FROM generate_series(1, 24) n,"
-        " LATERAL (SELECT DATE '2026-01-01' + n * 15 AS d) x"
-    )
-    await shop.execute("DELETE FROM calendar_edition")
-    await shop.execute("INSERT INTO calendar_edition (id, token) VALUES (true, 'x')")
+    await shop.plan_issues(24)
     path = await reader_page(shop, robin)
     page = await robin.submit(await robin.open(f"{path}/comp"), "/comp", issues="3", reason="contributor")
     assert "Complimentary access until" in page.text

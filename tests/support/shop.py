@@ -264,6 +264,19 @@ class Shop:
         """Return the number of rows with pending work, due now or later."""
         return int((await self.rows(_UNFINISHED))[0]["rows"])
 
+    async def plan_issues(self, count: int) -> None:
+        """Put issues on the calendar, one every 15 days from January 16, 2026, without the work that a change starts."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "INSERT INTO issues (number, title, cover_date, planned_mail_date, label_cutoff, counts_as)"
+                " SELECT n, 'Issue ' || n, d, d, d - 9, 1 FROM generate_series(1, $1::int) n,"
+                " LATERAL (SELECT DATE '2026-01-01' + n * 15 AS d) x",
+                count,
+            )
+            await connection.execute(  # the processes that start write one too
+                "INSERT INTO calendar_edition (id, token) VALUES (true, 'x') ON CONFLICT (id) DO UPDATE SET token = 'x'"
+            )
+
     async def execute(self, statement: str) -> None:
         """Execute a statement in the database, for example to end a delay."""
         await self.rows(statement)
