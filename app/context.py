@@ -17,6 +17,7 @@ from app.db.inbox_writer import InboxWriter
 from app.domain.dunning import AccessPolicy
 from app.domain.plans import Catalogue
 from app.domain.rules import Rules
+from app.localization import Localization
 from app.settings import Settings
 
 if TYPE_CHECKING:  # commands that only need the database do not wait for Stripe's SDK
@@ -44,6 +45,7 @@ class Context(DatabaseContext):
     gateway: "Gateway"
     caller_limits: CallerLimits
     rules: Rules
+    localization: Localization
 
     @property
     def catalogue(self) -> Catalogue:

@@ -51,6 +51,7 @@ from app.domain.plans import Catalogue
 from app.encryption import signing_key_cipher
 from app.gateway.client import Gateway
 from app.jobs import make_worker
+from app.localization import Localization
 from app.services import contacts, derivations, imports
 from app.services.catalogue import load as load_catalogue
 from app.services.entitlements import Entitlements
@@ -102,6 +103,7 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             gateway=gateway,
             caller_limits=CallerLimits(pool, caller_rates(settings)),
             rules=make_rules(settings, catalogue),
+            localization=Localization(settings.locale, settings.zone),
         )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from annotated_types import Ge, Gt, Le
+from babel import Locale, UnknownLocaleError
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -229,6 +230,8 @@ class Settings(BaseSettings):
     """Path of the catalogue file."""
     publisher_timezone: str = "America/Chicago"
     """Time zone of the dates that people see, and of the day on which a guarantee ends."""
+    publisher_locale: str = "en_US"
+    """Locale in which people see prices and dates, such as `en_US` or `de_DE`."""
 
     renewal_allowance: Duration = timedelta(days=3)
     """Time for which access continues after a term while the renewal's payment is pending."""
@@ -315,6 +318,14 @@ class Settings(BaseSettings):
             raise ValueError("must be an IANA time zone, such as America/Chicago") from unknown
         return value
 
+    @field_validator("publisher_locale")
+    @classmethod
+    def _known_locale(cls, value: str) -> str:
+        try:
+            return str(Locale.parse(value.replace("-", "_")))
+        except (UnknownLocaleError, ValueError) as unknown:
+            raise ValueError("must be a locale, such as en_US or de_DE") from unknown
+
     @field_validator("stripe_url", "oidc_issuer", "clock_url", "console_url")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
@@ -342,6 +353,11 @@ class Settings(BaseSettings):
         """Maximum calls per second to Stripe, all processes combined; 0 for no limit. Lower with a test key."""
         testing = self.stripe_url == STRIPE and not self.livemode
         return min(self.stripe_rate_limit, TEST_RATE) if testing else self.stripe_rate_limit
+
+    @property
+    def locale(self) -> Locale:
+        """Locale of the prices and dates that people see."""
+        return Locale.parse(self.publisher_locale)
 
     @property
     def zone(self) -> ZoneInfo:

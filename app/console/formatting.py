@@ -1,72 +1,52 @@
 """Amounts, dates, counts and sentences as the pages show them."""
 
-import re
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from typing import cast
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from app.domain.money import exponent
-from app.domain.text import format_date
-
-SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "cad": "CA$", "aud": "A$"}
+from app.localization import Localization
 
 
-def money(amount: int, currency: str) -> str:
+@pass_context
+def money(context: Context, amount: int, currency: str) -> str:
     """Return an amount in minor units as a price: ``$49`` or ``$49.50``."""
-    digits = exponent(currency)
-    whole, part = divmod(abs(amount), 10**digits)
-    sign, symbol = "−" if amount < 0 else "", SYMBOLS.get(currency, f"{currency.upper()} ")
-    return f"{sign}{symbol}{whole:,}" + (f".{part:0{digits}}" if part else "")
-
-
-def parse_amount(text: str, currency: str) -> int | None:
-    """Return an amount that was typed, such as ``10``, ``10.5`` or ``$10.50``, in minor units. None: it is invalid."""
-    digits = exponent(currency)
-    bare = text.strip().removeprefix(SYMBOLS.get(currency, currency.upper())).strip()
-    if not re.fullmatch(rf"[0-9]{{1,12}}(\.[0-9]{{1,{digits}}})?" if digits else r"[0-9]{1,12}", bare):
-        return None
-    whole, _, fraction = bare.partition(".")
-    return int(whole + fraction.ljust(digits, "0"))
-
-
-def format_time(at: datetime, zone: ZoneInfo) -> str:
-    """Return the time of day in the publisher's time zone: ``2:05 PM``."""
-    local = at.astimezone(zone)
-    return f"{local:%I:%M %p}".lstrip("0")
+    return _localization(context).money(amount, currency)
 
 
 @pass_context
 def date(context: Context, at: datetime | None) -> str:
-    """Return the date. None is a dash."""
-    return format_date(at, context["zone"]) if at is not None else "–"
+    """Return the date: ``March 3, 2027``. None is a dash."""
+    return _localization(context).date(at) if at is not None else "–"
 
 
 @pass_context
 def time_of_day(context: Context, at: datetime) -> str:
-    """Return the time of day."""
-    return format_time(at, context["zone"])
+    """Return the time of day: ``2:05 PM``."""
+    return _localization(context).time_of_day(at)
 
 
 @pass_context
 def date_and_time(context: Context, at: datetime | None) -> str:
-    """Return the date, abbreviated, and the time: ``Mar 3, 2027, 2:05 PM``. None is a dash."""
-    if at is None:
-        return "–"
-    local = at.astimezone(context["zone"])
-    return f"{local:%b} {local.day}, {local.year}, {format_time(at, context['zone'])}"
+    """Return the date, the time and its zone: ``Mar 3, 2027, 2:05 PM CST``. None is a dash."""
+    return _localization(context).date_and_time(at) if at is not None else "–"
 
 
 @pass_context
 def last_day(context: Context, until: datetime) -> str:
     """Return the last day before ``until``, which is exclusive."""
-    return format_date(until - timedelta(microseconds=1), context["zone"])
+    return _localization(context).last_day(until)
 
 
-def number(value: int) -> str:
+@pass_context
+def number(context: Context, value: int) -> str:
     """Return a number with thousands separators."""
-    return f"{value:,}"
+    return _localization(context).number(value)
+
+
+def _localization(context: Context) -> Localization:
+    return cast("Localization", context["localization"])
 
 
 def counted(value: int, singular: str, plural: str = "") -> str:

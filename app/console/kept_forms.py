@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from app.console import templating
-from app.console.formatting import money
 from app.console.request import console_of
 from app.console.state import CONSOLE
 from app.console.templating import is_https
+from app.localization import Localization
 
 COOKIE = "newsstand_form"
 CONTINUE = "/continue"
@@ -36,12 +36,12 @@ class KeptForm:
     path: str
     fields: Mapping[str, str]
 
-    def shown(self) -> list[tuple[str, str]]:
+    def shown(self, localization: Localization) -> list[tuple[str, str]]:
         """Return what the person entered, with the names of the fields as a person reads them."""
         entered = [(name, value) for name, value in self.fields.items() if name not in HIDDEN and value]
         amount, currency = self.fields.get("amount", ""), self.fields.get("currency", "")
         if amount.isascii() and amount.isdecimal() and currency:
-            entered.append(("amount", money(int(amount[:18]), currency)))
+            entered.append(("amount", localization.money(int(amount[:18]), currency)))
         return entered
 
 

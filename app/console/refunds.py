@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from app.console.access_control import form_route, page_route
 from app.console.csrf import check_reader
-from app.console.formatting import money, parse_amount
 from app.console.labels import reason_labels
 from app.console.request import ConsoleRequest, InvalidForm
 from app.db.engine.session import new_id
@@ -121,7 +120,9 @@ async def submit(request: ConsoleRequest) -> Response:
             work=work,
         )
     except QuoteChanged as changed:
-        shown, current = (money(int(str(changed.facts[name])), expected.currency) for name in ("expected", "amount"))
+        shown, current = (
+            ctx.localization.money(int(str(changed.facts[name])), expected.currency) for name in ("expected", "amount")
+        )
         message = f"Nothing was refunded. The amount has changed from {shown} to {current}. Review it and try again."
         return request.redirect(f"/payments/{payment_id}/refund", flash=message)
     except RefundTooLarge:
@@ -156,15 +157,18 @@ def _goodwill_amount(request: ConsoleRequest, quote: Quote) -> Money:
     :raises InvalidForm: if it is missing or invalid.
     :raises RefundTooLarge: if it is more than can still be refunded.
     """
-    amount = parse_amount(request.text("much", max_length=20), quote.currency)
+    localization = request.ctx.localization
+    amount = localization.parse_amount(request.text("much", max_length=20), quote.currency)
     if amount is None or not 0 < amount <= maximum(quote.currency):
         raise InvalidForm("Enter an amount such as 10 or 10.50.", field="amount")
     if amount % step(quote.currency):
-        smallest = money(step(quote.currency), quote.currency)
+        smallest = localization.money(step(quote.currency), quote.currency)
         raise InvalidForm(f"Enter a multiple of {smallest}: Stripe pays no smaller fractions.", field="amount")
     if amount > quote.amount:
         raise RefundTooLarge(
-            f"Only {money(quote.amount, quote.currency)} can still be refunded.", asked=amount, left=quote.amount
+            f"Only {localization.money(quote.amount, quote.currency)} can still be refunded.",
+            asked=amount,
+            left=quote.amount,
         )
     return Money(amount, quote.currency)
 

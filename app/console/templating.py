@@ -64,6 +64,7 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     ctx = console.ctx
     context |= {
         "zone": ctx.settings.zone,
+        "localization": ctx.localization,
         "publisher": ctx.rules.catalogue.publisher,
         "livemode": ctx.settings.livemode,
         "staff": staff,

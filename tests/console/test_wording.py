@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.console import formatting, labels, templating
+from app.console import labels, templating
 
 TEMPLATES = sorted(Path(templating.FOLDER / "templates").glob("*.html"))
 INVERTED = re.compile(r"^(Whose|What|Nobody|Somebody|There is no such)\b")
@@ -59,34 +59,3 @@ def test_labels_begin_with_a_capital_letter() -> None:
 )  # fmt: skip
 def test_reasons_are_shown_as_labels(text: str | None, label: str) -> None:
     assert labels.reason(text) == label
-
-
-@pytest.mark.parametrize(
-    ("text", "amount"),
-    [("10", 1000), ("10.5", 1050), ("$10.50", 1050), (" 0.01 ", 1), ("10.505", None), ("-1", None), ("1e3", None),
-     ("", None), ("١", None), ("1,000", None)],
-)  # fmt: skip
-def test_typed_amounts_are_parsed_to_minor_units(text: str, amount: int | None) -> None:
-    assert formatting.parse_amount(text, "usd") == amount
-
-
-@pytest.mark.parametrize(
-    ("text", "currency", "amount", "shown"),
-    [
-        pytest.param("10", "kwd", 10_000, "KWD 10", id="dinars have thousandths"),
-        pytest.param("KWD 10.5", "kwd", 10_500, "KWD 10.500", id="one decimal of three"),
-        pytest.param("10.505", "kwd", 10_505, "KWD 10.505", id="three decimals"),
-        pytest.param("10.5051", "kwd", None, None, id="too many decimals"),
-        pytest.param("4900", "jpy", 4900, "JPY 4,900", id="yen have no minor units"),
-        pytest.param("4900.5", "jpy", None, None, id="yen with decimals"),
-        pytest.param("500", "ugx", 50_000, "UGX 500", id="UGX is counted in hundredths"),
-        pytest.param("17500", "huf", 1_750_000, "HUF 17,500", id="HUF is counted in hundredths"),
-    ],
-)
-def test_amounts_are_read_and_shown_as_stripe_counts_them(
-    text: str, currency: str, amount: int | None, shown: str | None
-) -> None:
-    assert formatting.parse_amount(text, currency) == amount
-    if amount is not None:
-        assert formatting.money(amount, currency) == shown
-        assert formatting.money(-amount, currency) == f"−{shown}"

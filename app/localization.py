@@ -1,0 +1,126 @@
+"""
+Amounts, numbers and dates as the publisher's readers and staff write them.
+
+The formats are CLDR's, by Babel. How many decimals a currency has is Stripe's (:mod:`app.domain.money`): CLDR differs.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from babel import Locale, dates, numbers
+
+from app.domain.money import exponent
+
+MAX_DIGITS = 12  # of an amount that is typed
+
+
+@dataclass(frozen=True)
+class Localization:
+    """A publisher's locale (such as ``en_US``) and time zone."""
+
+    locale: Locale
+    zone: ZoneInfo
+
+    def money(self, amount: int, currency: str) -> str:
+        """Return an amount in minor units as a price: ``$49`` or ``$49.50``."""
+        decimals, pattern = exponent(currency), self._price_pattern
+        whole = amount % 10**decimals == 0
+        price = numbers.format_currency(
+            Decimal(abs(amount)).scaleb(-decimals),
+            currency.upper(),
+            format=pattern.replace("0.00", "0" if whole else f"0.{'0' * decimals}"),
+            locale=self.locale,
+            currency_digits=False,
+        )
+        spaced = re.sub(r"(?<=[A-Z])(?=[0-9])", " ", _plain(price))
+        return f"−{spaced}" if amount < 0 else spaced
+
+    def parse_amount(self, text: str, currency: str) -> int | None:
+        """
+        Return an amount that was typed, such as ``1,000.00``, ``1000`` or ``$10``, in minor units.
+
+        :returns: ``None`` if it is no amount, is negative, or has more decimals than the currency.
+        """
+        decimals = exponent(currency)
+        bare = self._grouped(_without_symbol(re.sub(r"\s+", " ", text).strip(), self._symbols(currency.upper())))
+        if not re.fullmatch(rf"[0-9][0-9{re.escape(self._group + self._point)}]{{0,24}}", bare):
+            return None
+        try:
+            value = numbers.parse_decimal(bare, locale=self.locale, strict=True)
+        except numbers.NumberFormatError:
+            return None
+        minor = value.scaleb(decimals)
+        if minor != minor.to_integral_value() or minor >= Decimal(10) ** (MAX_DIGITS + decimals):
+            return None
+        return int(minor)
+
+    def number(self, value: int) -> str:
+        """Return a number with the locale's thousands separators."""
+        return numbers.format_decimal(value, locale=self.locale)
+
+    def date(self, at: datetime) -> str:
+        """Return the date in the publisher's time zone: ``March 3, 2027``."""
+        return dates.format_date(at.astimezone(self.zone).date(), "long", locale=self.locale)
+
+    def last_day(self, until: datetime) -> str:
+        """Return the last day before ``until``, which is exclusive."""
+        return self.date(until - timedelta(microseconds=1))
+
+    def time_of_day(self, at: datetime) -> str:
+        """Return the time in the publisher's time zone: ``2:05 PM``."""
+        return _plain(dates.format_time(at, "short", tzinfo=self.zone, locale=self.locale))
+
+    def date_and_time(self, at: datetime) -> str:
+        """Return the date, abbreviated, the time and its zone: ``Mar 3, 2027, 2:05 PM CST``."""
+        local = at.astimezone(self.zone)
+        day = dates.format_date(local.date(), "medium", locale=self.locale)
+        pattern = str(dates.get_datetime_format("medium", locale=self.locale))
+        return f"{pattern.replace('{0}', self.time_of_day(at)).replace('{1}', day)} {self.zone_name(at)}".replace(
+            "'", ""
+        )
+
+    def zone_name(self, at: datetime) -> str:
+        """Return the abbreviation of the time zone at that time: ``CST``, or ``CDT`` in summer."""
+        return at.astimezone(self.zone).tzname() or ""
+
+    def _symbols(self, code: str) -> set[str]:
+        """Return what people write beside an amount in a currency: ``USD``, ``$``."""
+        return {code, *(_plain(numbers.get_currency_symbol(code, locale)) for locale in (self.locale, "en_US"))}
+
+    def _grouped(self, amount: str) -> str:
+        """Return a typed amount with CLDR's separator of thousands, where people type a plain space or apostrophe."""
+        if self._group.isspace():
+            return re.sub(r" (?=\d)", self._group, amount)
+        return re.sub("['’]", self._group, amount) if self._group in "'’" else amount
+
+    @cached_property
+    def _group(self) -> str:
+        return numbers.get_group_symbol(self.locale)
+
+    @cached_property
+    def _point(self) -> str:
+        return numbers.get_decimal_symbol(self.locale)
+
+    @cached_property
+    def _price_pattern(self) -> str:
+        """CLDR's pattern, such as ``¤#,##0.00``."""
+        return str(self.locale.currency_formats["standard"].pattern).split(";")[0]
+
+
+def _without_symbol(amount: str, symbols: set[str]) -> str:
+    """Return an amount without the currency before or after it."""
+    for symbol in sorted(symbols, key=len, reverse=True):
+        mark = re.escape(symbol)
+        bare = re.sub(rf"^{mark} ?(?=\d)|(?<=\d) ?{mark}$", "", amount, flags=re.IGNORECASE)
+        if bare != amount:
+            return bare
+    return amount
+
+
+def _plain(text: str) -> str:
+    """Replace CLDR's no-break spaces: text that is copied from a page should contain plain ones."""
+    return text.replace("\u202f", " ").replace("\u00a0", " ")
