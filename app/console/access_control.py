@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from app.console import kept_forms
-from app.console.csrf import ForgedForm, has_form_token
+from app.console.csrf import ForgedForm
 from app.console.middleware import expired_cookie
 from app.console.refusals import record_refusal
 from app.console.request import ConsoleRequest, console_of
@@ -23,6 +23,7 @@ from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE
 from app.domain.caller_limits import Limit
 from app.domain.callers import NotAllowed
+from app.pages.forms import has_form_token
 from app.services import staff_sessions
 
 ANY_ROLE = ""  # for pages that every member of staff may see

@@ -10,8 +10,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
-from starlette.types import Message, Receive, Scope, Send
 
 from app.console import (
     api_keys,
@@ -35,6 +33,7 @@ from app.console.middleware import ErrorMiddleware, SessionMiddleware
 from app.console.request import InvalidForm
 from app.domain.callers import NotAllowed
 from app.domain.errors import DomainError, NotFound, StripeUnavailable, TooManyRequests
+from app.pages.static_files import Static
 
 PAGES = (
     dashboard,
@@ -70,20 +69,6 @@ def application() -> Starlette:
         middleware=[Middleware(ErrorMiddleware), Middleware(SessionMiddleware)],
         exception_handlers=handlers,
     )
-
-
-class Static(StaticFiles):
-    """The style sheet, script and icon. Browsers keep them, and check before each use whether they changed."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a file."""
-
-        async def send_with_cache_control(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"cache-control", b"no-cache")]
-            await send(message)
-
-        await super().__call__(scope, receive, send_with_cache_control)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -5,10 +5,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.console.logout_tokens import LONGEST_LOGOUT_TOKEN
 from app.console.middleware import BACK_CHANNEL_LOGOUT
-from app.console.oidc import ProviderUnavailable, SignInFailed
 from app.console.request import console_of
+from app.pages.logout_tokens import LONGEST_LOGOUT_TOKEN
+from app.pages.oidc import ProviderUnavailable, SignInFailed
 from app.services import staff_sessions
 
 NO_STORE = {"Cache-Control": "no-store"}

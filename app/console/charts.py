@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from app.console.formatting import upper_first
 from app.console.labels import label
 from app.console.templating import environment
 from app.domain.dashboard_stats import DUNNING_BANDS, DashboardStats
+from app.pages.formatting import upper_first
 
 WIDE, NARROW = 760, 400  # widths of the image
 MAX_SERIES = 5  # as many as there are colors

@@ -3,10 +3,10 @@
 from starlette.responses import Response
 
 from app.console.access_control import form_route, page_route
-from app.console.formatting import counted
 from app.console.request import ConsoleRequest
 from app.domain.callers import Role
 from app.domain.events import EventState, Selection, SelectionChanged
+from app.pages.formatting import counted
 from app.services import events
 from app.services.events import BadCursor
 

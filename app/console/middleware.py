@@ -10,28 +10,15 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.console import role_checks, templating
-from app.console.csrf import same_origin
-from app.console.oidc import ProviderUnavailable
+from app.console.csrf import is_same_origin
 from app.console.refusals import record_refusal
 from app.console.request import console_of
 from app.console.sessions import RENEW_AFTER, SCOPE_KEY, SessionCookie, StaffSession
 from app.console.state import CONSOLE
 from app.console.templating import is_https
+from app.pages.oidc import ProviderUnavailable
+from app.pages.security_headers import SECURITY_HEADERS
 from app.services import staff_sessions
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-SECURITY_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",  # with no-referrer, browsers would send forms without their Origin
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 BACK_CHANNEL_LOGOUT = "/backchannel-logout"
 PUBLIC_PAGES = frozenset({"/sign-in", "/signed-in", "/signed-out", BACK_CHANNEL_LOGOUT})  # they need no session
@@ -106,7 +93,7 @@ class SessionMiddleware:
             page = templating.error_page(request, status=503, title="Sign-in is unavailable", detail=detail)
             await page(scope, receive, send_with_headers)
             return
-        if request.method not in {"GET", "HEAD"} and not _is_from_provider(request) and not same_origin(request):
+        if request.method not in {"GET", "HEAD"} and not _is_from_provider(request) and not is_same_origin(request):
             if staff is not None:
                 path = _route_template(request)
                 await record_refusal(request, staff, "console.form_refused", "form of another site", path=path)

@@ -10,10 +10,10 @@ from datetime import datetime
 
 import structlog
 
-from app.console.oidc import ProviderUnavailable, SignInFailed
 from app.console.state import ConsoleState, SignInConfig
 from app.domain.callers import IssuerUnavailable, NotAuthenticated
 from app.domain.staff_sessions import StoredSession
+from app.pages.oidc import ProviderUnavailable, SignInFailed
 from app.services import staff_sessions
 
 POLL_SECONDS = 0.1

@@ -12,8 +12,8 @@ from typing import Any
 
 from starlette.requests import Request
 
-from app.console.cookies import CookieCipher
 from app.domain.staff_sessions import StoredSession
+from app.pages.cookies import CookieCipher
 
 SCOPE_KEY = "newsstand.staff"  # where the middleware puts the session in the ASGI scope
 RENEW_AFTER = timedelta(minutes=1)  # the cookie is renewed at most this often

@@ -1,7 +1,7 @@
 """Sign-in by OpenID Connect, and sign-out."""
 
 from datetime import timedelta
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import structlog
 from starlette.requests import Request
@@ -10,7 +10,6 @@ from starlette.routing import Route
 
 from app.console import access_control, kept_forms, templating
 from app.console.middleware import expired_cookie, session_cookie_name, set_session_cookie
-from app.console.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
 from app.console.request import ConsoleRequest, console_of
 from app.console.sessions import SessionCookie
 from app.console.state import CONSOLE, SignInConfig
@@ -19,6 +18,8 @@ from app.domain.caller_limits import Limit
 from app.domain.callers import IssuerUnavailable, NotAuthenticated, Reader
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.observability import REFUSALS
+from app.pages import return_paths
+from app.pages.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
 from app.services import staff_sessions
 
 ATTEMPT_COOKIE = "newsstand_sign_in"
@@ -150,15 +151,7 @@ async def signed_out(request: Request) -> Response:
 
 def safe_return_path(path: str) -> str:
     """Return the page to open after sign-in: the requested path if it is one of the console, else the dashboard."""
-    try:
-        parts = urlsplit(path)
-    except ValueError:
-        return f"{CONSOLE}/"
-    is_console_path = parts.path == CONSOLE or parts.path.startswith(f"{CONSOLE}/")
-    is_plain = path.isascii() and path.isprintable() and "\\" not in path and ".." not in path
-    if parts.scheme or parts.netloc or not is_console_path or not is_plain or len(path) > 1000:
-        return f"{CONSOLE}/"
-    return path
+    return return_paths.safe(path, below=CONSOLE)
 
 
 def _sign_in(request: Request) -> SignInConfig:

@@ -3,9 +3,9 @@
 from starlette.responses import Response
 
 from app.console.access_control import form_route, page_route
-from app.console.formatting import counted
 from app.console.request import ConsoleRequest, InvalidForm
 from app.domain.callers import LONGEST_SUB, Role
+from app.pages.formatting import counted
 from app.services import staff_sessions
 
 

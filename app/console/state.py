@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from app.console.cookies import CookieCipher
-from app.console.oidc import OIDCClient
 from app.context import Context
 from app.domain.callers import Reader
 from app.encryption import Cipher
+from app.pages.cookies import CookieCipher
+from app.pages.oidc import OIDCClient
 from app.settings import CONSOLE, Settings
 
 

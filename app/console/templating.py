@@ -10,11 +10,12 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from app.console import formatting, labels
-from app.console.cookies import CookieCipher
+from app.console import labels
 from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE, ConsoleState
 from app.domain.callers import Role
+from app.pages import formatting
+from app.pages.cookies import CookieCipher
 
 FOLDER = Path(__file__).parent
 FLASH_COOKIE = "newsstand_notice"
@@ -38,22 +39,11 @@ environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-environment.filters |= {
+environment.filters |= formatting.FILTERS | {
     "label": labels.label,
     "reason": labels.reason,
     "actor": labels.actor,
     "feature": labels.feature,
-    "money": formatting.money,
-    "number": formatting.number,
-    "time": formatting.time_of_day,
-    "date": formatting.date,
-    "last_day": formatting.last_day,
-    "datetime": formatting.date_and_time,
-    "upper_first": formatting.upper_first,
-    "lower_first": formatting.lower_first,
-    "sentence": formatting.sentence,
-    "counted": formatting.counted,
-    "ago": formatting.ago,
 }
 environment.globals |= {"console": CONSOLE, "navigation": NAVIGATION}
 

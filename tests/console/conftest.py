@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.console.cookies import CookieCipher
 from app.console.sessions import SessionCookie
+from app.pages.cookies import CookieCipher
 from demo.browser import Browser, Page
 from demo.identity_provider.clients import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
 from demo.identity_provider.users import DEMO_PASSWORD

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.console.cookies import CookieCipher
 from app.console.sessions import SessionCookie
 from app.domain.staff_sessions import StoredSession
+from app.pages.cookies import CookieCipher
 from demo.browser import Browser
 from tests.console.conftest import SESSION_KEY, OpenConsole
 from tests.support.shop import Shop

@@ -22,8 +22,6 @@ import pytest
 import typer
 
 from app.cli.imports import read_subs
-from app.console.cookies import CookieCipher
-from app.console.oidc import SignInAttempt
 from app.console.sessions import SessionCookie
 from app.console.sign_in import safe_return_path
 from app.domain import calendar_files, return_urls
@@ -31,6 +29,8 @@ from app.domain.errors import DomainError
 from app.domain.events import InvalidEvent
 from app.domain.plans import BadCatalogue
 from app.gateway import events, signatures
+from app.pages.cookies import CookieCipher
+from app.pages.oidc import SignInAttempt
 from app.services import catalogue
 from tests.openapi.test_contract import SNAPSHOT
 from tests.security.fuzzing import Fuzzer

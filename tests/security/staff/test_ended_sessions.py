@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.console.logout_tokens import EVENT, LONGEST_LOGOUT_TOKEN
+from app.pages.logout_tokens import EVENT, LONGEST_LOGOUT_TOKEN
 from demo.browser import Page
 from demo.identity_provider.clients import CONSOLE_CLIENT_ID
 from demo.identity_provider.users import DEMO_PASSWORD

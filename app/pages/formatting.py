@@ -1,5 +1,6 @@
 """Amounts, dates, counts and sentences as the pages show them."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -78,3 +79,18 @@ def lower_first(text: str) -> str:
 def sentence(text: str) -> str:
     """Return a text with a capital letter and a period."""
     return upper_first(text) + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+FILTERS: dict[str, Callable[..., str]] = {
+    "money": money,
+    "number": number,
+    "time": time_of_day,
+    "date": date,
+    "last_day": last_day,
+    "datetime": date_and_time,
+    "upper_first": upper_first,
+    "lower_first": lower_first,
+    "sentence": sentence,
+    "counted": counted,
+    "ago": ago,
+}

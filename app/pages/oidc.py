@@ -21,8 +21,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from app.console.logout_tokens import LOGOUT_TOKEN_TYPES, LogoutClaims, read_logout_token
 from app.domain.staff_sessions import CLOCK_TOLERANCE
+from app.pages.logout_tokens import LOGOUT_TOKEN_TYPES, LogoutClaims, read_logout_token
 
 TIMEOUT = 10.0  # seconds
 LOGOUT_KEYS_FRESH_FOR = timedelta(minutes=1)

@@ -1,0 +1,31 @@
+"""Proof that a form was sent by a page of ours, against cross-site request forgery."""
+
+import secrets
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+
+def same_origin(request: Request, *, url: str | None) -> bool:
+    """
+    Tell whether a form was sent by a page of ours. Every browser sends ``Origin`` or ``Sec-Fetch-Site`` with it.
+
+    Without ``url``, the host and port are compared, not the scheme: behind a proxy that terminates TLS, the request arrives
+    over HTTP.
+
+    :param url: the public URL of the pages, if it is known.
+    """
+    origin = request.headers.get("origin")
+    if origin is None:
+        return request.headers.get("sec-fetch-site") == "same-origin"
+    if url:
+        parts = urlsplit(url)
+        return origin == f"{parts.scheme}://{parts.netloc}"
+    return origin.partition("://")[2] == request.headers.get("host")
+
+
+def has_form_token(form: Mapping[str, object], form_token: str) -> bool:
+    """Tell whether a form has the token of a session."""
+    token = form.get("form_token")
+    return isinstance(token, str) and secrets.compare_digest(token.encode(), form_token.encode())
