@@ -272,7 +272,7 @@ async def start(environment: Environment, *, seconds: int, slower: float) -> Non
     }
     pids = {"stripe": environment.process("stripe", ["sandbox", *forward], {}, port=stripe_port, core=LOAD_CORE)}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("NEWSSTAND_")}
-    push = [sys.executable, "-m", "app", "catalogue", "push"]
+    push = [sys.executable, "-m", "app", "catalogue", "push", "--yes"]
     await asyncio.to_thread(
         subprocess.run, push, cwd=ROOT, env=inherited | settings, check=True, stdout=subprocess.DEVNULL
     )

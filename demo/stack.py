@@ -123,7 +123,7 @@ class Stack:
                 f"{self.service}/readyz",
             ),
             start.serve("worker", ["-m", "app", "worker"], None),
-            start.run("catalogue push", ["-m", "app", "catalogue", "push"]),
+            start.run("catalogue push", ["-m", "app", "catalogue", "push", "--yes"]),
             self._import_issues(),
             self._start_magazine(),
         )  # fmt: skip

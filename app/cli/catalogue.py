@@ -5,7 +5,8 @@ Results go to standard output, errors to standard error.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -13,12 +14,16 @@ import typer
 
 from app import observability
 from app.cli import configuration
+from app.cli.startup import open_database
+from app.context import make_rules
+from app.db.engine.session import DATABASE_FAILURES, remedy
 from app.domain.errors import DomainError, StripeUnavailable
+from app.domain.offers import OfferChange
 from app.domain.plans import BadCatalogue, Catalogue
-from app.domain.prices import CatalogueStillDiffers, Change, LookupKeyTaken, format_price
+from app.domain.prices import CatalogueStillDiffers, Change, LookupKeyTaken, NotTheConfirmedChanges, format_price
 from app.gateway.client import Gateway
 from app.services import catalogue as catalogues
-from app.services import catalogue_push
+from app.services import catalogue_push, derivations
 from app.settings import Settings
 
 FAILED, DIFFERENT, BAD_SETTINGS = 1, 2, 2
@@ -34,8 +39,8 @@ cli = typer.Typer(
 \b
 The file is catalogue.toml, or the one named by NEWSSTAND_CATALOGUE. After you change it:
     newsstand catalogue check     validate the file
-    newsstand catalogue diff      show what would change at Stripe
-    newsstand catalogue push      apply the changes
+    newsstand catalogue diff      show what would change
+    newsstand catalogue push      show it, ask, and apply it at Stripe
 
 A price at Stripe never changes: a new amount becomes a new version, and current subscribers keep paying the old
 one.""",
@@ -62,9 +67,9 @@ def check(file: File = None) -> None:
     typer.echo("The catalogue is valid.")
 
 
-@cli.command(short_help="Show what a push would change at Stripe.")
+@cli.command(short_help="Show what a push would change.")
 def diff(file: File = None) -> None:
-    """Show what a push would change, and change nothing.
+    """Show what a push would change at Stripe, and what the new file changes for subscribers. Changes nothing.
 
     \b
     newsstand catalogue diff || echo "push needed"
@@ -72,37 +77,86 @@ def diff(file: File = None) -> None:
     """
     loaded, catalogue = _load(file)
     changes = _run(loaded, catalogue, catalogue_push.differences)
-    for change in changes:
-        typer.echo(change)
+    _show(changes, _offer_changes(loaded, catalogue))
     if changes:
         raise typer.Exit(DIFFERENT)
     typer.echo("Stripe matches the catalogue.")
 
 
 @cli.command(short_help="Create and update products and prices at Stripe.")
-def push(file: File = None) -> None:
-    """Create and update Stripe's products and prices to match the catalogue, printing each change when it is done.
+def push(
+    file: File = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
+) -> None:
+    """Create and update Stripe's products and prices to match the catalogue.
 
-    You can stop it at any time and run it again. A second run changes nothing.
+    Shows what changes, as diff does, and asks for confirmation. Scripts need --yes. You can stop it at any time and run it
+    again. A second run changes nothing.
 
     \b
     NEWSSTAND_STRIPE_URL=https://api.stripe.com NEWSSTAND_STRIPE_API_KEY=sk_test_... newsstand catalogue push
-    Exit status: 0 if Stripe matches the catalogue; 1 on an error.
+    newsstand catalogue push --yes
+    Exit status: 0 if Stripe matches the catalogue; 1 on an error; 2 if they differ, because you didn't confirm.
     """
     loaded, catalogue = _load(file)
+    changes = _run(loaded, catalogue, catalogue_push.differences)
+    _show(changes, _offer_changes(loaded, catalogue))
+    if changes and not yes:
+        _confirm(loaded, changes)
     done: list[Change] = []
 
-    async def print_each(gateway: Gateway, catalogue: Catalogue) -> None:
-        async for change in catalogue_push.push(gateway, catalogue):
-            typer.echo(change)
+    async def count_each(gateway: Gateway, catalogue: Catalogue) -> None:
+        async for change in catalogue_push.push(gateway, catalogue, confirmed=None if yes else changes):
             done.append(change)
 
     try:
-        _run(loaded, catalogue, print_each)
+        _run(loaded, catalogue, count_each)
     except typer.Exit:
         typer.echo(f"{_counted(done)} made before the error. Push again; nothing is done twice.", err=True)
         raise
     typer.echo(f"{_counted(done)} made." if done else "Nothing to do: Stripe matches the catalogue.")
+
+
+def _show(changes: Sequence[Change], offered: Sequence[OfferChange]) -> None:
+    """Print what a push changes, and what the catalogue file changes once the service runs with it."""
+    for change in changes:
+        typer.echo(change)
+    if offered:
+        typer.echo("For current subscribers, when the service is restarted with this file:")
+    for one in offered:
+        typer.echo(f"  {one}")
+
+
+def _confirm(loaded: Settings, changes: Sequence[Change]) -> None:
+    """Ask whether to make the changes. Exit if the answer is no, or if nobody can be asked."""
+    if not sys.stdin.isatty():
+        typer.echo("Nothing was changed: add --yes to confirm, because the input is not a terminal.", err=True)
+        raise typer.Exit(DIFFERENT)
+    what = "this change" if len(changes) == 1 else f"these {len(changes)} changes"
+    where = f"{'live' if loaded.livemode else 'test'} mode at {loaded.stripe_url}"
+    try:
+        agreed = typer.confirm(f"Make {what} in {where}?")
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        agreed = False
+    if not agreed:
+        typer.echo("Nothing was changed.", err=True)
+        raise typer.Exit(DIFFERENT)
+
+
+def _offer_changes(loaded: Settings, catalogue: Catalogue) -> Sequence[OfferChange]:
+    """Return what the catalogue changes for subscribers. Nobody subscribed yet if there is no database."""
+    if loaded.database_url is None and not (loaded.data_dir / "postgres").exists():
+        return []
+
+    async def compare() -> Sequence[OfferChange]:
+        async with open_database(loaded) as ctx:
+            return await derivations.offer_changes(ctx, make_rules(loaded, catalogue))
+
+    try:
+        return asyncio.run(compare())
+    except DATABASE_FAILURES as failure:
+        typer.echo(f"What changes for subscribers is unknown. {remedy(failure) or failure}", err=True)
+        return []
 
 
 def _counted(done: list[Change]) -> str:
@@ -140,7 +194,7 @@ def _run(loaded: Settings, catalogue: Catalogue, request: Request[T]) -> T:
         return asyncio.run(call())
     except StripeUnavailable as unavailable:
         typer.echo(f"Could not reach Stripe at {loaded.stripe_url}: {unavailable}", err=True)
-    except (LookupKeyTaken, CatalogueStillDiffers) as wrong:
+    except (LookupKeyTaken, CatalogueStillDiffers, NotTheConfirmedChanges) as wrong:
         typer.echo(wrong, err=True)
     except DomainError as refused:
         typer.echo(f"Stripe declined the request: {refused}", err=True)

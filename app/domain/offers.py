@@ -8,7 +8,7 @@ was paid for. That never decreases: it doesn't depend on which process asks, nor
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -85,6 +85,19 @@ class OfferVersion:
     since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class OfferChange:
+    """A difference between the recorded offer of a plan and a new one."""
+
+    plan: str
+    what: str
+    is_better: bool  # for current subscribers, who then have it at once
+
+    def __str__(self) -> str:
+        when = "at once" if self.is_better else "from each subscriber's next term"
+        return f"{self.plan}: {self.what}, {when}"
+
+
 class OfferHistory:
     """Everything that was ever offered, by plan."""
 
@@ -155,3 +168,32 @@ def improved_plans(history: OfferHistory, changed: Sequence[Offer]) -> list[str]
         if before is None or before.joined(offer) != before:
             found.append(offer.plan)
     return found
+
+
+def offer_changes(history: OfferHistory, wanted: Mapping[str, Offer]) -> list[OfferChange]:
+    """Return what changes for the subscribers of plans that were offered before, when ``wanted`` is offered."""
+    found = []
+    for plan, new in wanted.items():
+        old = history.latest(plan)
+        if old is not None:
+            found += [OfferChange(plan, what, is_better) for what, is_better in _differences(old, new)]
+    return found
+
+
+def _differences(old: Offer, new: Offer) -> Iterator[tuple[str, bool]]:
+    """Yield what differs, in words, and whether it gets better."""
+    for name in sorted({*new.features} - {*old.features}):
+        yield f"add the feature {name}", True
+    for name in sorted({*old.features} - {*new.features}):
+        yield f"remove the feature {name}", False
+    if old.double_issues != new.double_issues:
+        issues = f"{new.double_issues} issue{'s' if new.double_issues > 1 else ''} instead of {old.double_issues}"
+        yield f"count a double issue as {issues}", new.double_issues < old.double_issues
+    for name in ("grace_period", "renewal_allowance"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            yield f"change the {name.replace('_', ' ')} from {_in_days(before)} to {_in_days(after)}", after > before
+
+
+def _in_days(duration: timedelta) -> str:
+    return str(duration) if duration % timedelta(days=1) else f"{duration.days} days"

@@ -28,6 +28,13 @@ class CatalogueStillDiffers(StripeRefused):
     """Stripe still differs from the catalogue after the push. Perhaps another push is running."""
 
 
+class NotTheConfirmedChanges(Conflict):
+    """Stripe has changed since you confirmed. Nothing was done; push again to see the changes."""
+
+    code = "not_the_confirmed_changes"
+    title = "Stripe has changed since the confirmation"
+
+
 def product_id(plan: str, component: str) -> str:
     """Return the Stripe product ID of a plan's component."""
     return f"newsstand_{plan}_{component}"

@@ -5,7 +5,7 @@ A push has no state: it lists what Stripe has, makes the missing changes and lis
 by the next one, and concurrent pushes do not conflict.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from app.domain.errors import StripeFault
 from app.domain.plans import Catalogue
@@ -15,6 +15,7 @@ from app.domain.prices import (
     Change,
     CreatePrice,
     CreateProduct,
+    NotTheConfirmedChanges,
     StripePrice,
     StripeProduct,
     UpdateProduct,
@@ -49,12 +50,16 @@ async def differences(gateway: Gateway, catalogue: Catalogue) -> list[Change]:
     return diff(catalogue, products, found)
 
 
-async def push(gateway: Gateway, catalogue: Catalogue) -> AsyncIterator[Change]:
+async def push(
+    gateway: Gateway, catalogue: Catalogue, *, confirmed: Sequence[Change] | None = None
+) -> AsyncIterator[Change]:
     """
     Make Stripe's products and prices match the catalogue, and yield each change after it is made.
 
     Ends when Stripe is listed again and matches.
 
+    :param confirmed: the changes that a person agreed to; None: whatever is needed.
+    :raises NotTheConfirmedChanges: other changes are needed now. Nothing was changed.
     :raises LookupKeyTaken: a lookup key belongs to a product that is not Newsstand's. Nothing was changed.
     :raises StripeUnavailable: Stripe can't be reached. The yielded changes were made, and the next push makes the others.
     :raises StripeRefused: Stripe declined a change; as above.
@@ -64,6 +69,9 @@ async def push(gateway: Gateway, catalogue: Catalogue) -> AsyncIterator[Change]:
     for attempt in range(1, MAX_ROUNDS + 1):
         try:
             changes = await differences(gateway, catalogue)
+            if confirmed is not None and changes != list(confirmed):
+                raise NotTheConfirmedChanges
+            confirmed = None  # what is left after an error is a part of it
             if not changes:
                 return
             for change in changes:

@@ -21,7 +21,9 @@ from app.db.engine import leases
 from app.db.engine.outages import is_outage
 from app.db.engine.session import Session
 from app.domain.backoff import retry_delay
-from app.domain.offers import Offer, OfferHistory, OfferVersion, improved_plans, offers_of
+from app.domain.offers import Offer, OfferChange, OfferHistory, OfferVersion, improved_plans, offers_of
+from app.domain.offers import offer_changes as offer_changes_of
+from app.domain.rules import Rules
 
 QUEUE_SLICE = 5_000  # subscriptions
 SLICE = 200  # subscriptions; their readers are locked meanwhile, for about a tenth of a second
@@ -69,6 +71,13 @@ async def record_offers(ctx: Context, *, now: datetime) -> bool:
             await leases.notify(session, "derivation_runs")
     log.info("catalogue_recorded", changed=[offer.plan for offer in changed], improved=improved)
     return not early
+
+
+async def offer_changes(ctx: DatabaseContext, rules: Rules) -> Sequence[OfferChange]:
+    """Return what changes for subscribers when a process starts with these rules. Nothing is recorded."""
+    async with ctx.sessions.begin() as session:
+        recorded = (await editions.current(session, rules.zone)).offers
+    return offer_changes_of(recorded, offers_of(rules.catalogue, rules.access))
 
 
 def _changes(recorded: OfferHistory, wanted: Mapping[str, Offer], *, now: datetime) -> tuple[list[Offer], list[Offer]]:

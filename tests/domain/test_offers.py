@@ -11,7 +11,16 @@ from app.domain import derivations
 from app.domain.derivations import Derived, Edition
 from app.domain.entitlements import combine_grants, is_reduced
 from app.domain.issues import Calendar
-from app.domain.offers import STAYS_OPEN, Offer, OfferHistory, OfferVersion, improved_plans, offer_of, offers_of
+from app.domain.offers import (
+    STAYS_OPEN,
+    Offer,
+    OfferHistory,
+    OfferVersion,
+    improved_plans,
+    offer_changes,
+    offer_of,
+    offers_of,
+)
 from app.domain.rules import Rules
 from app.domain.subscriptions import Term
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION
@@ -210,3 +219,34 @@ def test_who_pays_before_an_offer_can_return_has_the_best_of_both() -> None:
         paid_at = START + timedelta(hours=hours)
         kept = history((-9, OFFER), (0, WITHOUT_AUDIO)).kept("annual", paid_at=paid_at, ends_at=paid_at + 365 * DAY)
         assert kept == OFFER
+
+
+@pytest.mark.parametrize(
+    ("new", "shown"),
+    [
+        (OFFER, []),
+        (WITH_VIDEO, ["annual: add the feature video, at once"]),
+        (WITHOUT_AUDIO, ["annual: remove the feature audio, from each subscriber's next term"]),
+        (
+            replace(OFFER, double_issues=1, grace_period=7 * DAY, renewal_allowance=timedelta(hours=90)),
+            [
+                "annual: count a double issue as 1 issue instead of 2, at once",
+                "annual: change the grace period from 14 days to 7 days, from each subscriber's next term",
+                "annual: change the renewal allowance from 3 days to 3 days, 18:00:00, at once",
+            ],
+        ),
+    ],
+)
+def test_each_change_for_subscribers_is_named_with_its_time(new: Offer, shown: list[str]) -> None:
+    assert [str(change) for change in offer_changes(history((0, OFFER)), {"annual": new})] == shown
+
+
+@given(offers, offers)
+def test_a_change_is_called_better_exactly_if_it_applies_at_once(old: Offer, new: Offer) -> None:
+    changes = offer_changes(history((0, old)), {"annual": new})
+    assert bool(changes) == (old != new)
+    assert any(change.is_better for change in changes) == (improved_plans(history((0, old)), [new]) == ["annual"])
+
+
+def test_a_new_plan_changes_nothing_for_subscribers() -> None:
+    assert offer_changes(OfferHistory([]), {"annual": OFFER}) == []

@@ -5,19 +5,26 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from app.context import make_rules
+from app.db import editions
+from app.db.engine.session import make_engine, make_sessions
 from app.domain.errors import StripeFault, StripeRefused, StripeUnavailable
 from app.domain.money import Money
+from app.domain.offers import OfferVersion, offers_of
 from app.domain.plans import Catalogue
-from app.domain.prices import LookupKeyTaken, StripePrice, product_id
+from app.domain.prices import LookupKeyTaken, NotTheConfirmedChanges, StripePrice, product_id
 from app.gateway import prices as at_stripe
 from app.gateway.client import Gateway
 from app.services import catalogue_push
 from app.services.catalogue import load
-from tests.support.commands import run_command
+from app.settings import Settings
+from tests.support.commands import run_command, terminal
 from tests.support.sandbox import Sandbox
 
 FILE = Path(__file__).parents[2] / "catalogue.toml"
@@ -176,18 +183,21 @@ Newsstand = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def newsstand(sandbox: Sandbox, key: str) -> Newsstand:
+def newsstand(sandbox: Sandbox, key: str, tmp_path: Path) -> Newsstand:
     """Return a function that runs the command."""
 
-    def run(command: str, file: Path = FILE, **settings: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        command: str, file: Path = FILE, *, stdin: Path = Path(os.devnull), **settings: str
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("NEWSSTAND_")},
             "NEWSSTAND_STRIPE_URL": sandbox.url,
             "NEWSSTAND_STRIPE_API_KEY": key,
             "NEWSSTAND_CATALOGUE": str(file),
+            "NEWSSTAND_DATA_DIR": str(tmp_path),
             **settings,
         }
-        return run_command(["catalogue", *command.split()], environment)
+        return run_command(["catalogue", *command.split()], environment, stdin=stdin)
 
     return run
 
@@ -196,13 +206,85 @@ def test_the_diff_and_push_commands_report_changes(newsstand: Newsstand) -> None
     differs = newsstand("diff")
     assert differs.returncode == 2
     assert len(differs.stdout.splitlines()) == 4
-    first = newsstand("push")
+    first = newsstand("push --yes")
     assert (first.returncode, first.stdout) == (0, f"{differs.stdout}4 changes were made.\n")
     second = newsstand("push")
     assert (second.returncode, second.stdout) == (0, "Nothing to do: Stripe matches the catalogue.\n")
     same = newsstand("diff")
     assert (same.returncode, same.stdout) == (0, "Stripe matches the catalogue.\n")
     assert first.stderr == second.stderr == differs.stderr == same.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "made"),
+    [
+        pytest.param("y\n", 0, True, id="yes"),
+        pytest.param("n\n", 2, False, id="no"),
+        pytest.param("\n", 2, False, id="Enter alone"),
+        pytest.param("\x04", 2, False, id="end of the input"),
+    ],
+)
+def test_a_push_at_a_terminal_shows_the_changes_and_asks(
+    newsstand: Newsstand, sandbox: Sandbox, key: str, typed: str, status: int, made: bool
+) -> None:
+    with terminal(typed) as stdin:
+        asked = newsstand("push", stdin=stdin)
+    assert asked.returncode == status, asked.stderr
+    assert "newsstand_annual_digital: create 49.00 usd as version 1\n" in asked.stdout
+    assert f"Make these 4 changes in test mode at {sandbox.url}? [y/N]: " in asked.stdout
+    assert ("4 changes were made." in asked.stdout, "Nothing was changed." in asked.stderr) == (made, not made)
+    assert len(sandbox.requests(key, "POST")) == (4 if made else 0)
+
+
+def test_a_push_without_a_terminal_needs_yes(newsstand: Newsstand, sandbox: Sandbox, key: str) -> None:
+    refused = newsstand("push")
+    assert refused.returncode == 2
+    assert len(refused.stdout.splitlines()) == 4
+    assert refused.stderr == "Nothing was changed: add --yes to confirm, because the input is not a terminal.\n"
+    assert sandbox.requests(key, "POST") == []
+
+
+async def test_a_push_makes_only_the_changes_that_were_confirmed(gateway: Gateway, sandbox: Sandbox, key: str) -> None:
+    confirmed = await catalogue_push.differences(gateway, CATALOGUE)
+    await push(gateway, priced(5200))
+    posted = sandbox.requests(key, "POST")
+    with pytest.raises(NotTheConfirmedChanges):
+        _ = [change async for change in catalogue_push.push(gateway, CATALOGUE, confirmed=confirmed)]
+    assert sandbox.requests(key, "POST") == posted
+    confirmed = await catalogue_push.differences(gateway, CATALOGUE)
+    assert [change async for change in catalogue_push.push(gateway, CATALOGUE, confirmed=confirmed)] == confirmed
+
+
+def test_a_push_shows_what_changes_for_subscribers(newsstand: Newsstand, database: str, tmp_path: Path) -> None:
+    loaded = Settings(database_url=SecretStr(database))
+
+    async def record() -> None:
+        engine = make_engine(database, pool_size=1)
+        try:
+            async with make_sessions(engine).begin() as session:
+                await editions.add_offers(
+                    session,
+                    [
+                        OfferVersion(offer, datetime(2026, 3, 1, tzinfo=UTC))
+                        for offer in offers_of(CATALOGUE, make_rules(loaded, CATALOGUE).access).values()
+                    ],
+                )
+                await editions.publish(session)
+        finally:
+            await engine.dispose()
+
+    asyncio.run(record())
+    changed = tmp_path / "changed.toml"
+    changed.write_text(FILE.read_text().replace('"audio", ', ""))
+    shown = newsstand(f"diff --file {changed}", NEWSSTAND_DATABASE_URL=database, NEWSSTAND_GRACE_PERIOD="P21D")
+    assert shown.stdout.splitlines()[4:] == [
+        "For current subscribers, when the service is restarted with this file:",
+        "  annual: remove the feature audio, from each subscriber's next term",
+        "  annual: change the grace period from 14 days to 21 days, at once",
+    ]
+    unreachable = newsstand("push --yes", NEWSSTAND_DATABASE_URL="postgresql://postgres@127.0.0.1:9/postgres")
+    assert unreachable.returncode == 0
+    assert unreachable.stderr.startswith("What changes for subscribers is unknown. The database is unreachable: ")
 
 
 def test_a_valid_catalogue_is_summarized(newsstand: Newsstand) -> None:
@@ -236,7 +318,7 @@ def test_invalid_settings_are_rejected_by_name(newsstand: Newsstand) -> None:
 def test_an_error_of_stripe_is_reported(newsstand: Newsstand, tmp_path: Path) -> None:
     unknown = tmp_path / "unknown.toml"
     unknown.write_text(FILE.read_text().replace("txcd_35020200", "txcd_00000001"))
-    refused = newsstand(f"push --file {unknown}")
+    refused = newsstand(f"push --yes --file {unknown}")
     assert refused.returncode == 1
     assert refused.stderr.splitlines() == [
         "Stripe declined the request: No such tax code: 'txcd_00000001'",

@@ -125,7 +125,7 @@ class Site:
             one.start()
             await wait_for_port(int(url.rpartition(":")[2]), one)
         await self.must("migrate")
-        await self.must("catalogue", "push")
+        await self.must("catalogue", "push", "--yes")
         self.api_key = (await self.must("keys", "create", "--scope", "entitlements:read")).strip()
         await self.start_service()
         for one, url in zip(self.balancers, self.urls.values(), strict=True):

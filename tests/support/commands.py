@@ -8,11 +8,14 @@ and output. Tests of the start itself run ``python -m app``.
 
 import multiprocessing
 import os
+import pty
 import random
 import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -32,12 +35,13 @@ class Command:
     A running command.
 
     :param environment: the whole environment of the process.
+    :param stdin: the file or terminal that the process reads.
     """
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], *, stdin: Path = Path(os.devnull)) -> None:
         self._words = " ".join(words)
         self._folder = tempfile.TemporaryDirectory(prefix="newsstand-command-")
-        streams = (self._file("stdout"), self._file("stderr"))
+        streams = (stdin, self._file("stdout"), self._file("stderr"))
         self._process = _CONTEXT.Process(target=_run, args=(list(words), dict(environment), streams), daemon=True)
         self._process.start()
 
@@ -73,18 +77,33 @@ class Command:
         return Path(self._folder.name) / name
 
 
-def run_command(words: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+def run_command(
+    words: Sequence[str], environment: Mapping[str, str], *, stdin: Path = Path(os.devnull)
+) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end."""
-    return Command(words, environment).wait()
+    return Command(words, environment, stdin=stdin).wait()
 
 
-def _run(words: list[str], environment: dict[str, str], streams: tuple[Path, Path]) -> None:
+@contextmanager
+def terminal(typed: str) -> Iterator[Path]:
+    """Provide a terminal at which somebody types."""
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, typed.encode())
+        yield Path(os.ttyname(theirs))
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def _run(words: list[str], environment: dict[str, str], streams: tuple[Path, Path, Path]) -> None:
     """Become the command: in the forked process."""
     random.seed()
     os.environ.clear()
     os.environ.update(environment)
-    for number, file in ((0, Path(os.devnull)), *enumerate(streams, start=1)):
-        opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    for number, file in enumerate(streams):
+        opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOCTTY, 0o600)
         os.dup2(opened, number)
         os.close(opened)
+    sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has replaced it
     command_line(words)(words, prog_name="newsstand")
