@@ -24,7 +24,7 @@ from app.console.state import CONSOLE
 from app.domain.caller_limits import Limit
 from app.domain.callers import NotAllowed
 from app.pages.forms import has_form_token
-from app.services import staff_sessions
+from app.services import staff_members, staff_sessions
 
 ANY_ROLE = ""  # for pages that every member of staff may see
 MAX_FORM_FIELDS = 100
@@ -41,12 +41,13 @@ class NamedRoute(Route):
         self.recent_sign_in = recent_sign_in
 
 
-def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False) -> Route:
+def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False, is_fragment: bool = False) -> Route:
     """
     Return the route of a page, which changes nothing.
 
     :param recent_sign_in: whether the person signs in again first if they did so too long ago. For pages with forms that
         need it, so that no form is filled in vain.
+    :param is_fragment: whether the response is an image or a part of a page, which names no staff.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -57,7 +58,15 @@ def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False
         if recent_sign_in and not _signed_in_recently(request, staff):
             return RedirectResponse(_sign_in_url(_path_of(request), step_up=True), 303)
         ctx = console_of(request).ctx
-        return await page(ConsoleRequest(http=request, ctx=ctx, staff=staff, now=await ctx.clock.policy()))
+        return await page(
+            ConsoleRequest(
+                http=request,
+                ctx=ctx,
+                staff=staff,
+                now=await ctx.clock.policy(),
+                staff_names={} if is_fragment else await staff_members.names(ctx),
+            )
+        )
 
     return NamedRoute(path, endpoint, page=page, method="GET", role=role, recent_sign_in=recent_sign_in)
 
@@ -87,7 +96,15 @@ def form_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False
             return _keep(request, staff.sub, form, step_up=True)
         ctx = console_of(request).ctx
         response = await page(
-            ConsoleRequest(http=request, ctx=ctx, staff=staff, now=await ctx.clock.policy(), form=form, route=path)
+            ConsoleRequest(
+                http=request,
+                ctx=ctx,
+                staff=staff,
+                now=await ctx.clock.policy(),
+                form=form,
+                route=path,
+                staff_names=await staff_members.names(ctx),
+            )
         )
         kept_forms.forget(request, response)
         return response

@@ -64,5 +64,5 @@ async def chart(request: ConsoleRequest) -> Response:
 
 ROUTES = [
     page_route("/", show, role=ANY_ROLE),
-    page_route("/pictures/{name}.svg", chart, role=ANY_ROLE),
+    page_route("/pictures/{name}.svg", chart, role=ANY_ROLE, is_fragment=True),
 ]

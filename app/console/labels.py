@@ -4,7 +4,11 @@ Labels of codes on the pages.
 Each begins with a capital letter; the filter ``lower_first`` makes one part of a sentence.
 """
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
 from app.domain.reasons import STAFF_REASONS
+from app.domain.staff_members import actor_name
 
 LABELS = {
     # reasons for access
@@ -87,12 +91,10 @@ def reason(text: str | None) -> str:
     return LABELS[code] + separator + note if code in LABELS else label(text)
 
 
-def actor(code: str) -> str:
+@pass_context
+def actor(context: Context, code: str) -> str:
     """Return a person or program as the pages call it. Codes are those of the audit log, such as ``staff:robin``."""
-    kind, _, name = code.partition(":")
-    if kind == "key":
-        return f"API key {name}"
-    return {"reader": "Reader", "policy": "Policy", "stripe": "Stripe"}.get(kind, name or code)
+    return actor_name(code, context["staff_names"])
 
 
 def feature(code: str) -> str:

@@ -37,6 +37,7 @@ class ConsoleRequest:
     now: datetime  # policy time: terms, guarantees and access are judged by it
     form: Mapping[str, str] = field(default_factory=dict)  # the fields of a form that passed the CSRF checks
     route: str = ""  # the template of the form's path
+    staff_names: Mapping[str, str] = field(default_factory=dict)  # by `sub`
 
     @property
     def viewer(self) -> Viewer:
@@ -99,7 +100,7 @@ class ConsoleRequest:
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> Response:
         """Render a template as the response."""
-        return templating.render(self.http, template, status=status, **context)
+        return templating.render(self.http, template, status=status, staff_names=self.staff_names, **context)
 
     def redirect(self, path: str, *, flash: str = "") -> Response:
         """Redirect to another page of the console, which shows the flash message once."""

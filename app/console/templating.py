@@ -1,8 +1,10 @@
 """Renders templates with what all pages share, and flash messages: shown once, on the page after a form."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -48,8 +50,19 @@ environment.filters |= formatting.FILTERS | {
 environment.globals |= {"console": CONSOLE, "navigation": NAVIGATION}
 
 
-def render(request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
-    """Render a template as an HTML response."""
+def render(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    staff_names: Mapping[str, str] = MappingProxyType({}),
+    **context: Any,
+) -> Response:
+    """
+    Render a template as an HTML response.
+
+    :param staff_names: the names of staff by their ``sub``, for the filter ``actor``.
+    """
     console, staff = cast("ConsoleState", request.app.state.console), session_of(request)
     ctx = console.ctx
     context |= {
@@ -58,6 +71,7 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
         "publisher": ctx.rules.catalogue.publisher,
         "livemode": ctx.settings.livemode,
         "staff": staff,
+        "staff_names": staff_names,
         "form_token": partial(_form_token, staff),
         "current_path": request.url.path,
         "flash": _flash(request, console),

@@ -284,6 +284,14 @@ TABLES: Mapping[str, Table] = {
         },
         of="sub = :sub",
     ),
+    "staff_members": Table(
+        plain="roles seen_at",
+        personal={
+            "sub": _staff("Identifies a member of staff", "3 years after the last sign-in"),
+            "name": _staff("Shows who did something", "3 years after the last sign-in"),
+        },
+        of="sub = :sub",
+    ),
     "logout_tokens": Table(plain="hash until"),
     "signing_keys": Table(plain="id public sealed created_at signs_from signs_until withdrawn_at"),
     "subscribers": Table(

@@ -92,6 +92,11 @@ EXPIRIES = (
         statement=_expire("staff_sessions", "DELETE FROM staff_sessions", "started_at < now() - :kept"),
     ),
     Expiry(
+        what="names of former staff",
+        kept=timedelta(days=3 * 365),
+        statement=_expire("staff_members", "DELETE FROM staff_members", "seen_at < now() - :kept", key="sub"),
+    ),
+    Expiry(
         what="sign-outs of staff",
         kept=timedelta(days=30),
         statement=_expire("sign_outs", "DELETE FROM sign_outs", "at < now() - :kept", key="sub"),

@@ -12,7 +12,7 @@ from datetime import datetime
 import structlog
 
 from app.context import Context
-from app.db import audit, sign_outs, staff_sessions
+from app.db import audit, sign_outs, staff_members, staff_sessions
 from app.db.engine.fast_reads import FastReads
 from app.db.engine.session import Session, new_id
 from app.domain.callers import NotAuthenticated, Reader
@@ -78,6 +78,7 @@ async def start(
         if replaces is not None:
             await staff_sessions.end(session, replaces, at=now)
         await staff_sessions.create(session, made, refresh_token=refresh_token)
+        await staff_members.save(session, sub=made.sub, name=made.name, roles=made.roles, at=now)
         await audit.record(session, actor=person.actor, action="console.signed_in", object_id="console")
     return made
 
@@ -110,11 +111,13 @@ async def save_check(
     ctx: Context, stored: StoredSession, person: Reader, *, refresh_token: str | None, now: datetime
 ) -> None:
     """Store the roles that the provider confirmed. A change is recorded in the audit log."""
+    name = person.name or person.email or person.sub
     async with ctx.sessions.begin() as session:
+        await staff_members.save(session, sub=stored.sub, name=name, roles=person.roles, at=now)
         await staff_sessions.save_check(
             session,
             stored.id,
-            name=person.name or person.email or person.sub,
+            name=name,
             roles=person.roles,
             checked_at=now,
             refresh_token=refresh_token,

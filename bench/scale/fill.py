@@ -227,7 +227,7 @@ TABLES = (
 SMALL_TABLES = frozenset(
     {
         "api_keys", "buckets", "calendar_edition", "figures", "issues", "leases", "logout_tokens", "sign_outs",
-        "signing_keys", "staff_sessions", "audit_unsealed", "erasures", "retention_runs",
+        "signing_keys", "staff_members", "staff_sessions", "audit_unsealed", "erasures", "retention_runs",
         "derivation_runs", "offers", "offer_versions", "pending_revocations",
     }
 )  # fmt: skip

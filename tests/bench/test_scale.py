@@ -15,7 +15,13 @@ from tests.support.database import Postgres
 
 ROOT = Path(__file__).parents[2]
 READERS = 20_000  # the fewest for which PostgreSQL chooses the same plans as for a million
-ON_STAFF_OR_CALENDAR = {"api_keys", "signing_keys", "issues", "staff_sessions"}  # a handful of rows each
+ON_STAFF_OR_CALENDAR = {
+    "api_keys",
+    "signing_keys",
+    "issues",
+    "staff_members",
+    "staff_sessions",
+}  # a handful of rows each
 PARTS_OF_OTHERS: set[str] = set()  # functions that take sessions or a pool, and are covered by those that they call
 SMALL = {
     "api_keys",
@@ -35,6 +41,7 @@ SMALL = {
     "logout_tokens",
     "sign_outs",
     "signing_keys",
+    "staff_members",
     "staff_sessions",
     "sweeps",
 }

@@ -53,7 +53,9 @@ async def test_extension_above_the_limit_can_be_rejected(shop: Shop, open_consol
     held = (await shop.rows("SELECT id FROM subscriptions"))[0]["id"]
     page = await robin.submit(await robin.open(f"/subscriptions/{held}/extend"), "/extend", issues="8")
     assert "Extension by 8 issues is waiting for approval" in page.text
-    assert "8 issues" in (await sam.open("/approvals")).text
+    listed = await sam.open("/approvals")
+    assert "8 issues" in listed.text
+    assert "by Robin Vance" in listed.text, "staff are shown by name"
     (request,) = [row["id"] for row in await shop.rows("SELECT id FROM approval_requests")]
     form = await sam.open(f"/approvals/{request}")
     page = await sam.submit(form, f"/approvals/{request}/reject", note="Too many.")

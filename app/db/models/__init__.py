@@ -23,7 +23,7 @@ from app.db.models.billing import (
     Term,
     due_by,
 )
-from app.db.models.callers import ApiKey, LogoutToken, SignOut, StaffSession
+from app.db.models.callers import ApiKey, LogoutToken, SignOut, StaffMember, StaffSession
 from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion, StoredOffer
 from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment
 from app.db.models.operations import (
@@ -97,6 +97,7 @@ __all__ = [
     "Revocation",
     "SignOut",
     "SigningKey",
+    "StaffMember",
     "StaffSession",
     "StoredOffer",
     "Subscriber",

@@ -26,6 +26,16 @@ class StaffSession(Base):
     ended_at: Mapped[datetime | None]
 
 
+class StaffMember(Base):
+    """A person with a role who has signed in to the console, with the name that pages show for them."""
+
+    __tablename__ = "staff_members"
+    sub: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    roles: Mapped[list[str]]  # including implied ones
+    seen_at: Mapped[datetime] = mapped_column(index=True)  # when the identity provider last confirmed both
+
+
 class SignOut(Base):
     """The last time a staff member signed out, or was signed out. Their earlier sessions and tokens are invalid."""
 
