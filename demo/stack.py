@@ -6,6 +6,7 @@ temporary folder and communicates over loopback. The caller's own Newsstand sett
 """
 
 import asyncio
+import fcntl
 import os
 import secrets
 import shutil
@@ -13,8 +14,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[1]
 STRIPE_KEY = "sk_test_sandbox_public"
 SIGNING_SECRET = "whsec_sandbox_public_do_not_use_live"
 DATABASE_STOP_TIMEOUT = 15.0  # seconds
+_claimed: dict[int, int] = {}  # the ports that this process chose, with the open lock of each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +47,15 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Return four free ports."""
-        with _reserve_ports(0, 0, 0, 0) as (service, magazine, identity_provider, sandbox):
-            return cls(service=service, magazine=magazine, identity_provider=identity_provider, sandbox=sandbox)
+        """Return four free ports, which no other demo chooses while this process runs."""
+        service, magazine, identity_provider, sandbox = (_claim_any_port() for _ in range(4))
+        return cls(service=service, magazine=magazine, identity_provider=identity_provider, sandbox=sandbox)
 
     def or_available(self, report: Callable[[str], None]) -> "Ports":
         """Return these ports, replacing and reporting each one that is in use."""
         wanted = {name: getattr(self, name) for name in self.__slots__}
-        in_use = {name for name, port in wanted.items() if not _is_free(port)}
-        free = self.free()
+        in_use = {name for name, port in wanted.items() if not _claim(port)}
+        free = self.free() if in_use else self
         for name in sorted(in_use):
             report(
                 f"Port {wanted[name]} is in use: the {name.replace('_', ' ')} uses port {getattr(free, name)} instead."
@@ -215,23 +216,41 @@ async def _run_concurrently(*steps: Coroutine[object, object, object]) -> None:
         raise failures.exceptions[0] from None
 
 
-def _is_free(port: int) -> bool:
+def _claim_any_port() -> int:
+    while True:
+        with socket.socket() as bound:
+            bound.bind((HOST, 0))
+            port: int = bound.getsockname()[1]
+        if _claim(port):
+            return port
+
+
+def _claim(port: int) -> bool:
+    """
+    Return whether a port is free, and keep other demos of this user from choosing it until this process ends.
+
+    A port that is chosen now is only bound when its server starts, so another demo would still find it free. The lock on a
+    file ends with the process, however it ends.
+    """
+    if port in _claimed:
+        return _can_bind(port)
+    folder = Path(tempfile.gettempdir()) / f"newsstand-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    lock = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        with _reserve_ports(port):
-            return True
-    except OSError:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
         return False
+    _claimed[port] = lock
+    return _can_bind(port)
 
 
-@contextmanager
-def _reserve_ports(*ports: int) -> Iterator[list[int]]:
-    """Bind ports for a moment, so that several free ports differ."""
-    sockets = [socket.socket() for _ in ports]
-    try:
-        for bound, port in zip(sockets, ports, strict=True):
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _can_bind(port: int) -> bool:
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
             bound.bind((HOST, port))
-        yield [bound.getsockname()[1] for bound in sockets]
-    finally:
-        for bound in sockets:
-            bound.close()
+        except OSError:
+            return False
+    return True

@@ -14,10 +14,7 @@ import pytest
 from demo.stack import ROOT
 from tests.support.timeouts import TIMEOUT
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
-    pytest.mark.xdist_group("default ports"),  # two demos that start at once can find the same port free
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
 
 def running_processes(folder: str) -> list[str]:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,13 @@ def test_port_in_use_is_replaced_and_reported() -> None:
     assert (found.service, found.sandbox) == (wanted.service, wanted.sandbox)
     assert found.identity_provider == wanted.identity_provider
     assert reported == [f"Port {wanted.magazine} is in use: the magazine uses port {found.magazine} instead."]
+
+
+def test_a_demo_that_starts_at_the_same_moment_chooses_other_ports() -> None:
+    ours = Ports.free()  # chosen, but no server has bound them yet
+    script = (
+        "from dataclasses import asdict; from demo.stack import Ports;"
+        f"print(*asdict(Ports(**{asdict(ours)}).or_available(lambda _: None)).values())"
+    )
+    other = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(map(int, other.stdout.split())).isdisjoint(asdict(ours).values())
