@@ -165,7 +165,7 @@ class TimelineEntryOut(ApiModel):
 
     at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     kind: str = Field(examples=["paid"])
-    words: str = Field(examples=["March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"])
+    words: str = Field(examples=["March 1, 2026: paid $49 for 24 issues; access until March 1, 2027"])
 
 
 class OverviewOut(SubscriberOut):

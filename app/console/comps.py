@@ -12,7 +12,6 @@ from app.db.engine.session import new_id
 from app.domain.approvals import ApprovalRequest
 from app.domain.callers import Reader, Role
 from app.domain.reasons import CompReason
-from app.domain.text import format_date
 from app.services import comps, idempotency, support
 
 REASONS = reason_labels(*CompReason)
@@ -64,7 +63,7 @@ async def give(request: ConsoleRequest) -> Response:
         )
         if isinstance(given, ApprovalRequest):
             return 202, {"request": given.id}
-        return 201, {"until": format_date(given.until, ctx.rules.zone)}
+        return 201, {"until": ctx.localization.date(given.until)}
 
     answer = await idempotency.once(
         ctx,

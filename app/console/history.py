@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from zoneinfo import ZoneInfo
 
 from app.domain.history import HistoryEntry, HistoryKind
-from app.domain.text import format_date
 
 STRIPE_PREFIX = "Stripe: "  # of the events' texts; a collapsed group says it once
 
@@ -41,11 +39,10 @@ class Day:
     groups: Sequence[Group]
 
 
-def days(timeline: Sequence[HistoryEntry], zone: ZoneInfo) -> list[Day]:
+def days(timeline: Sequence[HistoryEntry]) -> list[Day]:
     """Return the days of a history, newest first."""
     return [
-        Day(date, _groups(list(entries)))
-        for date, entries in groupby(reversed(timeline), key=lambda entry: format_date(entry.at, zone))
+        Day(date, _groups(list(entries))) for date, entries in groupby(reversed(timeline), key=lambda entry: entry.date)
     ]
 
 
@@ -61,6 +58,6 @@ def _groups(timeline: Sequence[HistoryEntry]) -> list[Group]:
 
 
 def _entry(entry: HistoryEntry, *, without: str = "") -> Entry:
-    """Return an entry without the date, which is the heading, and without a prefix."""
-    text = entry.words.partition(": ")[2].removeprefix(without)
+    """Return an entry without a prefix."""
+    text = entry.text.removeprefix(without)
     return Entry(entry.at, entry.kind, text[:1].upper() + text[1:])

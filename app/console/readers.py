@@ -62,7 +62,7 @@ async def show(request: ConsoleRequest) -> Response:
         now=request.now,
         plans={code: plan.title for code, plan in ctx.rules.catalogue.plans.items()},
         grants=[(grant, _grant_until(grant)) for grant in overview.grants],
-        history=history.days(overview.timeline, ctx.rules.zone),
+        history=history.days(overview.timeline),
         refunded=refunded,
         refundable=refundable,
     )

@@ -16,7 +16,6 @@ from app.domain.renewals import LONGEST_PROCESSING, RenewalOutcome
 from app.domain.status_cells import RENEWAL_HELD, AccessRule, Cell, Circumstance, ImpossibleState
 from app.domain.status_table import Classification, classify
 from app.domain.subscriptions import LIVE, OVER, Subscription, SubscriptionStatus, Term
-from app.domain.text import format_date
 
 PROCESSING_LONG = "payment_processing"  # the code of the anomaly
 NO_ACCESS, NO_ACCESS_TEXT = "no_access", "Your subscription gives you no access at the moment. Please contact us."
@@ -226,12 +225,12 @@ def _anomalies(
         what = renewal.description if renewal else "Stripe has no invoice for it"
         access = "It gives no access."
         if ends_at is not None:
-            access = f"Access {'ends' if now < ends_at else 'ended'} on {format_date(ends_at, policy.zone)}."
-        anomalies[RENEWAL_HELD] = f"The {which} was due on {format_date(due_at, policy.zone)}, and {what}. {access}"
+            access = f"Access {'ends' if now < ends_at else 'ended'} on {policy.wording.date(ends_at)}."
+        anomalies[RENEWAL_HELD] = f"The {which} was due on {policy.wording.date(due_at)}, and {what}. {access}"
     since = _processing_since(subscription, found)
     if since is not None and now >= since + LONGEST_PROCESSING:
         anomalies[PROCESSING_LONG] = (
-            f"The payment has been processing since {format_date(since, policy.zone)}. "
+            f"The payment has been processing since {policy.wording.date(since)}. "
             "Access continues until it succeeds or fails."
         )
     return anomalies

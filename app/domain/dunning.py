@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+from app.domain.text import Wording
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessPolicy:
@@ -16,3 +18,4 @@ class AccessPolicy:
     renewal_allowance: timedelta  # Stripe charges an hour after the period ends, and its events arrive even later
     grace_period: timedelta  # while a failed renewal payment is retried
     zone: ZoneInfo  # the publisher's: issues come out on its calendar days
+    wording: Wording  # of the dates in what staff are told

@@ -9,16 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from zoneinfo import ZoneInfo
+from types import MappingProxyType
 
 from app.domain import events
 from app.domain.comps import Comp
 from app.domain.disputes import Dispute
-from app.domain.money import Money
 from app.domain.reasons import EndReason
 from app.domain.refunds import CONFIRMED, Refund, RefundStatus
 from app.domain.subscriptions import UNPAID, Payment, Subscription, Term
-from app.domain.text import format_date
+from app.domain.text import Wording
 
 
 class HistoryKind(StrEnum):
@@ -156,27 +155,39 @@ class ReaderRecords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """An entry of the history. ``words`` begins with the date in the publisher's time zone."""
+    """An entry of the history."""
 
     at: datetime
     kind: str
-    words: str
+    date: str  # in the publisher's time zone and locale
+    text: str  # without the date
+
+    @property
+    def words(self) -> str:
+        """The date and the text."""
+        return f"{self.date}: {self.text}"
 
 
-def history_of(records: ReaderRecords, zone: ZoneInfo) -> list[HistoryEntry]:
-    """Return a reader's history, the earliest entry first."""
+def history_of(
+    records: ReaderRecords, wording: Wording, *, names: Mapping[str, str] = MappingProxyType({})
+) -> list[HistoryEntry]:
+    """
+    Return a reader's history, the earliest entry first.
+
+    :param names: the names of staff, by their actor in the audit log.
+    """
     parts = (
-        _payments(records, zone),
-        *(_end(subscription, terms, records) for subscription, terms in records.subscriptions),
-        _refunds(records.refunds),
-        _disputes(records.disputes),
-        _comps(records.comps, zone),
-        _actions(records.actions),
+        _payments(records, wording),
+        *(_end(subscription, terms, records, names) for subscription, terms in records.subscriptions),
+        _refunds(records.refunds, wording, names),
+        _disputes(records.disputes, wording),
+        _comps(records.comps, wording, names),
+        _actions(records.actions, names),
         _stripe_events(records.stripe_events),
     )
     found = [(at, order, kind, words) for order, part in enumerate(parts) for at, kind, words in part]
     return [
-        HistoryEntry(at=at, kind=kind, words=f"{format_date(at, zone)}: {words}")
+        HistoryEntry(at=at, kind=kind, date=wording.date(at), text=words)
         for at, _, kind, words in sorted(found, key=lambda one: one[:2])
     ]
 
@@ -184,15 +195,15 @@ def history_of(records: ReaderRecords, zone: ZoneInfo) -> list[HistoryEntry]:
 Entries = Iterator[tuple[datetime, HistoryKind, str]]
 
 
-def _payments(records: ReaderRecords, zone: ZoneInfo) -> Entries:
+def _payments(records: ReaderRecords, wording: Wording) -> Entries:
     terms = {term.invoice_id: term for _, terms in records.subscriptions for term in terms}
     for payment in records.payments:
         term = terms.pop(payment.invoice_id, None)
-        amount = Money(payment.amount, payment.currency)
-        what = f" for {_issues(term)}; access until {format_date(term.ends_at, zone)}" if term else ""
+        amount = wording.money(payment.amount, payment.currency)
+        what = f" for {_issues(term)}; access until {wording.date(term.ends_at)}" if term else ""
         yield payment.paid_at, HistoryKind.PAID, f"paid {amount}{what}"
     for term in terms.values():
-        words = f"received {_issues(term)} free of charge; access until {format_date(term.ends_at, zone)}"
+        words = f"received {_issues(term)} free of charge; access until {wording.date(term.ends_at)}"
         yield term.starts_at, HistoryKind.PAID, words
     for subscription, bought in records.subscriptions:
         if subscription.status in UNPAID and bought:
@@ -204,7 +215,9 @@ def _issues(term: Term) -> str:
     return f"{term.issues_owed} issues{' with print' if term.print_edition else ''}"
 
 
-def _end(subscription: Subscription, terms: Sequence[Term], records: ReaderRecords) -> Entries:
+def _end(
+    subscription: Subscription, terms: Sequence[Term], records: ReaderRecords, names: Mapping[str, str]
+) -> Entries:
     at = subscription.over_at
     if at is None:
         return
@@ -219,7 +232,7 @@ def _end(subscription: Subscription, terms: Sequence[Term], records: ReaderRecor
     by = who_ended(subscription, terms, records)
     cut = any(term.ends_at > at and not term.outlives(subscription) for term in terms)
     what = "the subscription and access ended" if cut else "the subscription ended"
-    yield at, HistoryKind.ENDED, f"{what}{why}" + (f", by {who(by)}" if by else "")
+    yield at, HistoryKind.ENDED, f"{what}{why}" + (f", by {who(by, names)}" if by else "")
 
 
 def who_ended(subscription: Subscription, terms: Sequence[Term], records: ReaderRecords) -> str | None:
@@ -242,12 +255,13 @@ def who_ended(subscription: Subscription, terms: Sequence[Term], records: Reader
     return min(ended, key=lambda refund: refund.created_at).requested_by if ended else "policy"
 
 
-def _refunds(refunds: Iterable[Refund]) -> Entries:
+def _refunds(refunds: Iterable[Refund], wording: Wording, names: Mapping[str, str]) -> Entries:
     for refund in refunds:
-        basis, by = _plain(refund.basis), who(refund.requested_by)
-        what = f"refund of {refund.money} ({basis}), requested by {by}"
+        basis, by = _plain(refund.basis), who(refund.requested_by, names)
+        amount = wording.money(refund.amount, refund.currency)
+        what = f"refund of {amount} ({basis}), requested by {by}"
         if refund.status in CONFIRMED:
-            at, words = refund.recorded_at or refund.created_at, f"refunded {refund.money} ({basis}), requested by {by}"
+            at, words = refund.recorded_at or refund.created_at, f"refunded {amount} ({basis}), requested by {by}"
         elif refund.status == RefundStatus.FAILED:
             at, words = refund.created_at, f"{what}, failed ({refund.failure_reason or 'no reason given'})"
         else:
@@ -255,30 +269,31 @@ def _refunds(refunds: Iterable[Refund]) -> Entries:
         yield at, HistoryKind.REFUND, words
 
 
-def _disputes(disputes: Iterable[Dispute]) -> Entries:
+def _disputes(disputes: Iterable[Dispute], wording: Wording) -> Entries:
     for dispute in disputes:
-        amount = Money(dispute.amount, dispute.currency)
+        amount = wording.money(dispute.amount, dispute.currency)
         words = f"the bank disputed {amount} ({_plain(dispute.reason)}): {_plain(dispute.status)}"
         yield dispute.opened_at, HistoryKind.DISPUTE, words
         if dispute.lost_at is not None:
             yield dispute.lost_at, HistoryKind.DISPUTE, "the dispute was lost"
 
 
-def _comps(comps: Iterable[Comp], zone: ZoneInfo) -> Entries:
+def _comps(comps: Iterable[Comp], wording: Wording, names: Mapping[str, str]) -> Entries:
     for comp in comps:
-        until = f"until {format_date(comp.until, zone)}" + (f", for {comp.issues} issues" if comp.issues else "")
-        words = f"complimentary access {until}, given by {who(comp.given_by)} ({comp.reason})"
+        until = f"until {wording.date(comp.until)}" + (f", for {comp.issues} issues" if comp.issues else "")
+        words = f"complimentary access {until}, given by {who(comp.given_by, names)} ({comp.reason})"
         yield comp.starts_at, HistoryKind.COMP, words
         if comp.removed_at is not None:
-            yield comp.removed_at, HistoryKind.COMP, f"complimentary access revoked by {who(comp.removed_by or '')}"
+            by = who(comp.removed_by or "", names)
+            yield comp.removed_at, HistoryKind.COMP, f"complimentary access revoked by {by}"
 
 
-def _actions(actions: Iterable[LoggedAction]) -> Entries:
+def _actions(actions: Iterable[LoggedAction], names: Mapping[str, str]) -> Entries:
     for one in actions:
         words = ACTIONS.get(one.action)
         if words is not None:
             why = f" ({_reason(one.reason)})" if one.reason else ""
-            yield one.at, HistoryKind.ACTION, f"{who(one.actor)} {words}{why}"
+            yield one.at, HistoryKind.ACTION, f"{who(one.actor, names)} {words}{why}"
 
 
 def _reason(reason: str) -> str:
@@ -309,8 +324,10 @@ def describe_event(event_type: str) -> str:
     return f"Stripe: {EVENTS.get(event_type) or _plain(event_type.replace('.', ' '))}"
 
 
-def who(actor: str) -> str:
-    """Return an actor of the audit log as people read it."""
+def who(actor: str, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return an actor of the audit log as people read it. ``names`` has those of staff."""
+    if actor in names:
+        return names[actor]
     kind, _, name = actor.partition(":")
     return {"reader": "the reader", "staff": f"staff member {name}", "key": f"API key {name}"}.get(
         kind, {"stripe": "Stripe", "policy": "policy"}.get(actor, actor or "an unknown actor")

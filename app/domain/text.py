@@ -1,7 +1,19 @@
-"""Check and format text."""
+"""Check text, and what sentences need to contain dates and amounts."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from typing import Protocol
+
+
+class Wording(Protocol):
+    """Writes dates and amounts in the publisher's locale. :mod:`app.localization` implements it."""
+
+    def date(self, at: datetime) -> str:
+        """Return the date in the publisher's time zone, such as ``March 3, 2027``."""
+        ...
+
+    def money(self, amount: int, currency: str) -> str:
+        """Return an amount in minor units, such as ``$49``."""
+        ...
 
 
 def is_storable(text: str) -> bool:
@@ -9,9 +21,3 @@ def is_storable(text: str) -> bool:
     if text.isascii():
         return "\x00" not in text
     return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
-
-
-def format_date(at: datetime, zone: ZoneInfo) -> str:
-    """Return the date in a time zone, as in ``March 3, 2027``."""
-    local = at.astimezone(zone)
-    return f"{local:%B} {local.day}, {local.year}"

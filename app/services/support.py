@@ -212,7 +212,7 @@ async def overview(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: dat
         grants=await grants.of_subscriber(read, subscriber.id),
         anomalies=await anomalies.of_subscriber(read, subscriber.id),
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
-        timeline=history_of(records, ctx.rules.zone),
+        timeline=history_of(records, ctx.localization),
         same_address=others,
     )
 

@@ -18,6 +18,7 @@ from app.domain.dunning import AccessPolicy
 from app.domain.plans import Catalogue
 from app.domain.rules import Rules
 from app.services.catalogue import load
+from tests.support.wording import american
 
 OPENING = datetime(2027, 3, 1, tzinfo=UTC)
 ANNUAL_PLAN = plans.PlanOut.example()  # the documented example, which is the plan of the catalogue
@@ -51,7 +52,9 @@ async def site(shop: Catalogue, clock: SetClock) -> AsyncIterator[httpx2.AsyncCl
     app.include_router(plans.router)
     problems.install(app)
     zone = ZoneInfo("America/Chicago")
-    access = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=zone)
+    access = AccessPolicy(
+        renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=zone, wording=american()
+    )
     rules = Rules(catalogue=shop, access=access, zone=zone)
     app.state.api = SimpleNamespace(ctx=SimpleNamespace(catalogue=shop, clock=clock, rules=rules))
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://newsstand") as client:

@@ -53,7 +53,7 @@ def test_a_disputed_payment_is_shown_to_reader_and_staff(new_visitor: NewVisitor
     reader.expect_no_text("You’ll keep access until")
     page_checks.check(reader.page)
     open_reader(robin, reader.email)
-    robin.expect_text("payment disputed, access on hold")
+    robin.expect_text("Access on hold: payment disputed")
     page_checks.check(robin.page)
     robin.click("Cancel subscription")
     robin.expect_text("The payment is disputed, so access is on hold")

@@ -32,7 +32,7 @@ def test_refund_with_the_keyboard_alone(new_visitor: NewVisitor, new_agent: NewA
     robin.press("Enter")
     robin.expect_url("/readers/rdr_")
     robin.expect_text("Nia Fontaine")
-    robin.expect_text(re.compile(r"Paid until \w+ \d+, 20\d\d, print and digital"))
+    robin.expect_text(re.compile(r"Paid until \w+ \d+, 20\d\d, then renews for \$73"))
     page_checks.check(robin.page)
 
     robin.press("r")

@@ -1,19 +1,18 @@
 """The history on a reader's page."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from app.console import history
 from app.domain.history import HistoryEntry
-from app.domain.text import format_date
+from tests.support.wording import american
 
-CHICAGO = ZoneInfo("America/Chicago")
+CHICAGO = american("America/Chicago")
 NIGHT = datetime(2026, 3, 2, 5, 30, tzinfo=UTC)  # 11:30 PM on March 1 in Chicago
 
 
 def entry(hours: int, kind: str, text: str) -> HistoryEntry:
     at = NIGHT + timedelta(hours=hours)
-    return HistoryEntry(at=at, kind=kind, words=f"{format_date(at, CHICAGO)}: {text}")
+    return HistoryEntry(at=at, kind=kind, date=CHICAGO.date(at), text=text)
 
 
 def test_newest_day_is_first_and_stripe_events_in_a_row_are_collapsed() -> None:
@@ -24,8 +23,7 @@ def test_newest_day_is_first_and_stripe_events_in_a_row_are_collapsed() -> None:
             entry(2, "told", "Stripe: the subscription was updated"),
             entry(3, "noted", "robin extended the subscription"),
             entry(4, "told", "Stripe: an invoice was updated"),
-        ],
-        CHICAGO,
+        ]
     )
     assert [day.date for day in days] == ["March 2, 2026", "March 1, 2026"]
     assert [[len(group.entries) for group in day.groups] for day in days] == [[1, 1, 2], [1]]
@@ -40,6 +38,6 @@ def test_newest_day_is_first_and_stripe_events_in_a_row_are_collapsed() -> None:
 
 
 def test_payments_and_notes_in_a_row_are_not_collapsed() -> None:
-    days = history.days([entry(1, "noted", "one"), entry(1, "noted", "two")], CHICAGO)
+    days = history.days([entry(1, "noted", "one"), entry(1, "noted", "two")])
     assert [group.entries[0].text for group in days[0].groups] == ["Two", "One"]
-    assert history.days([], CHICAGO) == []
+    assert history.days([]) == []

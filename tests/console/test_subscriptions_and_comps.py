@@ -30,7 +30,8 @@ async def test_subscription_is_canceled_and_resumed(shop: Shop, open_console: Op
     form = await robin.open(f"/subscriptions/{held}/cancel")
     page = await robin.submit(form, "/cancel", reason="other", note="Moves to Mars.")
     assert "Subscription canceled. It ends at the end of the paid period." in page.text
-    assert "24 of 24 issues remaining; does not renew" in page.text
+    assert "does not renew (canceled)" in page.text
+    assert "24 of 24 issues remaining" in page.text
     assert "Resume subscription" in page.text
     page = await robin.submit(
         await robin.open(f"/subscriptions/{held}/resume"), "/resume", reason="cancelled_by_mistake"

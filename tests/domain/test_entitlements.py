@@ -33,9 +33,12 @@ from app.domain.grants import denial_reason_of, grants_of
 from app.domain.plans import Feature, UnknownFeature
 from app.domain.subscriptions import Subscription, Term
 from app.services import catalogue
+from tests.support.wording import american
 
 CATALOGUE = catalogue.load(Path(__file__).parents[2] / "catalogue.toml")
-POLICY = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=ZoneInfo("UTC"))
+POLICY = AccessPolicy(
+    renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=ZoneInfo("UTC"), wording=american()
+)
 START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2027, 3, 1, tzinfo=UTC)
 TERM = Term(invoice_id="in_1", plan="annual", print_edition=False, starts_at=START, ends_at=END, issues_owed=24)
 SUBSCRIPTION = Subscription(

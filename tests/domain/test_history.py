@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -10,6 +9,7 @@ from app.domain import events
 from app.domain.history import EVENTS, LoggedAction, ReaderRecords, StripeEvent, describe_event, history_of
 from tests.domain.test_entitlements import END, START, SUBSCRIPTION, TERM
 from tests.domain.test_quotes import PAYMENT, REFUND
+from tests.support.wording import american
 
 NOON = datetime(2026, 3, 1, 18, tzinfo=UTC)
 NOBODY = ReaderRecords(subscriptions=(), payments=(), refunds=(), disputes=(), comps=(), actions=(), stripe_events=())
@@ -17,7 +17,7 @@ PAID = StripeEvent(at=NOON, type="invoice.paid", state=events.EventState.APPLIED
 
 
 def words(story: ReaderRecords) -> list[str]:
-    return [one.words for one in history_of(story, ZoneInfo("America/Chicago"))]
+    return [one.words for one in history_of(story, american("America/Chicago"))]
 
 
 def test_every_used_event_type_has_a_description() -> None:
@@ -61,7 +61,7 @@ def test_every_used_event_type_has_a_description() -> None:
 )
 def test_an_event_is_described_with_its_result(state: str, why: str | None, description: str, kind: str) -> None:
     story = replace(NOBODY, stripe_events=[replace(PAID, state=state, why=why)])
-    (one,) = history_of(story, ZoneInfo("America/Chicago"))
+    (one,) = history_of(story, american("America/Chicago"))
     assert (one.words, one.kind) == (f"March 1, 2026: {description}", kind)
 
 
@@ -141,7 +141,7 @@ def test_an_end_is_described_with_its_reason_and_actor(
     subscription = replace(SUBSCRIPTION, status="canceled", ended_at=END, ended_by=ended_by, end_reason=end_reason)
     story = replace(NOBODY, subscriptions=[(subscription, ())], actions=notes)
 
-    ended = [one.words for one in history_of(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
+    ended = [one.words for one in history_of(story, american("America/Chicago")) if one.kind == "ended"]
 
     assert ended == [f"February 28, 2027: the subscription ended{description}"]
 
@@ -151,6 +151,6 @@ def test_an_end_by_a_refund_names_the_person_who_requested_it() -> None:
     refund = replace(REFUND, requested_by="staff:robin", created_at=END)
     story = replace(NOBODY, subscriptions=[(subscription, [TERM])], payments=[PAYMENT], refunds=[refund])
 
-    (ended,) = [one.words for one in history_of(story, ZoneInfo("America/Chicago")) if one.kind == "ended"]
+    (ended,) = [one.words for one in history_of(story, american("America/Chicago")) if one.kind == "ended"]
 
     assert ended == "February 28, 2027: the subscription ended (guarantee), by staff member robin"

@@ -17,13 +17,16 @@ from app.domain.plans import Catalogue
 from app.domain.rules import Rules
 from app.domain.subscriptions import StripeItemState, StripeSubscriptionState, Term
 from tests.support.shop import CATALOGUE
+from tests.support.wording import american
 
 FIRST_DAY, DAYS = (
     datetime(2030, 1, 1, tzinfo=UTC),
     800,
 )  # in the future, so that no token has expired for an edge
 ANNOUNCED_DATE = datetime(2030, 7, 1, tzinfo=UTC)
-POLICY = AccessPolicy(renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=ZoneInfo("UTC"))
+POLICY = AccessPolicy(
+    renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=ZoneInfo("UTC"), wording=american()
+)
 SMALL = """
 [plans.small]
 title = "Small"
