@@ -31,8 +31,11 @@ def upgrade() -> None:
         sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("figures_pkey")),
+        if_not_exists=True,
     )
-    op.create_index("figures_due_at_idx", "figures", ["due_at"], postgresql_where=sa.text("due_at IS NOT NULL"))
+    op.create_index(
+        "figures_due_at_idx", "figures", ["due_at"], postgresql_where=sa.text("due_at IS NOT NULL"), if_not_exists=True
+    )
     op.execute("INSERT INTO figures (id, work_key) VALUES ('front', 'figures:front') ON CONFLICT DO NOTHING")
     op.execute("ALTER TABLE payments ADD COLUMN IF NOT EXISTS invoice_number text")
     with op.get_context().autocommit_block():

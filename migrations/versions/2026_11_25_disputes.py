@@ -40,11 +40,20 @@ def upgrade() -> None:
         sa.Column("concern", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["subscriber_id"], ["subscribers.id"], name=op.f("disputes_subscriber_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("disputes_pkey")),
+        if_not_exists=True,
     )
-    op.create_index(op.f("disputes_payment_id_idx"), "disputes", ["payment_id"])
-    op.create_index(op.f("disputes_subscriber_id_idx"), "disputes", ["subscriber_id"])
-    op.create_index("disputes_open_idx", "disputes", ["due_by", "id"], postgresql_where=sa.text("closed_at IS NULL"))
-    op.create_index("disputes_concern_idx", "disputes", ["id"], postgresql_where=sa.text("concern IS NOT NULL"))
+    op.create_index(op.f("disputes_payment_id_idx"), "disputes", ["payment_id"], if_not_exists=True)
+    op.create_index(op.f("disputes_subscriber_id_idx"), "disputes", ["subscriber_id"], if_not_exists=True)
+    op.create_index(
+        "disputes_open_idx",
+        "disputes",
+        ["due_by", "id"],
+        postgresql_where=sa.text("closed_at IS NULL"),
+        if_not_exists=True,
+    )
+    op.create_index(
+        "disputes_concern_idx", "disputes", ["id"], postgresql_where=sa.text("concern IS NOT NULL"), if_not_exists=True
+    )
     op.create_table(
         "fraud_warnings",
         sa.Column("id", sa.Text(), nullable=False),
@@ -58,10 +67,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["payment_id"], ["payments.id"], name=op.f("fraud_warnings_payment_id_fkey")),
         sa.ForeignKeyConstraint(["subscriber_id"], ["subscribers.id"], name=op.f("fraud_warnings_subscriber_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("fraud_warnings_pkey")),
+        if_not_exists=True,
     )
-    op.create_index(op.f("fraud_warnings_payment_id_idx"), "fraud_warnings", ["payment_id"])
-    op.create_index(op.f("fraud_warnings_subscriber_id_idx"), "fraud_warnings", ["subscriber_id"])
-    op.create_index("fraud_warnings_left_idx", "fraud_warnings", ["id"], postgresql_where=LEFT)
+    op.create_index(op.f("fraud_warnings_payment_id_idx"), "fraud_warnings", ["payment_id"], if_not_exists=True)
+    op.create_index(op.f("fraud_warnings_subscriber_id_idx"), "fraud_warnings", ["subscriber_id"], if_not_exists=True)
+    op.create_index("fraud_warnings_left_idx", "fraud_warnings", ["id"], postgresql_where=LEFT, if_not_exists=True)
     op.create_table(
         "dismissals",
         sa.Column("object_id", sa.Text(), nullable=False),
@@ -69,6 +79,7 @@ def upgrade() -> None:
         sa.Column("dismissed_by", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("object_id", name=op.f("dismissals_pkey")),
+        if_not_exists=True,
     )
     with op.get_context().autocommit_block():
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS refunds_failed_idx")  # an incomplete index of an earlier run

@@ -16,13 +16,13 @@ branch_labels = None
 depends_on = None
 
 APPEND_ONLY = """
-CREATE FUNCTION rows_are_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION rows_are_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
 END $$
 """
 GUARD = """
-CREATE TRIGGER issue_adjustments_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON issue_adjustments
+CREATE OR REPLACE TRIGGER issue_adjustments_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON issue_adjustments
 FOR EACH STATEMENT EXECUTE FUNCTION rows_are_append_only()
 """
 
@@ -44,6 +44,7 @@ def upgrade() -> None:
             name=op.f("issues_cutoff_before_mailing_check"),
         ),
         sa.PrimaryKeyConstraint("number", name=op.f("issues_pkey")),
+        if_not_exists=True,
     )
     op.create_table(
         "calendar_edition",
@@ -51,6 +52,7 @@ def upgrade() -> None:
         sa.Column("token", sa.Text(), nullable=False),
         sa.CheckConstraint("id", name=op.f("calendar_edition_one_row_check")),
         sa.PrimaryKeyConstraint("id", name=op.f("calendar_edition_pkey")),
+        if_not_exists=True,
     )
     op.create_table(
         "issue_adjustments",
@@ -69,10 +71,17 @@ def upgrade() -> None:
             ["subscription_id"], ["subscriptions.id"], name=op.f("issue_adjustments_subscription_id_fkey")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("issue_adjustments_pkey")),
+        if_not_exists=True,
     )
-    op.create_index(op.f("issue_adjustments_invoice_id_idx"), "issue_adjustments", ["invoice_id"], unique=False)
     op.create_index(
-        op.f("issue_adjustments_subscription_id_idx"), "issue_adjustments", ["subscription_id"], unique=False
+        op.f("issue_adjustments_invoice_id_idx"), "issue_adjustments", ["invoice_id"], unique=False, if_not_exists=True
+    )
+    op.create_index(
+        op.f("issue_adjustments_subscription_id_idx"),
+        "issue_adjustments",
+        ["subscription_id"],
+        unique=False,
+        if_not_exists=True,
     )
     op.execute(APPEND_ONLY)
     op.execute(GUARD)
@@ -86,6 +95,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("calendar_work_pkey")),
+        if_not_exists=True,
     )
     op.create_index(
         "calendar_work_due_at_idx",
@@ -93,9 +103,10 @@ def upgrade() -> None:
         ["due_at"],
         unique=False,
         postgresql_where=sa.text("due_at IS NOT NULL"),
+        if_not_exists=True,
     )
-    op.create_index("calendar_work_work_key_idx", "calendar_work", ["work_key"], unique=False)
-    op.add_column("terms", sa.Column("last_issue", sa.BigInteger(), nullable=True))
+    op.create_index("calendar_work_work_key_idx", "calendar_work", ["work_key"], unique=False, if_not_exists=True)
+    op.add_column("terms", sa.Column("last_issue", sa.BigInteger(), nullable=True), if_not_exists=True)
     with op.get_context().autocommit_block():
         for name, column in (("terms_last_issue_idx", "last_issue"), ("terms_starts_at_idx", "starts_at")):
             op.drop_index(name, table_name="terms", if_exists=True, postgresql_concurrently=True)

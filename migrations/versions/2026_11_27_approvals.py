@@ -47,9 +47,14 @@ def upgrade() -> None:
             ["subscription_id"], ["subscriptions.id"], name=op.f("approval_requests_subscription_id_fkey")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("approval_requests_pkey")),
+        if_not_exists=True,
     )
-    op.create_index(op.f("approval_requests_subscriber_id_idx"), "approval_requests", ["subscriber_id"])
-    op.create_index("approval_requests_status_idx", "approval_requests", ["status", "created_at", "id"])
+    op.create_index(
+        op.f("approval_requests_subscriber_id_idx"), "approval_requests", ["subscriber_id"], if_not_exists=True
+    )
+    op.create_index(
+        "approval_requests_status_idx", "approval_requests", ["status", "created_at", "id"], if_not_exists=True
+    )
     with op.get_context().autocommit_block():
         for name, (table, columns) in INDEXES.items():
             op.execute(sa.text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))  # of an interrupted run

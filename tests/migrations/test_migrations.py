@@ -1,6 +1,7 @@
 """Migrations can be applied, undone and repeated, and they match the models."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -42,6 +43,31 @@ async def test_migrations_can_be_undone_and_repeated(empty: str) -> None:
     await schema.migrate(empty)
     await schema.migrate(empty)
     assert await tables(empty) == full
+
+
+async def test_a_migration_that_was_killed_after_its_first_commit_can_be_repeated(empty: str) -> None:
+    """What is done outside a transaction commits everything before it, while the database still has the version before."""
+    connection = await asyncpg.connect(empty)
+    for step in reversed(list(ScriptDirectory.from_config(schema.config()).walk_revisions())):
+        await schema.migrate(empty, step.revision)
+        if "autocommit_block" in Path(step.path).read_text():
+            await connection.execute("UPDATE alembic_version SET version_num = $1", step.down_revision)
+            await schema.migrate(empty, step.revision)
+    await connection.close()
+
+
+async def test_the_entries_before_the_chain_are_queued_for_it_in_batches(empty: str) -> None:
+    await schema.migrate(empty, "reconciliation")
+    connection = await asyncpg.connect(empty)
+    insert = "INSERT INTO audit_log (actor, action, object_id) SELECT 'robin', 'refund.requested', n::text"
+    await connection.execute(f"{insert} FROM generate_series(1, 25000) n")
+
+    await schema.migrate(empty, "audit_chain")
+
+    await connection.execute(f"{insert} FROM generate_series(25001, 25001) n")
+    queued = "SELECT count(*) FROM audit_log JOIN audit_unsealed AS u ON u.id = audit_log.id::text"
+    assert await connection.fetchval(queued) == 25_001
+    await connection.close()
 
 
 def test_the_older_versions_are_all_of_alembics_but_the_newest() -> None:
