@@ -17,7 +17,6 @@ from app.db.inbox_writer import InboxWriter
 from app.domain.dunning import AccessPolicy
 from app.domain.plans import Catalogue
 from app.domain.rules import Rules
-from app.domain.text import Wording
 from app.localization import Localization
 from app.settings import Settings
 
@@ -54,12 +53,12 @@ class Context(DatabaseContext):
         return self.rules.catalogue
 
 
-def make_rules(settings: Settings, catalogue: Catalogue, wording: Wording) -> Rules:
+def make_rules(settings: Settings, catalogue: Catalogue) -> Rules:
     """Return the rules that follow from the settings and the catalogue."""
     access = AccessPolicy(
         renewal_allowance=settings.renewal_allowance,
         grace_period=settings.grace_period,
         zone=settings.zone,
-        wording=wording,
+        wording=Localization(settings.locale, settings.zone),
     )
     return Rules(catalogue=catalogue, access=access, zone=settings.zone)

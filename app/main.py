@@ -91,7 +91,6 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
         stack.push_async_callback(clock.close)
         gateway = make_gateway(settings, pool)
         stack.push_async_callback(gateway.close)
-        localization = Localization(settings.locale, settings.zone)
         yield Context(
             settings=settings,
             clock=clock,
@@ -103,8 +102,8 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             follow_entitlements=notifier.follow_entitlements,
             gateway=gateway,
             caller_limits=CallerLimits(pool, caller_rates(settings)),
-            rules=make_rules(settings, catalogue, localization),
-            localization=localization,
+            rules=make_rules(settings, catalogue),
+            localization=Localization(settings.locale, settings.zone),
         )
 
 
