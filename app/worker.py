@@ -6,7 +6,6 @@ any machine. It is woken by notifications of the database and by its clock.
 """
 
 import asyncio
-import contextlib
 import secrets
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,7 +23,7 @@ from app.db.engine.session import DATABASE_FAILURES, Session, Sessions, is_unrea
 from app.domain.refunds import RefundRefused
 
 CONCURRENCY = 10  # keys of one job that a worker processes at the same time
-POLL_SECONDS = 1.0  # between queries for due rows when no notification arrives
+POLL_SECONDS = 1.0  # between the looks at which tables have due rows, when no notification arrives
 HOUSEKEEPING_SECONDS = 1800.0  # between two runs of the housekeeping; an overdue renewal is reported within an hour
 log = structlog.get_logger()
 
@@ -96,6 +95,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             for job in self._jobs:
                 tasks.create_task(self._loop(job, self._wakes[job.table]))
+            tasks.create_task(self._poll())
             tasks.create_task(leases.keep_renewing(self._sessions, self._in_hand, owner=self.owner, lease=self._lease))
             if self._housekeeping is not None:
                 tasks.create_task(self._run_housekeeping(self._housekeeping))
@@ -103,6 +103,18 @@ class Worker:
                 tasks.create_task(self._run_catch_up(self._catch_up))
             if self._listen_dsn is not None:
                 tasks.create_task(notifications.listen(self._listen_dsn, self.wake))
+
+    async def _poll(self) -> None:
+        """Wake the jobs whose tables have due rows: one query for all of them, so that an idle worker costs little."""
+        while True:
+            try:
+                async with self._sessions() as session:
+                    due = await leases.due_tables(session, self._wakes)
+                for table in due:
+                    self._wakes[table].set()
+            except DATABASE_FAILURES as failure:
+                report("poll_failed", failure)
+            await asyncio.sleep(self._poll_seconds)
 
     async def _loop(self, job: Job, wake: asyncio.Event) -> None:
         """
@@ -128,13 +140,14 @@ class Worker:
 
         try:
             while True:
+                await wake.wait()
                 wake.clear()
                 room = self._concurrency - len(claimed)
                 more = await self._claim(job, room) if room * 2 >= self._concurrency else ()
                 claimed.extend(more)
                 start_claimed()
-                if not more:
-                    await _wait_for(wake, self._poll_seconds)
+                if more:
+                    wake.set()  # there may be others
         finally:
             self._in_hand -= Counter(one.key for one in claimed)
             claimed.clear()  # their leases expire, and another worker claims them
@@ -211,10 +224,3 @@ async def run_rows(
 def describe(error: Exception) -> str:
     """Return an error for the log and the row: its type and message."""
     return f"{type(error).__name__}: {error}"
-
-
-async def _wait_for(wake: asyncio.Event, seconds: float) -> None:
-    # Not asyncio.wait_for: before Python 3.12 it swallows a cancellation that comes together with the event.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await wake.wait()

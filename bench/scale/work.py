@@ -63,6 +63,7 @@ async def _advance(s: Subject) -> None:
 
 WORK = (
     *map(_claim, ROW_JOBS),
+    query("leases.due_tables", lambda s: leases.due_tables(s.session, [job.table for job in ROW_JOBS])),
     query("leases.take", lambda s: leases.take(s.session, "payment:pi_new", owner=OWNER, lease=LEASE)),
     query("leases.renew", lambda s: leases.renew(s.session, ["payment:pi_new"], owner=OWNER, lease=LEASE)),
     query("leases.release", lambda s: leases.release(s.session, "payment:pi_new", owner=OWNER)),

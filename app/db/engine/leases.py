@@ -92,6 +92,18 @@ class Claimed:
     version: int | None = None  # of the subscription, if the key is for one; read before the fetch
 
 
+@cache
+def _looking(tables: tuple[str, ...]) -> TextClause:
+    oldest = "SELECT min(due_at) FROM {} WHERE due_at IS NOT NULL"  # the first entry of the index, however many are due
+    looks = [f"SELECT '{one}' AS name WHERE ({oldest.format(_checked(one))}) <= now()" for one in tables]
+    return text(" UNION ALL ".join(looks))
+
+
+async def due_tables(session: Session, tables: Collection[str]) -> Sequence[str]:
+    """Return those of the tables that have due rows, leased or not."""
+    return (await session.scalars(_looking(tuple(tables)))).all()
+
+
 async def claim(
     session: Session,
     table: str,
