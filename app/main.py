@@ -22,6 +22,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
+from app.account import app as account
+from app.account.state import account_state
 from app.api import docs_page, entitlement_checks, fast_path, gate, middleware, problems
 from app.api import webhooks as webhook_endpoint
 from app.api.auth import Authenticator
@@ -56,7 +58,7 @@ from app.services import contacts, derivations, imports
 from app.services.catalogue import load as load_catalogue
 from app.services.entitlements import Entitlements
 from app.services.signing_keys import Minting, Signer
-from app.settings import CONSOLE, Rate, Settings
+from app.settings import ACCOUNT, CONSOLE, Rate, Settings
 
 VERSION = "0.1.0"
 RECORD_SECONDS = 5.0  # before another attempt to record the offers
@@ -242,6 +244,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     """
     catalogue = load_catalogue(settings.catalogue)
     pages = console.application()
+    reader_pages = account.application() if settings.account else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -251,6 +254,8 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
             pages.state.console = ConsoleState(
                 ctx=ctx, authenticate=api.authenticator.reader_of, sign_in=sign_in_config(settings)
             )
+            if reader_pages is not None:
+                reader_pages.state.account = account_state(ctx, api.authenticator.reader_of)
             worker = [asyncio.create_task(keep_running(make_worker(ctx).run, name="worker"))] if with_worker else []
             try:
                 yield
@@ -273,8 +278,13 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     problems.install(app)
     asgi_routes = [*entitlement_checks.ROUTES, *gate.ROUTES, *webhook_endpoint.ROUTES]
     middleware.install(app, direct=asgi_routes, hosts=host_rules(settings))
-    # The console comes first too, because matching all other routes before it costs as much as three queries.
-    app.router.routes[:0] = [*asgi_routes, Mount(CONSOLE, pages), Route(CONSOLE, to_console, include_in_schema=False)]
+    # Pages come first too, because matching all other routes before them costs as much as three queries.
+    mounted = {CONSOLE: pages} | ({ACCOUNT: reader_pages} if reader_pages is not None else {})
+    app.router.routes[:0] = [
+        *asgi_routes,
+        *(Mount(path, site) for path, site in mounted.items()),
+        *(Route(path, to_first_page, include_in_schema=False) for path in mounted),
+    ]
     # Not by include_router, which would build every route again at the first request.
     app.router.routes += [route for router in ROUTERS for route in router.routes]
     app.router.routes += docs_page.routes(partial(document, app))
@@ -282,9 +292,9 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     return app
 
 
-async def to_console(_: Request) -> Response:
-    """Redirect to the console, which is at a path with a trailing slash."""
-    return RedirectResponse(f"{CONSOLE}/", status_code=308)
+async def to_first_page(request: Request) -> Response:
+    """Redirect to the first page of the console or the hosted account, whose path ends with a slash."""
+    return RedirectResponse(f"{request.url.path}/", status_code=308)
 
 
 def document(app: FastAPI) -> dict[str, Any]:

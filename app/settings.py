@@ -31,6 +31,7 @@ _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a t
 NOT_A_DURATION = "must be a duration with its unit, such as P14D or PT20S"
 _ACR = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")  # what a quoted string of a header can hold unescaped
 CONSOLE = "/console"  # path of the console
+ACCOUNT = "/account"  # path of the hosted account
 
 
 def _iso_8601(value: object) -> object:
@@ -222,6 +223,23 @@ class Settings(BaseSettings):
     Public URL of the console, such as `https://billing.example.com/console`. If not set, it is taken from the request.
     """
 
+    account: bool = False
+    """
+    Whether the hosted account at `/account` is on: pages where readers see and manage their subscription. It uses
+    `NEWSSTAND_SESSION_KEY`, `NEWSSTAND_SESSION_LIFETIME` and `NEWSSTAND_SESSION_IDLE`, as the console does.
+    """
+    account_url: str | None = None
+    """
+    Public URL of the hosted account, such as `https://billing.example.com/account`. If not set, it is taken from the
+    request. Required with a live key.
+    """
+    account_oidc_client_id: str | None = None
+    """Client ID of the hosted account at the identity provider. If not set, the console's client is used."""
+    account_oidc_client_secret: SecretStr | None = None
+    """Client secret of the hosted account, if the identity provider issued one."""
+    site_url: str | None = None
+    """Public URL of your site, to which the hosted account links."""
+
     allowed_return_hosts: Separated = ("127.0.0.1:8080", "localhost:8080")
     """Comma-separated hosts that readers may be sent back to, each as `host` or `host:port`."""
     clock_url: str | None = None
@@ -326,7 +344,7 @@ class Settings(BaseSettings):
         except (UnknownLocaleError, ValueError) as unknown:
             raise ValueError("must be a locale, such as en_US or de_DE") from unknown
 
-    @field_validator("stripe_url", "oidc_issuer", "clock_url", "console_url")
+    @field_validator("stripe_url", "oidc_issuer", "clock_url", "console_url", "account_url", "site_url")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
         if value is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from app.domain.errors import MalformedRequest
-from app.settings import CONSOLE, Settings
+from app.settings import ACCOUNT, CONSOLE, Settings
 
 # Probes use an IP address, and proxies that ask the gate may pass on the site's own name.
 NOT_CHECKED = frozenset({"/healthz", "/readyz", "/v1/gate"})
@@ -23,23 +23,24 @@ class HostRules:
     """
     The hosts that the service is known by, each as ``host`` or ``host:port``.
 
-    Without any, all are accepted; for the console only its own, if that is set.
+    Without any, all are accepted; for the console and the hosted account only their own, if that is set.
     """
 
     hosts: Collection[bytes] = ()
     console_host: bytes | None = None
+    account_host: bytes | None = None
 
     def allow(self, host: bytes, path: str) -> bool:
         """Return whether a request for a path may name a host."""
         if path in NOT_CHECKED:
             return True
         host = host.lower()
-        if self.console_host is not None and _names(host, self.console_host):
+        own = [(CONSOLE, self.console_host), (ACCOUNT, self.account_host)]
+        if any(known is not None and _names(host, known) for _, known in own):
             return True
         if self.hosts:
             return any(_names(host, known) for known in self.hosts)
-        is_console = path == CONSOLE or path.startswith(f"{CONSOLE}/")
-        return self.console_host is None or not is_console
+        return all(known is None or not (path == pages or path.startswith(f"{pages}/")) for pages, known in own)
 
 
 def _names(host: bytes, known: bytes) -> bool:
@@ -48,6 +49,13 @@ def _names(host: bytes, known: bytes) -> bool:
 
 
 def host_rules(settings: Settings) -> HostRules:
-    """Return the rules of the settings. The console's host is always known."""
-    console = urlsplit(settings.console_url).netloc.lower().encode() if settings.console_url else None
-    return HostRules(hosts=tuple(host.lower().encode() for host in settings.allowed_hosts), console_host=console)
+    """Return the rules of the settings. The hosts of the console and the hosted account are always known."""
+    return HostRules(
+        hosts=tuple(host.lower().encode() for host in settings.allowed_hosts),
+        console_host=_host_of(settings.console_url),
+        account_host=_host_of(settings.account_url),
+    )
+
+
+def _host_of(url: str | None) -> bytes | None:
+    return urlsplit(url).netloc.lower().encode() if url else None

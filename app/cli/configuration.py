@@ -22,6 +22,7 @@ from app.domain.return_urls import LOOPBACK
 from app.encryption import FILE as SECRET_FILE
 from app.services import catalogue
 from app.settings import (
+    ACCOUNT,
     CONSOLE,
     NOT_A_DURATION,
     PREFIX,
@@ -173,6 +174,7 @@ def dangers(settings: Settings) -> Iterator[Finding]:
     """Yield each setting that contradicts another one, or that would let somebody in or mix real money with tests."""
     yield from _stripe(settings)
     yield from _console(settings)
+    yield from _account(settings)
     if settings.livemode:
         yield from _live_addresses(settings)
         yield from _live_secrets(settings)
@@ -216,6 +218,23 @@ def _console(settings: Settings) -> Iterator[Finding]:
         yield Finding(variable("console_url"), f"the path must be {CONSOLE}")
 
 
+def _account(settings: Settings) -> Iterator[Finding]:
+    """The hosted account has all settings of its sign-in, if it is on."""
+    if settings.account_oidc_client_secret is not None and settings.account_oidc_client_id is None:
+        yield Finding(variable("account_oidc_client_id"), f"required with {variable('account_oidc_client_secret')}")
+    if settings.account_url is not None and urlsplit(settings.account_url).path != ACCOUNT:
+        yield Finding(variable("account_url"), f"the path must be {ACCOUNT}")
+    if not settings.account:
+        return
+    if settings.oidc_client_id is None:  # otherwise the console's findings name the key
+        if settings.account_oidc_client_id is None:
+            yield Finding(variable("account_oidc_client_id"), f"required with {variable('account')}")
+        if len(settings.session_key.get_secret_value() if settings.session_key else "") < SHORTEST_SECRET:
+            yield Finding(variable("session_key"), "required for the hosted account: at least 32 random characters")
+    if settings.livemode and not (settings.account_url or "").startswith("https://"):
+        yield Finding(variable("account_url"), "must be an https:// URL with a live key")
+
+
 def _live_addresses(settings: Settings) -> Iterator[Finding]:
     """
     Whoever controls the issuer is admin, and readers are sent to the return hosts: both are named, and not on this machine.
@@ -238,6 +257,7 @@ def _live_secrets(settings: Settings) -> Iterator[Finding]:
         ("webhook_secrets", set(_values(settings.webhook_secrets)) - {SANDBOX_WEBHOOK_SECRET}, SHORTEST_ISSUED),
         ("token_secrets", _values(settings.token_secrets), SHORTEST_SECRET),
         ("oidc_client_secret", _values([settings.oidc_client_secret]), SHORTEST_ISSUED),
+        ("account_oidc_client_secret", _values([settings.account_oidc_client_secret]), SHORTEST_ISSUED),
         (
             "session_key",
             [key for key in _values([settings.session_key]) if len(key) >= SHORTEST_SECRET],

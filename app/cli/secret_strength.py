@@ -13,6 +13,7 @@ PUBLIC_SECRETS = frozenset(
     {
         "whsec_sandbox_public_do_not_use_live",
         "a-public-secret-of-the-demo",
+        "another-public-secret-of-the-demo",
         "not-a-secret-demo-session-key",
         "newsstand",
     }

@@ -45,10 +45,10 @@ def sign_in_config(settings: Settings) -> SignInConfig | None:
             audience=settings.oidc_audience,
             scope=settings.oidc_scope,
         ),
-        session_cipher=CookieCipher(key, purpose="session"),
-        attempt_cipher=CookieCipher(key, purpose="attempt"),
-        flash_cipher=CookieCipher(key, purpose="notice"),
-        form_cipher=CookieCipher(key, purpose="kept form"),
+        session_cipher=CookieCipher(key, purpose="console: session"),
+        attempt_cipher=CookieCipher(key, purpose="console: attempt"),
+        flash_cipher=CookieCipher(key, purpose="console: notice"),
+        form_cipher=CookieCipher(key, purpose="console: kept form"),
         refresh_token_cipher=Cipher(lambda: [key], purpose="newsstand console: refresh tokens"),
     )
 

@@ -272,7 +272,10 @@ TABLES: Mapping[str, Table] = {
         apart=True,
     ),
     "sign_outs": Table(
-        plain="at", personal={"sub": _staff("Ends the sessions of a member of staff", "30 days")}, of="sub = :sub"
+        plain="at",
+        personal={"sub": Column(purpose="Ends the sessions of a person who has signed out", kept="30 days")},
+        of="sub = :sub",
+        deleted=True,
     ),
     "staff_sessions": Table(
         plain="id roles started_at signed_in_at acr checked_at checking_until ended_at",

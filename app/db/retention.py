@@ -97,7 +97,7 @@ EXPIRIES = (
         statement=_expire("staff_members", "DELETE FROM staff_members", "seen_at < now() - :kept", key="sub"),
     ),
     Expiry(
-        what="sign-outs of staff",
+        what="sign-outs",
         kept=timedelta(days=30),
         statement=_expire("sign_outs", "DELETE FROM sign_outs", "at < now() - :kept", key="sub"),
     ),

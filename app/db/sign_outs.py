@@ -1,4 +1,4 @@
-"""When staff last signed out, or were signed out."""
+"""When people last signed out, or were signed out, of the console or the hosted account."""
 
 from datetime import datetime
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from app.domain.branding import Brand
 from app.domain.dated_policies import Policies
 from app.domain.disputes import DisputePolicy
 from app.domain.errors import Conflict, Invalid
@@ -134,6 +135,7 @@ class Catalogue:
     plans: Mapping[str, Plan]
     disputes: tuple[DisputePolicy, ...] = ()
     policies: Policies = field(default_factory=Policies)
+    brand: Brand = field(default_factory=Brand)
 
     def plan(self, code: str) -> Plan:
         """

@@ -16,14 +16,16 @@ class ReturnUrlNotAllowed(Invalid):
     title = "Return URL not allowed"
 
 
-def check(url: str, allowed: Collection[str], *, field: str) -> None:
+def check(url: str, allowed: Collection[str], *, field: str, own_url: str | None = None) -> None:
     """
     Check that a return URL uses HTTPS (or HTTP on this machine) and an allowed host.
 
     :param allowed: ``host`` or ``host:port``; a host alone means the scheme's default port.
+    :param own_url: a page of this service, whose host is allowed too.
     :raises ReturnUrlNotAllowed: it doesn't, or it contains a user name, a control character or a backslash.
     """
-    if not _is_allowed(url, {entry.lower() for entry in allowed}):
+    own = [urlsplit(own_url).netloc] if own_url is not None else []
+    if not _is_allowed(url, {entry.lower() for entry in (*allowed, *own)}):
         raise ReturnUrlNotAllowed(f"{field} must be an HTTPS URL with an allowed host", field=field)
 
 

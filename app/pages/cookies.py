@@ -15,7 +15,7 @@ class CookieCipher:
     """
 
     def __init__(self, key: str, *, purpose: str) -> None:
-        self._cipher = Cipher(lambda: [key], purpose=f"newsstand console: {purpose}")
+        self._cipher = Cipher(lambda: [key], purpose=f"newsstand {purpose}")
 
     def encrypt(self, content: dict[str, Any], *, now: datetime) -> str:
         """Return the cookie value."""

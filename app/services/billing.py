@@ -12,14 +12,15 @@ from app.gateway import invoices, portal
 from app.gateway.client import Gone
 
 
-async def open_portal(ctx: Context, sub: str, *, return_url: str) -> str:
+async def open_portal(ctx: Context, sub: str, *, return_url: str, own_url: str | None = None) -> str:
     """
     Return a URL that opens Stripe's portal for a reader. It expires after some minutes.
 
+    :param own_url: a page of this service, if that is where the reader returns to.
     :raises ReturnUrlNotAllowed: the return URL is not on an allowed host.
     :raises NoSubscription: the reader has no Stripe customer.
     """
-    return_urls.check(return_url, ctx.settings.allowed_return_hosts, field="return_url")
+    return_urls.check(return_url, ctx.settings.allowed_return_hosts, field="return_url", own_url=own_url)
     async with ctx.sessions.begin() as session:
         found = await subscribers.by_sub(session, sub)
         if found is None:

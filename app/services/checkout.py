@@ -45,6 +45,7 @@ class CheckoutRequest:
     success_url: str
     cancel_url: str
     allow_duplicate: bool = False  # although another account of the same person may have a subscription
+    own_url: str | None = None  # a page of this service, if that is where the reader returns to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +68,9 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     :raises PossibleDuplicate: another account with the same verified address has one, and the request doesn't allow it.
     """
     plan = ctx.rules.catalogue.on_sale(request.choice.plan)
-    return_urls.check(request.success_url, ctx.settings.allowed_return_hosts, field="success_url")
-    return_urls.check(request.cancel_url, ctx.settings.allowed_return_hosts, field="cancel_url")
+    hosts, own_url = ctx.settings.allowed_return_hosts, request.own_url
+    return_urls.check(request.success_url, hosts, field="success_url", own_url=own_url)
+    return_urls.check(request.cancel_url, hosts, field="cancel_url", own_url=own_url)
     price_ids = await _price_ids(ctx.gateway, plan, request.choice)
     promotion = await _promotion(ctx.gateway, request.choice.promotion_code)
     async with ctx.sessions.begin() as session:

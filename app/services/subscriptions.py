@@ -19,11 +19,12 @@ from app.domain.current_subscription import current_subscription as choose_curre
 from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.events import RefetchInstead, RefetchKind
-from app.domain.issues import ledgers_of
+from app.domain.issues import schedule_terms
 from app.domain.ledgers import Ledger
 from app.domain.notices import is_on_hold, notice_for
 from app.domain.quotes import Quote, guarantee_quote, uncharged_quote
 from app.domain.subscriptions import NoSubscription, StripeSubscriptionState, Subscription, Term
+from app.domain.term_issues import TermIssues, issues_of_term
 from app.gateway import subscriptions as at_stripe
 from app.gateway.refunds import invoice_of as invoice_of_payment
 
@@ -38,6 +39,7 @@ class SubscriptionDetails:
     term: Term | None  # the current one, or the newest
     guarantee: Quote | None
     ledger: Ledger | None  # of the term; None while the calendar is empty
+    issues: TermIssues | None  # of the term; None while the calendar is empty
     status: AccessStatus
     notice: Notice | None
     on_hold: bool  # whether access is suspended, because the payment is disputed
@@ -142,16 +144,18 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         all_disputes = await disputes.of_subscriber(session, subscriber.id)
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
     term = next(reversed(running or terms), None)
-    ledgers = (
-        ledgers_of(subscription, terms, calendar, ctx.rules.catalogue, grace=ctx.rules.access.grace_period, now=now)
+    runs = (
+        schedule_terms(subscription, terms, calendar, ctx.rules.catalogue, grace=ctx.rules.access.grace_period)
         if len(calendar)
         else []
     )
+    run = next((one for one in runs if term is not None and one.term.invoice_id == term.invoice_id), None)
     return SubscriptionDetails(
         subscription=subscription,
         term=term,
         guarantee=_guarantee(quotable, chosen, access.other, zone=ctx.rules.zone, now=now),
-        ledger=next((one for one in ledgers if term is not None and one.invoice_id == term.invoice_id), None),
+        ledger=run.ledger(now) if run is not None else None,
+        issues=issues_of_term(run, now=now) if run is not None else None,
         status=access_status(subscription, terms, ctx.rules.access, now=now),
         notice=notice_for(
             subscription,

@@ -15,15 +15,21 @@ from starlette.staticfiles import StaticFiles
 
 from demo.identity_provider import control_api
 from demo.identity_provider.authorization_server import IdentityProvider, ProtocolRequest
-from demo.identity_provider.clients import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET, SCOPES, Client
+from demo.identity_provider.clients import (
+    ACCOUNT_CLIENT_ID,
+    ACCOUNT_CLIENT_SECRET,
+    CONSOLE_CLIENT_ID,
+    CONSOLE_CLIENT_SECRET,
+    SCOPES,
+    Client,
+)
 from demo.identity_provider.keys import KeyRing
 from demo.identity_provider.pages import Pages
 from demo.identity_provider.sign_ins import SUPPORTED_ACR
 from demo.identity_provider.users import Users
 from demo.security_headers import SecurityHeaders
 
-CONSOLE_LOGOUT_PATH = "/console/backchannel-logout"
-CONSOLE_REDIRECT_URIS = ("http://127.0.0.1:8000/console/signed-in", "http://localhost:8000/console/signed-in")
+SERVICE = ("http://127.0.0.1:8000", "http://localhost:8000")
 
 
 def discovery_document(url: str) -> dict[str, Any]:
@@ -58,13 +64,20 @@ def build(*, url: str, audience: str, redirect_uris: Iterable[str]) -> Starlette
     :param redirect_uris: the allowed redirect URIs of the client `magazine`.
     """
     magazine = Client(client_id="magazine", redirect_uris=tuple(redirect_uris))
-    console = Client(
-        client_id=CONSOLE_CLIENT_ID,
-        redirect_uris=CONSOLE_REDIRECT_URIS,
-        secret=CONSOLE_CLIENT_SECRET,
-        backchannel_logout_path=CONSOLE_LOGOUT_PATH,
+    console, account = (
+        Client(
+            client_id=client_id,
+            redirect_uris=tuple(f"{origin}{path}/signed-in" for origin in SERVICE),
+            secret=secret,
+            backchannel_logout_path=f"{path}/backchannel-logout",
+        )
+        for client_id, secret, path in (
+            (CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET, "/console"),
+            (ACCOUNT_CLIENT_ID, ACCOUNT_CLIENT_SECRET, "/account"),
+        )
     )
-    provider = IdentityProvider(url=url, audience=audience, clients=[magazine, console], keys=KeyRing(), users=Users())
+    clients = [magazine, console, account]
+    provider = IdentityProvider(url=url, audience=audience, clients=clients, keys=KeyRing(), users=Users())
 
     async def discovery(request: Request) -> Response:
         return JSONResponse(discovery_document(url))

@@ -7,8 +7,9 @@ from urllib.parse import SplitResult, urlsplit
 from authlib.oauth2.rfc6749 import ClientMixin
 
 SCOPES = ("openid", "profile", "email")
-# The client of the service's console. Its secret is public, like every secret of the demo.
+# The clients of the service's console and its hosted account. Their secrets are public, like every secret of the demo.
 CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET = "newsstand-console", "a-public-secret-of-the-demo"
+ACCOUNT_CLIENT_ID, ACCOUNT_CLIENT_SECRET = "newsstand-account", "another-public-secret-of-the-demo"
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 

@@ -30,7 +30,7 @@ async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
         yield opened
 
 
-CIPHER = CookieCipher(SESSION_KEY, purpose="session")
+CIPHER = CookieCipher(SESSION_KEY, purpose="console: session")
 
 
 class ConsoleBrowser:

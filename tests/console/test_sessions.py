@@ -15,7 +15,7 @@ from tests.support.shop import Shop
 STARTED_AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 LIFETIME, IDLE = timedelta(hours=8), timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
-CIPHER = CookieCipher(SESSION_KEY, purpose="session")
+CIPHER = CookieCipher(SESSION_KEY, purpose="console: session")
 ROBIN = StoredSession(
     id="ses_1",
     sub="robin",
@@ -65,9 +65,9 @@ def test_session_ends(age: timedelta, changes: dict[str, datetime], *, is_open: 
 
 
 def test_cookie_of_another_key_or_purpose_is_invalid() -> None:
-    other_purpose = COOKIE.to_value(CookieCipher(SESSION_KEY, purpose="notice"), now=STARTED_AT)
+    other_purpose = COOKIE.to_value(CookieCipher(SESSION_KEY, purpose="console: notice"), now=STARTED_AT)
     assert from_cookie(other_purpose, now=STARTED_AT) is None
-    other_key = COOKIE.to_value(CookieCipher(SESSION_KEY + "!", purpose="session"), now=STARTED_AT)
+    other_key = COOKIE.to_value(CookieCipher(SESSION_KEY + "!", purpose="console: session"), now=STARTED_AT)
     assert from_cookie(other_key, now=STARTED_AT) is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from app.cli.configuration import dangers
 from app.cli.secret_strength import PUBLIC_SECRETS, weaknesses
 from app.settings import PREFIX, SANDBOX_WEBHOOK_SECRET, Settings
-from demo.identity_provider.clients import CONSOLE_CLIENT_SECRET
+from demo.identity_provider.clients import ACCOUNT_CLIENT_SECRET, CONSOLE_CLIENT_SECRET
 from demo.magazine.settings import DEMO_SESSION_KEY
 from tests.operations.processes import ROOT, run_newsstand
 from tests.support.live_settings import LIVE
@@ -53,6 +53,23 @@ def test_strong_secrets_and_named_addresses_are_accepted(monkeypatch: pytest.Mon
         pytest.param({"ALLOWED_RETURN_HOSTS": "[::1]:8080"}, "ALLOWED_RETURN_HOSTS", id="return host ::1"),
         pytest.param({"CONSOLE_URL": ""}, "CONSOLE_URL", id="console without its URL"),
         pytest.param({"CONSOLE_URL": "http://billing.example.com/console"}, "CONSOLE_URL", id="console without TLS"),
+        pytest.param({"ACCOUNT": "true"}, "ACCOUNT_URL", id="hosted account without its URL"),
+        pytest.param(
+            {"ACCOUNT": "true", "ACCOUNT_URL": "http://billing.example.com/account"},
+            "ACCOUNT_URL",
+            id="hosted account without TLS",
+        ),
+        pytest.param(
+            {"ACCOUNT_URL": "https://billing.example.com/my-account"}, "ACCOUNT_URL", id="hosted account elsewhere"
+        ),
+        pytest.param(
+            {"ACCOUNT_OIDC_CLIENT_ID": "a", "ACCOUNT_OIDC_CLIENT_SECRET": ACCOUNT_CLIENT_SECRET},
+            "ACCOUNT_OIDC_CLIENT_SECRET",
+            id="demo's client secret of the hosted account",
+        ),
+        pytest.param(
+            {"ACCOUNT_OIDC_CLIENT_SECRET": STRONG}, "ACCOUNT_OIDC_CLIENT_ID", id="secret without the account's client"
+        ),
         pytest.param({"WEBHOOK_SECRETS": "whsec_short"}, "WEBHOOK_SECRETS", id="short webhook secret"),
         pytest.param({"WEBHOOK_SECRETS": SANDBOX_WEBHOOK_SECRET}, "WEBHOOK_SECRETS", id="sandbox's webhook secret"),
         pytest.param({"WEBHOOK_SECRETS": "whsec_" + "ab" * 16}, "WEBHOOK_SECRETS", id="repetitive webhook secret"),
@@ -74,8 +91,13 @@ def test_a_dangerous_setting_is_found_with_a_live_key(
     assert found(LIVE | CONSOLE | changed, monkeypatch) == [named]
 
 
+def test_a_hosted_account_needs_a_client_and_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found({"ACCOUNT": "true"}, monkeypatch) == ["ACCOUNT_OIDC_CLIENT_ID", "SESSION_KEY"]
+    assert found({"ACCOUNT": "true", "ACCOUNT_OIDC_CLIENT_ID": "a", "SESSION_KEY": STRONG}, monkeypatch) == []
+
+
 def test_every_public_secret_of_the_repository_is_refused() -> None:
-    public = {SANDBOX_WEBHOOK_SECRET, CONSOLE_CLIENT_SECRET, DEMO_SESSION_KEY}
+    public = {SANDBOX_WEBHOOK_SECRET, CONSOLE_CLIENT_SECRET, ACCOUNT_CLIENT_SECRET, DEMO_SESSION_KEY}
     assert public <= PUBLIC_SECRETS
     assert all(list(weaknesses(secret, shortest=1)) for secret in PUBLIC_SECRETS)
 

@@ -81,7 +81,7 @@ def try_catalogue(fuzzer: Fuzzer, folder: Path) -> None:
     catalogue.load(file)
 
 
-CIPHER = CookieCipher("k" * 40, purpose="staff")
+CIPHER = CookieCipher("k" * 40, purpose="console: staff")
 CONTENT = {"id": "ses_1", "sub": "agent", "form_token": "x", "seen": 1772388000.5}
 COOKIE = SessionCookie(id="ses_1", sub="agent", form_token="x", last_used_at=NOW)
 

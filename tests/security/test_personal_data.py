@@ -43,7 +43,7 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     " VALUES ('{id}', '{id}', 'x', 'ada@example.com', now() - interval '{age}')",
     "sessions of staff": "INSERT INTO staff_sessions (id, sub, name, roles, started_at, checked_at)"
     " VALUES ('{id}', 'a', 'Robin', '{{support}}', now() - interval '{age}', now())",
-    "sign-outs of staff": "INSERT INTO sign_outs (sub, at) VALUES ('{id}', now() - interval '{age}')",
+    "sign-outs": "INSERT INTO sign_outs (sub, at) VALUES ('{id}', now() - interval '{age}')",
     "names of former staff": "INSERT INTO staff_members (sub, name, roles, seen_at)"
     " VALUES ('{id}', 'Robin Vance', '{{support}}', now() - interval '{age}')",
     "notes of the audit log": "WITH made AS (INSERT INTO audit_log (at, actor, action, object_id)"
@@ -244,11 +244,11 @@ async def test_stripe_is_not_asked_about_a_reader_whose_money_is_owed(shop: Shop
 
 async def test_the_nightly_job_runs_and_plans_the_next_night(shop: Shop) -> None:
     await shop.wait_until("SELECT count(*) = 1 FROM retention_runs WHERE due_at > now()")
-    await shop.pool.execute(OLD_AND_NEW["sign-outs of staff"].format(id="old", age="31 days"))
+    await shop.pool.execute(OLD_AND_NEW["sign-outs"].format(id="old", age="31 days"))
 
     await shop.execute("UPDATE retention_runs SET due_at = now()")
     await shop.wait_until("SELECT finished_at IS NOT NULL AND due_at > now() FROM retention_runs")
 
     assert await shop.rows("SELECT * FROM sign_outs") == []
-    (run,) = await shop.rows("SELECT removed ->> 'sign-outs of staff' AS count, last_error FROM retention_runs")
+    (run,) = await shop.rows("SELECT removed ->> 'sign-outs' AS count, last_error FROM retention_runs")
     assert run == {"count": "1", "last_error": None}

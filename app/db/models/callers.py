@@ -37,7 +37,7 @@ class StaffMember(Base):
 
 
 class SignOut(Base):
-    """The last time a staff member signed out, or was signed out. Their earlier sessions and tokens are invalid."""
+    """The last time a person signed out, or was signed out. Earlier sessions, and tokens of staff, are invalid."""
 
     __tablename__ = "sign_outs"
     sub: Mapped[str] = mapped_column(primary_key=True)

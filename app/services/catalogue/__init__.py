@@ -18,6 +18,7 @@ from app.domain.disputes import DisputePolicy
 from app.domain.guarantee import Guarantee
 from app.domain.money import Money
 from app.domain.plans import BadCatalogue, Catalogue, Feature, Plan, Price
+from app.services.catalogue.brand import brand_of, check_brand
 from app.services.catalogue.checks import (
     COUNTRIES,
     check_days,
@@ -61,11 +62,12 @@ def load(path: Path) -> Catalogue:
             *check_prices(file),
             *check_limits(file),
             *check_days(file),
+            *check_brand(file.brand, path.parent),
         ]
     if problems:
         lines = _lines(text)
         raise BadCatalogue(*(f"{key}: {what}{_line_of(key, lines)}" for key, what in dict.fromkeys(problems)))
-    return _catalogue(file)
+    return _catalogue(file, path.parent)
 
 
 def _text(path: Path) -> str:
@@ -80,13 +82,14 @@ def _text(path: Path) -> str:
         raise BadCatalogue(f"{path}: is not UTF-8 (at line {line})") from None
 
 
-def _catalogue(file: CatalogueFile) -> Catalogue:
+def _catalogue(file: CatalogueFile, folder: Path) -> Catalogue:
     features = {name: _feature(name, feature) for name, feature in file.features.items()}
     plans = {
         code: _plan(code, plan, {name: features[name] for name in plan.features}) for code, plan in file.plans.items()
     }
     return Catalogue(
         publisher=file.publisher,
+        brand=brand_of(file.brand, folder),
         features=features,
         plans=plans,
         disputes=tuple(DisputePolicy(**policy.model_dump()) for policy in file.policies.disputes),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from app.domain.branding import FONTS
 from app.domain.guarantee import GuaranteeTerms
 from app.domain.plans import DIGITAL, PRINT
 
@@ -15,11 +16,21 @@ Name = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9_]
 Code = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9-]*$")]
 Amounts = dict[Annotated[str, StringConstraints(pattern="^[a-z]{3}$")], Annotated[int, Field(ge=0)]]
 ReaderDays = Annotated[int | None, Field(ge=1, le=36500)]
+Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
+Contact = Annotated[
+    str, StringConstraints(max_length=250, pattern=r"^(https://[^\s\"<>]+|[^\s@/:\"<>?]+@[^\s@/\"<>?]+)$")
+]
 LookupKey = Annotated[str, StringConstraints(max_length=200, pattern=r"^[a-z0-9_]+$")]
 
 # The message for an invalid value of each key.
 _MUST = {
     "publisher": "must be the magazine's name",
+    "background": "must be a color such as #fffdf8",
+    "text": "must be a color such as #1b1f24",
+    "accent": "must be a color such as #1f4e79",
+    "font": f"must be one of {', '.join(FONTS)}",
+    "logo": "must be an https:// URL, or a file beside the catalogue file",
+    "contact": "must be an email address or an https:// URL",
     "title": "must be one line of at most 250 characters, without spaces around it",
     "announced": "must be true or false",
     "available_from": "must be a time with a time zone, such as 2027-03-01T00:00:00Z",
@@ -56,7 +67,19 @@ _MUST_BE_NAMED = {
     "features": "a feature's name must be at most 40 lowercase letters, digits and underscores, starting with a letter",
     "plans": "a plan's code must be at most 40 lowercase letters, digits and hyphens, starting with a letter",
 }
-_KEYS = (*_MUST, "features", "plans", "prices", "guarantee", "cancellation", "policies", DIGITAL, PRINT)
+_KEYS = (
+    *_MUST,
+    "brand",
+    "dark",
+    "features",
+    "plans",
+    "prices",
+    "guarantee",
+    "cancellation",
+    "policies",
+    DIGITAL,
+    PRINT,
+)
 
 
 class Table(BaseModel):
@@ -187,8 +210,22 @@ class PoliciesTable(Table):
     extensions: list[ExtensionsTable] = Field(default_factory=list)
 
 
+class DarkTable(Table):
+    background: Color | None = None
+    text: Color | None = None
+    accent: Color | None = None
+
+
+class BrandTable(DarkTable):
+    font: Literal["system", "sans", "humanist", "geometric", "serif", "old-style", "slab", "mono"] = "system"
+    logo: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\s\"<>;,]+$")] | None = None
+    contact: Contact | None = None
+    dark: DarkTable = Field(default_factory=DarkTable)
+
+
 class CatalogueFile(Table):
     publisher: Title
+    brand: BrandTable = Field(default_factory=BrandTable)
     features: dict[Name, FeatureTable] = Field(min_length=1)
     plans: dict[Code, PlanTable] = Field(min_length=1)
     policies: PoliciesTable = Field(default_factory=PoliciesTable)

@@ -1,0 +1,108 @@
+"""Subscribing: the plans, the way to the payment page, and the way back from it."""
+
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from app.account.access_control import form_route, page_route
+from app.account.request import AccountRequest, InvalidForm
+from app.db.checkouts import COMPLETE, EXPIRED, FAILED, Choice
+from app.domain.caller_limits import Limit
+from app.domain.plans import PRINT
+from app.domain.subscriptions import NoSubscription
+from app.services import checkout, plans, subscriptions
+from app.services.checkout import CheckoutRequest
+
+LONGEST_CODE = 100  # characters
+LOOKS = 5  # how often the page after the payment looks by itself whether access has begun
+
+
+async def show_plans(request: AccountRequest) -> Response:
+    """Show the plans on sale, with the choice of a link or of the form filled in; or that the reader has one already."""
+    if request.fault is None and not await _may_subscribe(request):
+        return request.redirect("/")
+    offered = await plans.of_reader(request.ctx, request.sub, now=request.now)
+    return request.render(
+        "subscribe.html",
+        offered=offered,
+        chosen=_chosen(request, {plan.code for plan, _ in offered}),
+        code=request.form.get("code") or request.query("code", max_length=LONGEST_CODE),
+        left="left" in request.http.query_params,
+        allow_duplicate=request.fault is not None and request.fault.code == "possible_duplicate",
+        now=request.now,
+    )
+
+
+async def start(request: AccountRequest) -> Response:
+    """Open the payment page."""
+    plan, _, edition = request.text("choice", max_length=200).partition(":")
+    if not plan:
+        raise InvalidForm("Choose an edition.", field="choice")
+    code = request.text("code", max_length=LONGEST_CODE) or None
+    if code is not None:
+        await request.ctx.caller_limits.take(Limit.PROMOTION_CODE, request.sub)
+    back = {"plan": plan, "edition": edition, "code": code or "", "left": "1"}
+    wanted = CheckoutRequest(
+        choice=Choice(plan=plan, print_edition=edition == PRINT, promotion_code=code),
+        success_url=request.url("/welcome?session_id={CHECKOUT_SESSION_ID}"),  # which Stripe replaces
+        cancel_url=request.url(f"/subscribe?{urlencode({name: value for name, value in back.items() if value})}"),
+        allow_duplicate=request.form.get("allow_duplicate") == "yes",
+        own_url=request.url("/"),
+    )
+    opened = await checkout.start(request.ctx, wanted, reader=request.session.reader, now=request.now)
+    if opened.url is None:
+        return request.redirect("/")
+    return request.leave(opened.url)
+
+
+async def welcome(request: AccountRequest) -> Response:
+    """
+    Welcome a reader who returns from the payment page. Stripe is asked if its event is late.
+
+    The page looks a few times by itself whether access has begun, and then says that the payment takes longer.
+    """
+    session_id = request.query("session_id")
+    result = await checkout.result(request.ctx, session_id, sub=request.sub, now=request.now)
+    looks = request.query("looks", max_length=2)
+    looked = int(looks) if looks.isascii() and looks.isdecimal() else 0
+    waits = not result.entitled and result.checkout.status not in {EXPIRED, FAILED} and looked < LOOKS
+    ended = result.checkout.status == COMPLETE and not result.entitled and await _has_ended(request)
+    return request.render(
+        "welcome.html",
+        entitled=result.entitled,
+        ended=ended,
+        is_paid=result.checkout.status == COMPLETE,
+        again=urlencode({"session_id": session_id, "looks": looked + 1}) if waits and not ended else None,
+    )
+
+
+async def _may_subscribe(request: AccountRequest) -> bool:
+    try:
+        details = await subscriptions.current(request.ctx, request.sub, now=request.now)
+    except NoSubscription:
+        return True
+    return details.status.may_subscribe
+
+
+async def _has_ended(request: AccountRequest) -> bool:
+    """Return whether the subscription has ended since it was paid, for example by a refund."""
+    try:
+        details = await subscriptions.current(request.ctx, request.sub, now=request.now)
+    except NoSubscription:
+        return False
+    return details.subscription.over_at is not None
+
+
+def _chosen(request: AccountRequest, codes: set[str]) -> str:
+    """Return the chosen plan and edition, as the form names them; empty: the first."""
+    if request.form.get("choice"):
+        return request.form["choice"]
+    plan, edition = request.query("plan"), request.query("edition")
+    return f"{plan or next(iter(codes))}:{edition or 'digital'}" if codes else ""
+
+
+ROUTES = [
+    page_route("/subscribe", show_plans),
+    form_route("/subscribe", start, shown_by=show_plans),
+    page_route("/welcome", welcome, calls_stripe=True),
+]

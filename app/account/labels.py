@@ -1,0 +1,129 @@
+"""What the pages call things, and what they say about a subscription, to its reader."""
+
+from collections.abc import Mapping
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+
+from app.domain.access_status import Notice
+from app.domain.entitlements import AccessReason, OtherAccess
+from app.domain.errors import DomainError
+from app.domain.promotion_codes import PromotionCodeInvalid
+from app.domain.subscriptions import SubscriptionStatus
+from app.localization import Localization
+from app.services.subscriptions import SubscriptionDetails
+
+STATUSES: Mapping[str, str] = {
+    SubscriptionStatus.ACTIVE: "Your subscription is active.",
+    SubscriptionStatus.TRIALING: "You’re on a free trial.",
+    SubscriptionStatus.PAST_DUE: "We couldn’t charge your card.",
+    SubscriptionStatus.UNPAID: "We couldn’t charge your card.",
+    SubscriptionStatus.INCOMPLETE: "Your first payment hasn’t arrived yet.",
+    SubscriptionStatus.INCOMPLETE_EXPIRED: "Your first payment never arrived, so your subscription didn’t start.",
+    SubscriptionStatus.PAUSED: "Your subscription is paused.",
+}
+REFUNDED = frozenset({"guarantee", "unserved_issues", "duplicate"})  # refund bases that end the subscription
+ERRORS: Mapping[str, str] = {
+    "already_subscribed": "You already have a subscription, so you don’t need another one.",
+    "no_subscription": "You don’t have a subscription.",
+    "already_ended": "Your subscription has already ended.",
+    "stripe_unavailable": "Our payment processor isn’t responding. Nothing was changed. Please try again in a minute.",
+    "stripe_refused": "Our payment processor declined this. Nothing was changed. Please try again, or ask us for help.",
+    "database_unavailable": "We’re having trouble right now. Nothing was changed. Please try again in a minute.",
+    "too_many_requests": "That was too often. Nothing was changed. Please wait a minute and try again.",
+    "idempotency_key_in_use": "We’re still working on your first request. You don’t need to send it again.",
+    "price_unavailable": "This plan can’t be bought at the moment. Please try again later.",
+    "currency_in_use": "You’re billed in another currency. Please ask us for help.",
+    "unknown_plan": "This plan is no longer sold. Please choose another one.",
+    "possible_duplicate": "Another account with your email address already has a subscription. "
+    "Sign out and use that account, or subscribe with this one too.",
+}
+PROMOTION_CODES: Mapping[str, str] = {
+    "first_time_only": "The code “{code}” is only for new subscribers.",
+    "below_minimum": "The code “{code}” is only for larger orders.",
+    "other_currency": "The code “{code}” isn’t valid in your currency.",
+    "other_customer": "The code “{code}” was made for another reader.",
+    "not_applicable": "The code “{code}” can’t be used for this subscription.",
+}
+INVOICE_STATUSES: Mapping[str, str] = {
+    "draft": "In preparation",
+    "open": "To be paid",
+    "paid": "Paid",
+    "uncollectible": "Not paid",
+    "void": "Canceled",
+}
+# Why a reader cancels. Codes are stored with the cancellation.
+CANCEL_REASONS: Mapping[str, str] = {
+    "too_expensive": "It’s too expensive",
+    "not_reading": "I don’t find the time to read it",
+    "content": "The articles aren’t for me",
+    "delivery": "Copies came late, damaged or not at all",
+    "technical": "The site or app doesn’t work well",
+    "switching": "I read something else now",
+    "other": "Another reason",
+}
+
+
+def error(problem: DomainError) -> str:
+    """Return the message for a refusal: ours if we have one for its code, otherwise the rule's."""
+    if isinstance(problem, PromotionCodeInvalid):
+        text = PROMOTION_CODES.get(str(problem.facts.get("reason")), "The code “{code}” isn’t valid or has expired.")
+        return text.format(code=problem.facts.get("promotion_code"))
+    text = ERRORS.get(problem.code) or str(problem)
+    return typographic(text if text.endswith((".", "!", "?")) else f"{text}.")
+
+
+def status(details: SubscriptionDetails, localization: Localization) -> str:
+    """Return the status of a subscription and what happens next, with one date, in one or two sentences."""
+    subscription = details.subscription
+    lapsed = details.status.until if details.status.has_lapsed else subscription.cancel_at
+    ends_at = subscription.over_at or lapsed
+    ends = localization.date(ends_at) if ends_at is not None else None
+    message = STATUSES.get(subscription.effective_status, "Your subscription has ended.")
+    if subscription.ended_by in REFUNDED:
+        return f"Your subscription was refunded and ended on {ends}." if ends else "Your subscription was refunded."
+    if subscription.effective_status == SubscriptionStatus.INCOMPLETE_EXPIRED:
+        return message
+    if subscription.effective_status == SubscriptionStatus.CANCELED:
+        if details.status.has_access and details.status.until is not None:
+            return f"Canceled. You have access until {localization.date(details.status.until)}."
+        return f"Your subscription ended on {ends}." if ends else message
+    if details.status.has_lapsed:
+        return f"Your access ended on {ends}." if ends else "Your access has ended."
+    if details.on_hold:
+        return "Your access is on hold."
+    if ends:
+        return f"Canceled. You have access until {ends}."
+    if subscription.current_period_end is not None and subscription.is_live and message.endswith(("active.", "trial.")):
+        return f"{message} It renews on {localization.date(subscription.current_period_end)}."
+    return message
+
+
+def notice(found: Notice | None, shown_status: str) -> str | None:
+    """Return the text of a notice, unless the status says the same."""
+    if found is None or typographic(found.text) == shown_status:
+        return None
+    return typographic(found.text)
+
+
+def editions(print_edition: object) -> str:
+    """Return what a subscription includes."""
+    return "Digital and print" if print_edition else "Digital"
+
+
+@pass_context
+def other_access(context: Context, access: OtherAccess) -> str:
+    """Return what the reader may read apart from a subscription, as a sentence."""
+    source = "complimentary access" if access.reason == AccessReason.COMP else "access from another subscription"
+    localization: Localization = context["localization"]
+    return f"You have {source}{f' until {localization.date(access.until)}' if access.until else ''}."
+
+
+def invoice_status(code: str) -> str:
+    """Return the status of an invoice."""
+    return INVOICE_STATUSES.get(code, code)
+
+
+def typographic(text: str) -> str:
+    """Return a text of the rules with typographic apostrophes."""
+    return text.replace("'", "’")

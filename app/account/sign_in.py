@@ -1,0 +1,154 @@
+"""Sign-in by OpenID Connect, and sign-out: by the reader, and by the identity provider."""
+
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from app.account import cookies, sessions, templating
+from app.account.access_control import form_route
+from app.account.middleware import BACK_CHANNEL_LOGOUT
+from app.account.request import AccountRequest
+from app.account.sessions import ReaderSession
+from app.account.state import ACCOUNT, absolute_url, account_of
+from app.account.subscriptions import show
+from app.domain.caller_limits import Limit
+from app.domain.callers import IssuerUnavailable, NotAuthenticated
+from app.domain.return_urls import ReturnUrlNotAllowed
+from app.observability import REFUSALS
+from app.pages import return_paths
+from app.pages.logout_tokens import LONGEST_LOGOUT_TOKEN
+from app.pages.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
+from app.services import reader_sessions
+
+ATTEMPT, ATTEMPT_MAX_AGE = "sign_in", timedelta(minutes=10)
+NO_STORE = {"Cache-Control": "no-store"}
+
+log = structlog.get_logger()
+
+
+async def start(request: Request) -> Response:
+    """Redirect to the identity provider."""
+    account = account_of(request)
+    wanted = request.query_params.get("next", "")
+    return_path = return_paths.safe(wanted, below=ACCOUNT)
+    if wanted and return_path != wanted:  # counted, so that attempts show in the metrics
+        REFUSALS.labels(ReturnUrlNotAllowed.code).inc()
+        log.warning("return_path_refused", next=wanted[:200])
+    attempt = SignInAttempt.start(
+        return_path,
+        redirect_uri=absolute_url(request, "/signed-in"),
+        max_age=account.ctx.settings.session_lifetime,
+        again="again" in request.query_params,
+        acr_values=(),
+        now=account.ctx.clock.real(),
+    )
+    try:
+        url = await account.oidc.url_for(attempt)
+    except SignInFailed as failure:
+        return _failed(request, failure)
+    response = RedirectResponse(url, status_code=303)
+    value = cookies.encrypted(request, account.attempt_cipher, attempt.to_dict())
+    cookies.set_value(request, response, ATTEMPT, value or "", max_age=ATTEMPT_MAX_AGE)
+    return response
+
+
+async def complete(request: Request) -> Response:
+    """Handle the redirect back from the identity provider, and start the session."""
+    account = account_of(request)
+    await account.ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")
+    now = account.ctx.clock.real()
+    content = cookies.read(request, ATTEMPT, account.attempt_cipher, max_age=ATTEMPT_MAX_AGE)
+    attempt = SignInAttempt.from_dict(content) if content else None
+    code = request.query_params.get("code")
+    if attempt is None or not code or request.query_params.get("state") != attempt.state:
+        reason = request.query_params.get("error", "no sign-in in progress in this browser")
+        return _failed(request, SignInFailed(reason[:100]))
+    try:
+        tokens = await account.oidc.redeem(attempt, code, now=now)
+        person = await account.authenticate(tokens.access_token)
+        if person.sub != tokens.sub:
+            raise SignInFailed("the ID token and the access token belong to different people")
+    except IssuerUnavailable as error:
+        return _failed(request, ProviderUnavailable(str(error)))
+    except (SignInFailed, NotAuthenticated) as failure:
+        return _failed(request, failure)
+    if not attempt.again and await reader_sessions.must_sign_in_again(
+        account.ctx, person.sub, tokens.signed_in_at, now=now
+    ):
+        # The provider still knew the person, but they have signed out here: it has to ask for their credentials.
+        again = urlencode({"next": attempt.return_path, "again": "1"})
+        return RedirectResponse(f"{ACCOUNT}/sign-in?{again}", 303)
+    response = RedirectResponse(attempt.return_path, status_code=303)
+    cookies.delete(request, response, ATTEMPT)
+    sessions.save(request, response, ReaderSession.start(person, now=now))
+    return response
+
+
+async def sign_out(request: AccountRequest) -> Response:
+    """End all sessions of the reader, in every browser: they may have lost control of one of them."""
+    await reader_sessions.sign_out(request.ctx, request.sub, now=request.ctx.clock.real())
+    response = request.redirect("/signed-out")
+    for name in (sessions.COOKIE, templating.FLASH):
+        cookies.delete(request.http, response, name)
+    return response
+
+
+async def signed_out(request: Request) -> Response:
+    """
+    Confirm the sign-out, and link to the provider's own sign-out.
+
+    It is a link because the content security policy does not let forms redirect to another site.
+    """
+    provider_url = await account_of(request).oidc.sign_out_url(absolute_url(request, "/signed-out"))
+    return templating.render(request, "signed_out.html", provider_url=provider_url)
+
+
+async def log_out(request: Request) -> Response:
+    """End the sessions of the person that a logout token names. A token that was used before ends nothing."""
+    account = account_of(request)
+    async with request.form(max_files=0, max_fields=10) as form:
+        token = form.get("logout_token")
+    if not isinstance(token, str) or not 0 < len(token) <= LONGEST_LOGOUT_TOKEN:
+        return _logout_refused("logout_token is missing or too long")
+    now = account.ctx.clock.real()
+    try:
+        claims = await account.oidc.logout_claims(token, now=now)
+    except ProviderUnavailable as error:
+        log.warning("logout_token_not_verified", reason=str(error)[:300])
+        return JSONResponse({"error": "temporarily_unavailable"}, 503, headers={**NO_STORE, "Retry-After": "2"})
+    except SignInFailed as failure:
+        return _logout_refused(str(failure))
+    if claims.sub is None:  # a session here doesn't know the provider's session
+        return _logout_refused("the token lacks sub")
+    ended = await reader_sessions.end_by_provider(
+        account.ctx, jti=claims.jti, sub=claims.sub, until=claims.expires_at, now=now
+    )
+    return Response(status_code=200, headers=NO_STORE) if ended else _logout_refused("the token was used before")
+
+
+def _logout_refused(reason: str) -> Response:
+    log.warning("logout_token_refused", reason=reason[:300])
+    body = {"error": "invalid_request", "error_description": "The logout token is invalid"}
+    return JSONResponse(body, 400, headers=NO_STORE)
+
+
+def _failed(request: Request, failure: Exception) -> Response:
+    """Log the reason, and render an error page."""
+    log.warning("account_sign_in_failed", error=type(failure).__name__, reason=str(failure)[:300])
+    if isinstance(failure, ProviderUnavailable):
+        detail = "Sign-in isn’t responding right now. Please try again in a minute."
+        return templating.error_page(request, status=503, title="Sign-in is unavailable", detail=detail)
+    return templating.error_page(request, status=400, title="Sign-in failed", detail="Please try again.")
+
+
+ROUTES = [
+    Route("/sign-in", start, methods=["GET"], name="sign_in"),
+    Route("/signed-in", complete, methods=["GET"]),
+    Route("/signed-out", signed_out, methods=["GET"]),
+    Route(BACK_CHANNEL_LOGOUT, log_out, methods=["POST"]),
+    form_route("/sign-out", sign_out, shown_by=show, calls_stripe=False),
+]

@@ -1,0 +1,84 @@
+"""The first page: the subscription's status, what it includes and costs, and its issues; and resuming it."""
+
+from collections.abc import Sequence
+from datetime import datetime, time
+
+from starlette.responses import Response
+
+from app.account import labels
+from app.account.access_control import form_route, page_route
+from app.account.request import AccountRequest
+from app.domain.entitlements import AccessReason, OtherAccess
+from app.domain.issues import Issue
+from app.domain.subscriptions import NoSubscription
+from app.services import cancellations, subscriptions
+from app.services.subscriptions import SubscriptionDetails
+
+UPCOMING = 3  # issues that are listed; the rest is counted
+RESUMED = "Your subscription will renew as usual."
+
+
+async def show(request: AccountRequest) -> Response:
+    """Show the subscription, or that there is none."""
+    try:
+        details = await subscriptions.current(request.ctx, request.sub, now=request.now)
+    except NoSubscription as none:
+        return request.render("no_subscription.html", other_access=_other_access(none))
+    subscription, catalogue = details.subscription, request.ctx.catalogue
+    status = labels.status(details, request.ctx.localization)
+    return request.render(
+        "overview.html",
+        details=details,
+        subscription=subscription,
+        plan=catalogue.plans.get(subscription.plan),
+        headline=status,
+        notice=details.notice,
+        notice_text=labels.notice(details.notice, status),
+        upcoming=_dated(request, details.issues.upcoming[:UPCOMING]) if details.issues else [],
+        latest=_dated(request, details.issues.served[-1:]) if details.issues else [],
+        can_resume=_can_resume(details),
+        can_cancel=subscription.can_be_canceled and subscription.cancel_at is None,
+        can_subscribe=details.status.may_subscribe,
+        guarantee=details.guarantee if details.guarantee is not None and details.guarantee.allowed else None,
+    )
+
+
+async def resume(request: AccountRequest) -> Response:
+    """Undo a scheduled cancellation."""
+    await cancellations.resume(request.ctx, request.sub, now=request.now)
+    return request.redirect("/", flash=RESUMED)
+
+
+async def show_instead(request: AccountRequest) -> Response:
+    """Open the first page, which has the button: the reader has signed in again after pressing it."""
+    return request.redirect("/")
+
+
+def _can_resume(details: SubscriptionDetails) -> bool:
+    return details.subscription.is_live and details.subscription.cancel_at is not None and not details.status.has_lapsed
+
+
+def _dated(request: AccountRequest, issues: Sequence[Issue]) -> list[tuple[Issue, datetime]]:
+    """Return issues with the day on which they come out."""
+    noon = time(12, tzinfo=request.ctx.rules.zone)
+    return [(issue, datetime.combine(issue.mail_date, noon)) for issue in issues]
+
+
+def _other_access(none: NoSubscription) -> OtherAccess | None:
+    """Return the access that a reader has without a subscription."""
+    facts = none.facts.get("other_access")
+    if not isinstance(facts, dict):
+        return None
+    until = facts.get("until")
+    return OtherAccess(
+        features=tuple(facts.get("features") or ()),
+        until=datetime.fromisoformat(until) if until else None,
+        reason=str(facts.get("reason") or AccessReason.COMP),
+    )
+
+
+ROUTES = [
+    page_route("/", show),
+    page_route("/resume", show_instead),
+    form_route("/resume", resume, shown_by=show),
+]
