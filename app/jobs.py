@@ -22,6 +22,7 @@ from app.domain.reconciliation import until_next
 from app.domain.subscriptions import StripeSubscriptionState
 from app.gateway.rate_limits import backlog
 from app.services import (
+    addresses,
     audit,
     cancellations,
     checkout,
@@ -32,6 +33,7 @@ from app.services import (
     duplicates,
     erasures,
     idempotency,
+    label_runs,
     payments,
     reader_views,
     reconciliation,
@@ -80,6 +82,11 @@ async def push_contact(ctx: Context, change_id: str, /, *, now: datetime) -> Non
     await contacts.push(ctx, change_id)
 
 
+async def push_address(ctx: Context, address_id: str, /, *, now: datetime) -> None:
+    """Update a reader's customer at Stripe after their postal address changed."""
+    await addresses.push(ctx, address_id)
+
+
 async def remove_expired_data(ctx: Context, _run_id: str, /, *, now: datetime) -> None:
     """Remove personal data that has no use anymore, and order the erasure of readers who left long ago."""
     await retention.run(ctx)
@@ -98,6 +105,7 @@ ROW_JOBS = (
     RowJob(table="refunds", use_case=refunds.finish),
     RowJob(table="subscriptions", use_case=cancellations.finish),
     RowJob(table="contact_changes", use_case=push_contact),
+    RowJob(table="postal_addresses", use_case=push_address),
     RowJob(table="derivation_runs", use_case=derivations.queue_affected),
     RowJob(table="audit_unsealed", use_case=seal_audit_log, all_rows_at_once=True),
     RowJob(table="figures", use_case=update_dashboard),
@@ -125,7 +133,7 @@ def event_handlers(
         events.RefetchKind.CHARGE: partial(payments.redirect_charge, ctx),
         events.RefetchKind.DISPUTE: partial(payments.redirect_dispute, ctx),
         events.RefetchKind.DUPLICATES: partial(duplicates.resolve, ctx, now=now),
-        events.RefetchKind.CHECKOUT: partial(checkout.sync, ctx),
+        events.RefetchKind.CHECKOUT: partial(checkout.sync, ctx, now=now),
         events.RefetchKind.CUSTOMER: partial(customers.sync, ctx),
     }
 
@@ -223,6 +231,7 @@ class Jobs:
         await retention.schedule(self._ctx)
         await self._ctx.caller_limits.prune()
         await schedule_reconciliation(self._ctx)
+        await label_runs.queue_unknown(self._ctx)
 
 
 async def schedule_reconciliation(ctx: Context) -> None:

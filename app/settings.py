@@ -143,13 +143,13 @@ class Settings(BaseSettings):
     allowed_hosts: Separated = ()
     """
     Comma-separated hosts that the service is reached by, each as `host` or `host:port`. Requests for other hosts are
-    refused, except probes and the gate's. The console's host is always known. If not set, every host is accepted, except
-    for the console if `NEWSSTAND_CONSOLE_URL` is set. Required with a live key.
+    refused, except probes and the gate's. The console's host is always known. If not set, every host is accepted,
+    except for the console if `NEWSSTAND_CONSOLE_URL` is set. Required with a live key.
     """
     internal_pages: Literal["open", "support", "supervisor", "circulation", "privacy", "admin", "off"] | None = None
     """
-    Access to `/metrics`, `/docs`, `/openapi.json` and the details of `/readyz`: `open`, `off`, or the role that is required.
-    If not set: `off` with a live key, else `open`. On `newsstand serve --internal-port` they are always open.
+    Access to `/metrics`, `/docs`, `/openapi.json` and the details of `/readyz`: `open`, `off`, or the role that is
+    required. If not set: `off` with a live key, else `open`. On `newsstand serve --internal-port` they are always open.
     """
     max_requests: int = Field(default=200, ge=1, le=10_000)
     """
@@ -159,8 +159,8 @@ class Settings(BaseSettings):
 
     limit_stripe: AllowedRate = Rate(30, timedelta(minutes=1))
     """
-    Rate at which one person may send requests that call Stripe, such as `30/minute`; 0 for no limit. More are refused with
-    429.
+    Rate at which one person may send requests that call Stripe, such as `30/minute`; 0 for no limit. More are refused
+    with 429.
     """
     limit_promotion_code: AllowedRate = Rate(20, timedelta(hours=1))
     """Rate at which one person may start checkouts with a promotion code, so that codes can't be guessed."""
@@ -205,7 +205,8 @@ class Settings(BaseSettings):
     """
     oidc_scope: str = "openid profile email"
     """
-    Scopes that the console requests at sign-in. Add `offline_access` if the provider issues refresh tokens only with it.
+    Scopes that the console requests at sign-in. Add `offline_access` if the provider issues refresh tokens only with
+    it.
     """
     recent_sign_in: Annotated[Duration | None, BeforeValidator(_never)] = timedelta(minutes=30)
     """
@@ -214,7 +215,8 @@ class Settings(BaseSettings):
     """
     recent_sign_in_acr: Separated = ()
     """
-    Comma-separated authentication context classes (`acr`), one of which such a sign-in must have. If not set, any will do.
+    Comma-separated authentication context classes (`acr`), one of which such a sign-in must have. If not set, any will
+    do.
     """
     staff_token_max_age: Annotated[Duration, Gt(timedelta(0))] = timedelta(minutes=15)
     """Maximum age of an access token, since it was issued, with which staff may move money or give access in the API."""
@@ -271,8 +273,8 @@ class Settings(BaseSettings):
     """Time after SIGTERM in which `newsstand serve` still handles requests while `/readyz` answers 503."""
     events_kept: Duration = timedelta(days=35)
     """
-    Retention period of events that were applied or ignored, from their receipt. At least 31 days, because Stripe lists its
-    events for 30 days, and reconciliation would take those that were deleted earlier for missing ones.
+    Retention period of events that were applied or ignored, from their receipt. At least 31 days, because Stripe lists
+    its events for 30 days, and reconciliation would take those that were deleted earlier for missing ones.
     """
     former_contacts_kept: Duration = timedelta(days=365)
     """Retention period of readers' former email addresses and names, by which staff find them."""
@@ -280,6 +282,11 @@ class Settings(BaseSettings):
     """
     Time after which a reader is erased whose last subscription and access have ended, or who never had any. If not set,
     readers are only erased on request. Consider how long tax law and chargebacks need them.
+    """
+    addresses_kept: Duration = timedelta(days=1095)
+    """
+    Retention period of the addresses on frozen label runs, and of former postal addresses. Claims and auditors of
+    circulation ask for them. Afterwards, a run keeps its counts, and its file has no addresses.
     """
     notes_kept: Duration = timedelta(days=1095)
     """Retention period of notes: why staff refunded, approved or dismissed something, in words."""

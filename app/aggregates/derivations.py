@@ -151,8 +151,7 @@ async def _save(
     promised = {term.offer for one in change.derived for term in one.terms if term.offer is not None}
     promised -= {term.offer for term in change.known_terms}
     await editions.save_offers(session, list(promised))
-    last_issues = {key: last for one in change.derived for key, last in one.last_issues.items()}
-    await terms.save_derived(session, [term for one in change.derived for term in one.terms], last_issues)
+    await terms.save_derived(session, change.derived)
     accesses = {locked[key].sub: (locked[key], without_past(access, now=now)) for key, access in change.access.items()}
     replaced = await grants.save_entitlements(session, list(accesses.values()))
     for sub, stored in sorted(replaced.items()):

@@ -53,7 +53,7 @@ async def save_terms(session: Session, known: Sequence[Term], derived: Derived) 
     """Store what was derived about terms, with their new offers."""
     promised = {term.offer for term in derived.terms if term.offer is not None} - {term.offer for term in known}
     await editions.save_offers(session, sorted(promised, key=lambda offer: offer.id))
-    await terms.save_derived(session, derived.terms, derived.last_issues)
+    await terms.save_derived(session, [derived])
 
 
 async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:

@@ -22,6 +22,7 @@ from app.domain.issues import (
     Issue,
     IssueOutOfOrder,
 )
+from app.domain.label_runs import IssueFrozen
 from app.domain.subscriptions import AlreadyEnded
 from app.services import idempotency, issues
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
@@ -83,6 +84,10 @@ class IssueOut(ApiModel):
     actual_mail_date: date | None = Field(examples=[None])
     label_cutoff: date = Field(examples=["2026-05-28"])
     counts_as: int = Field(examples=[1])
+    frozen_at: datetime | None = Field(
+        description="As of when its labels were frozen: the end of the cut-off day. null: they aren't.",
+        examples=[None],
+    )
 
 
 class CalendarOut(ApiModel):
@@ -181,7 +186,9 @@ async def show_issue(number: Number, _: IssueViewer, ctx: Ctx) -> IssueOut:
     return IssueOut.model_validate(await issues.get(ctx, number))
 
 
-@router.put("/issues/{number}", tags=["issues"], responses=problems(InconsistentIssueDates, IssueOutOfOrder))
+@router.put(
+    "/issues/{number}", tags=["issues"], responses=problems(InconsistentIssueDates, IssueOutOfOrder, IssueFrozen)
+)
 async def keep_issue(number: Number, body: IssueIn, agent: IssueEditor, ctx: Ctx) -> IssueOut:
     """Create or update an issue. What readers are owed is recalculated."""
     return IssueOut.model_validate(await issues.save(ctx, body.to_issue(number), by=agent.actor))

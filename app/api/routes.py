@@ -1,6 +1,7 @@
 """All routers of the API, in the order of the OpenAPI document. Plain ASGI routes are not among them."""
 
 from app.api import (
+    addresses,
     anomalies,
     api_keys,
     approvals,
@@ -16,6 +17,7 @@ from app.api import (
     health,
     issued_refunds,
     issues,
+    label_runs,
     my_plans,
     my_refunds,
     personal_data,
@@ -35,6 +37,7 @@ ROUTERS = tuple(
         my_plans,
         checkout_sessions,
         subscriptions,
+        addresses,
         billing,
         entitlements,
         entitlement_tokens,
@@ -48,6 +51,7 @@ ROUTERS = tuple(
         cancellations,
         disputes,
         issues,
+        label_runs,
         anomalies,
         events,
         audit,

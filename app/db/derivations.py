@@ -137,6 +137,12 @@ _OF_TERMS = text(
             AND terms.last_issue IS DISTINCT FROM 0
     UNION ALL SELECT adjusted.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
         JOIN issue_adjustments adjusted ON adjusted.created_at BETWEEN begun.first AND begun.last
+    UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
+        JOIN terms ON terms.print_from BETWEEN begun.first AND begun.last
+    UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
+        JOIN terms ON terms.print_until BETWEEN begun.first AND begun.last
+    UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
+        JOIN terms ON terms.copies_ended_at BETWEEN begun.first AND begun.last
     """
 ).bindparams(
     bindparam("last", type_=ARRAY(BigInteger)),

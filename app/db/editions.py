@@ -130,4 +130,5 @@ def issue_of(row: IssueRow | Record) -> Issue:
         actual_mail_date=row.actual_mail_date,
         label_cutoff=row.label_cutoff,
         counts_as=row.counts_as,
+        frozen_at=row.frozen_at,
     )

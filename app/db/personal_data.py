@@ -56,6 +56,7 @@ _SUB = Column(
     purpose="Identifies the reader at the identity provider", kept=UNTIL_ERASED, erased=f"'{ERASED}' || :reader"
 )
 _DUE = "work_key due_at attempts"
+_ADDRESS = ("name", "company", "line1", "line2", "district", "city", "region", "postal_code")
 
 TABLES: Mapping[str, Table] = {
     "anomalies": Table(
@@ -228,7 +229,25 @@ TABLES: Mapping[str, Table] = {
         of="subscription_id = ANY(:ids)",
         apart=True,
     ),
-    "issues": Table(plain="number title cover_date planned_mail_date actual_mail_date label_cutoff counts_as"),
+    "issues": Table(
+        plain="number title cover_date planned_mail_date actual_mail_date label_cutoff counts_as frozen_at"
+    ),
+    "label_runs": Table(
+        plain="id issue_number number as_of mail_date frozen_at copies control_sum counts columns emptied_at",
+        personal={"frozen_by": _staff(kept="as long as the run")},
+    ),
+    "labels": Table(
+        plain="run_id position issue_number subscription_id term address_id kind claim_id country band expire control flags",
+        personal={
+            name: Column(
+                purpose="Proves to which address a copy went, for claims and auditors of circulation",
+                kept="NEWSSTAND_ADDRESSES_KEPT",
+                erased="NULL",
+            )
+            for name in (*_ADDRESS, "lines")
+        },
+        of="subscription_id = ANY(:ids)",
+    ),
     "leases": Table(plain="key owner until"),
     "offer_versions": Table(plain="id plan offer since"),
     "offers": Table(plain="id content"),
@@ -242,6 +261,22 @@ TABLES: Mapping[str, Table] = {
         personal={"sub": Column(purpose="Becomes a revocation", kept="seconds")},
         of="sub = :sub",
         apart=True,
+    ),
+    "postal_addresses": Table(
+        plain=f"id subscriber_id checkout_id country problems is_usable since until saved_at replaced_at {_DUE}",
+        personal={
+            **{
+                name: Column(
+                    purpose="Copies of the print edition are sent there",
+                    kept="until it is replaced, and NEWSSTAND_ADDRESSES_KEPT",
+                    erased="NULL",
+                )
+                for name in (*_ADDRESS, "lines")
+            },
+            "last_error": _fault(),
+        },
+        of="subscriber_id = :reader",
+        deleted=True,
     ),
     "reader_views": Table(
         plain="id subscriber_id place slot at",
@@ -331,7 +366,8 @@ TABLES: Mapping[str, Table] = {
     ),
     "terms": Table(
         plain="invoice_id subscription_id plan print_edition starts_at ends_at issues_owed print_from print_until"
-        " credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue offer",
+        " credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue offer copies"
+        " copies_ended_at expire",
         of="subscription_id = ANY(:ids)",
     ),
 }
@@ -353,6 +389,7 @@ UNION SELECT id FROM fraud_warnings WHERE subscriber_id = :reader
 UNION SELECT id FROM comps WHERE subscriber_id = :reader
 UNION SELECT id FROM approval_requests WHERE subscriber_id = :reader
 UNION SELECT id FROM contact_changes WHERE subscriber_id = :reader
+UNION SELECT id FROM postal_addresses WHERE subscriber_id = :reader
 UNION SELECT id FROM anomalies WHERE subscriber_id = :reader
 UNION SELECT id FROM checkouts WHERE subscriber_id = :reader
 UNION SELECT stripe_id FROM checkouts WHERE subscriber_id = :reader AND stripe_id IS NOT NULL

@@ -43,6 +43,33 @@ EXPIRIES = (
         ),
     ),
     Expiry(
+        what="former postal addresses",
+        kept="addresses_kept",
+        statement=_expire(
+            "postal_addresses",
+            "DELETE FROM postal_addresses",
+            "due_at IS NULL AND least(replaced_at, until) < now() - :kept",
+        ),
+    ),
+    Expiry(
+        what="addresses on labels",
+        kept="addresses_kept",
+        statement="UPDATE labels SET name = NULL, company = NULL, line1 = NULL, line2 = NULL, district = NULL, city = NULL,"
+        " region = NULL, postal_code = NULL, lines = NULL WHERE (run_id, position) IN (SELECT run_id, position FROM labels"
+        " WHERE lines IS NOT NULL AND run_id IN (SELECT id FROM label_runs WHERE frozen_at < now() - :kept"
+        " AND emptied_at IS NULL) LIMIT :limit FOR UPDATE SKIP LOCKED)",
+    ),
+    Expiry(
+        what="label runs that keep only their counts",
+        kept="addresses_kept",
+        statement=_expire(
+            "label_runs",
+            "UPDATE label_runs SET emptied_at = now()",
+            "emptied_at IS NULL AND frozen_at < now() - :kept AND NOT EXISTS (SELECT FROM labels"
+            " WHERE labels.run_id = label_runs.id AND labels.lines IS NOT NULL)",
+        ),
+    ),
+    Expiry(
         what="links to Stripe's payment pages",
         kept=timedelta(days=7),
         statement=_expire(

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import BigInteger, bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, TIMESTAMP
 
 from app.db.engine.session import Record, Session
 from app.db.models import IssueAdjustment as Adjusted
 from app.db.models import Payment, StoredOffer, table_of
 from app.db.models import Term as Row
+from app.domain.derivations import Derived
 from app.domain.offers import Offer
 from app.domain.subscriptions import Adjustment, Term
 
@@ -29,15 +30,21 @@ _OF_SUBSCRIPTIONS = (
 )
 _SAVE_DERIVED = text(
     """
-    UPDATE terms SET last_issue = noted.number, offer = noted.offer
-    FROM unnest(:ids, :numbers, :offers) AS noted (id, number, offer)
+    UPDATE terms SET last_issue = noted.number, offer = noted.offer, copies = noted.copies::int4multirange,
+        copies_ended_at = noted.ended_at, expire = noted.expire
+    FROM unnest(:ids, :numbers, :offers, :copies, :ended, :expires)
+        AS noted (id, number, offer, copies, ended_at, expire)
     WHERE terms.invoice_id = noted.id
-      AND (terms.last_issue IS DISTINCT FROM noted.number OR terms.offer IS DISTINCT FROM noted.offer)
+      AND (terms.last_issue, terms.offer, terms.copies, terms.copies_ended_at, terms.expire)
+          IS DISTINCT FROM (noted.number, noted.offer, noted.copies::int4multirange, noted.ended_at, noted.expire)
     """
 ).bindparams(
     bindparam("ids", type_=ARRAY(TEXT)),
     bindparam("numbers", type_=ARRAY(BigInteger)),
     bindparam("offers", type_=ARRAY(TEXT)),
+    bindparam("copies", type_=ARRAY(TEXT)),
+    bindparam("ended", type_=ARRAY(TIMESTAMP(timezone=True))),
+    bindparam("expires", type_=ARRAY(BigInteger)),
 )
 
 
@@ -49,18 +56,24 @@ async def of_subscriptions(session: Session, subscription_ids: Sequence[str]) ->
     return found
 
 
-async def save_derived(session: Session, terms: Sequence[Term], last_issues: Mapping[str, int | None]) -> None:
+async def save_derived(session: Session, derived: Sequence[Derived]) -> None:
     """
-    Store the last issue and the offer of each term.
+    Store the last issue, the owed copies and the offer of each term.
 
-    By the last issue, a change of the calendar finds the terms that it affects.
+    By the last issue, a change of the calendar finds the terms that it affects; by the copies, a label run finds them.
     """
+    terms = [
+        (term, one.last_issues[term.invoice_id], one.copies[term.invoice_id]) for one in derived for term in one.terms
+    ]
     await session.execute(
         _SAVE_DERIVED,
         {
-            "ids": [term.invoice_id for term in terms],
-            "numbers": [last_issues[term.invoice_id] for term in terms],
-            "offers": [term.offer.id if term.offer is not None else None for term in terms],
+            "ids": [term.invoice_id for term, _, _ in terms],
+            "numbers": [last for _, last, _ in terms],
+            "offers": [term.offer.id if term.offer is not None else None for term, _, _ in terms],
+            "copies": [copies.stored for _, _, copies in terms],
+            "ended": [copies.ended_at for _, _, copies in terms],
+            "expires": [copies.expire for _, _, copies in terms],
         },
     )
 

@@ -108,3 +108,5 @@ def _moved(old: Calendar, new: Calendar, was: Issue, is_: Issue) -> Iterator[Int
     if was.label_cutoff != is_.label_cutoff:
         first, last = sorted((was.label_cutoff, is_.label_cutoff))
         yield old.ends(first), new.ends(last)
+    if was.frozen_at != is_.frozen_at:  # it is served in print from its cut-off on, instead of its mail date
+        yield min(old.ends(was.label_cutoff), old.begins(was.mail_date)), new.ends(is_.mail_date)

@@ -7,6 +7,7 @@ Apart from the subscription, it depends on the issue calendar and on what was of
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from app.domain.copies import OwedCopies, copies_of
 from app.domain.entitlements import Grant
 from app.domain.grants import grants_of
 from app.domain.issues import Calendar, schedule_terms
@@ -31,6 +32,7 @@ class Derived:
     terms: list[Term]  # with their offers
     grants: list[Grant]
     last_issues: Mapping[str, int | None]  # of each term, by invoice; see ``terms.last_issue``
+    copies: Mapping[str, OwedCopies]  # of each term, by invoice
 
 
 def derive(subscription: Subscription, terms: Sequence[Term], edition: Edition, rules: Rules) -> Derived:
@@ -52,6 +54,7 @@ def derive(subscription: Subscription, terms: Sequence[Term], edition: Edition, 
             else None,
         ),
         last_issues={run.term.invoice_id: run.stored_last_issue() for run in runs},
+        copies=copies_of(runs),
     )
 
 

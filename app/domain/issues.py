@@ -76,7 +76,7 @@ class Issue:
     actual_mail_date: date | None = None
     label_cutoff: date
     counts_as: int = ORDINARY
-    frozen_at: datetime | None = None  # when its label run was frozen for print
+    frozen_at: datetime | None = None  # as of when its labels were frozen: the end of the cut-off day; None: not yet
 
     @property
     def id(self) -> str:
@@ -274,7 +274,8 @@ class ScheduledTerm:
         index = self.last_index
         if index is not None:
             printed = self.term.print_edition and self.term.print_until is None
-            out = self.calendar.served_at(index, print_edition=printed)
+            # Labels are frozen before the issue comes out, and the digital edition isn't there any earlier.
+            out = max(self.calendar.served_at(index), self.calendar.served_at(index, print_edition=printed))
             closes = self.calendar.next_issue_at(index) or out + pace
         else:
             missing = self.calendar.missing_copies(self.ranges[-1][1], doubles=self.doubles)

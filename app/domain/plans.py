@@ -15,6 +15,7 @@ from app.domain.disputes import DisputePolicy
 from app.domain.errors import Conflict, Invalid
 from app.domain.guarantee import Guarantee
 from app.domain.money import Money
+from app.domain.postage import PrintRules
 
 DIGITAL, PRINT = "digital", "print"
 PRINT_FEATURE = "print_edition"
@@ -136,6 +137,7 @@ class Catalogue:
     disputes: tuple[DisputePolicy, ...] = ()
     policies: Policies = field(default_factory=Policies)
     brand: Brand = field(default_factory=Brand)
+    print_rules: PrintRules = field(default_factory=PrintRules)
 
     def plan(self, code: str) -> Plan:
         """

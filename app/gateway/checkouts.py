@@ -7,6 +7,7 @@ from typing import Any
 
 from stripe.checkout import Session as StripeSession
 
+from app.domain.addresses import PostalAddress
 from app.domain.errors import StripeRefused
 from app.domain.money import Money
 from app.domain.promotion_codes import StripePromotionCode
@@ -24,6 +25,8 @@ class StripeCheckoutState:
     url: str | None
     expires_at: datetime
     stripe_subscription_id: str | None
+    created_at: datetime
+    shipping: PostalAddress | None = None  # where the reader wants copies to be sent
 
 
 async def create(gateway: Gateway, parameters: Mapping[str, Any], *, key: str) -> StripeCheckoutState:
@@ -86,4 +89,23 @@ def _seen(session: StripeSession) -> StripeCheckoutState:
         url=session.url,
         expires_at=datetime.fromtimestamp(session.expires_at, UTC),
         stripe_subscription_id=bought if bought is None or isinstance(bought, str) else bought.id,
+        created_at=datetime.fromtimestamp(session.created, UTC),
+        shipping=_shipping(session),
+    )
+
+
+def _shipping(session: StripeSession) -> PostalAddress | None:
+    collected = session.collected_information
+    details = collected.shipping_details if collected is not None else None
+    if details is None:
+        return None
+    address = details.address
+    return PostalAddress(
+        name=details.name or "",
+        line1=address.line1 or "",
+        line2=address.line2 or "",
+        city=address.city or "",
+        region=address.state or "",
+        postal_code=address.postal_code or "",
+        country=address.country or "",
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from app.aggregates import customers, lapsed_subscriptions, possible_duplicates, sync_subscription
+from app.aggregates import addresses, customers, lapsed_subscriptions, possible_duplicates, sync_subscription
 from app.aggregates.intents import send
 from app.context import Context
 from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
@@ -143,10 +143,10 @@ async def _open_for(
                 action, intent = "expire", await intents.record(session, checkout.id, "expire", {})
         if action == "open" and checkout.choice == request.choice:
             try:
-                return await _open(ctx, checkout, intent)
+                return await _open(ctx, checkout, intent, now=now)
             except StripeRefused as refusal:
                 raise _reader_refusal(refusal, order, customer_id) from refusal
-        await _close(ctx, checkout, intent, action=action)
+        await _close(ctx, checkout, intent, action=action, now=now)
     raise StripeUnavailable("Too many concurrent attempts; try again")
 
 
@@ -171,7 +171,7 @@ def _is_reusable(checkout: Checkout, choice: Choice, now: datetime) -> bool:
     return is_open and checkout.choice == choice
 
 
-async def _open(ctx: Context, checkout: Checkout, intent: intents.Intent) -> Checkout:
+async def _open(ctx: Context, checkout: Checkout, intent: intents.Intent, *, now: datetime) -> Checkout:
     async def find() -> at_stripe.StripeCheckoutState | None:
         return await at_stripe.find(ctx.gateway, str(intent.parameters["customer"]), checkout_id=checkout.id)
 
@@ -181,10 +181,10 @@ async def _open(ctx: Context, checkout: Checkout, intent: intents.Intent) -> Che
 
     request = at_stripe.create(ctx.gateway, intent.parameters, key=intent.key)
     state = await send(ctx.sessions, intent, request, find=find, on_refusal=give_up)
-    return await _save(ctx, checkout, state, settle=intent.key)
+    return await _save(ctx, checkout, state, settle=intent.key, now=now)
 
 
-async def _close(ctx: Context, checkout: Checkout, intent: intents.Intent, *, action: str) -> None:
+async def _close(ctx: Context, checkout: Checkout, intent: intents.Intent, *, action: str, now: datetime) -> None:
     """
     Close a session that was opened for another choice.
 
@@ -193,22 +193,27 @@ async def _close(ctx: Context, checkout: Checkout, intent: intents.Intent, *, ac
     """
     if action == "open":  # another request began to open it and may have stopped: open it, so that it can be closed
         with suppress(StripeRefused):  # it can't be opened, so there is nothing to close
-            await _open(ctx, checkout, intent)
+            await _open(ctx, checkout, intent, now=now)
         return
     assert checkout.stripe_id is not None
     with suppress(StripeRefused, StripeFault, Gone):  # the session is fetched next
         await at_stripe.expire(ctx.gateway, checkout.stripe_id, key=intent.key)
     state = await at_stripe.fetch(ctx.gateway, checkout.stripe_id)
-    await _save(ctx, checkout, state, settle=intent.key)
+    await _save(ctx, checkout, state, settle=intent.key, now=now)
     if state.status == COMPLETE:
         raise AlreadySubscribed("You have just paid in another window")
 
 
 async def _save(
-    ctx: Context, checkout: Checkout, state: at_stripe.StripeCheckoutState, *, settle: str | None = None
+    ctx: Context,
+    checkout: Checkout,
+    state: at_stripe.StripeCheckoutState,
+    *,
+    settle: str | None = None,
+    now: datetime,
 ) -> Checkout:
     """
-    Save the state of a session, and request a refetch of its subscription.
+    Save the state of a session with the address that it collected, and request a refetch of its subscription.
 
     Under the subscriber's lock, so that a concurrent click sees both the open session and its settled intent, or neither.
     """
@@ -226,6 +231,10 @@ async def _save(
             expires_at=state.expires_at,
             stripe_subscription_id=state.stripe_subscription_id,
         )
+        if state.status == COMPLETE and state.shipping is not None:
+            await addresses.save_from_checkout(
+                session, ctx.rules, checkout, state.shipping, created_at=state.created_at, now=now
+            )
         subscription_id = state.stripe_subscription_id
         if subscription_id is not None and await subscriptions.by_stripe_id(session, subscription_id) is None:
             await inbox.request_refetch(session, f"{RefetchKind.SUBSCRIPTION}:{subscription_id}", why="checkout")
@@ -298,7 +307,7 @@ async def result(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> Ch
 
     :raises NotFound: the session does not exist, or it is another reader's.
     """
-    new_subscription = await _sync_own(ctx, stripe_id, sub=sub)
+    new_subscription = await _sync_own(ctx, stripe_id, sub=sub, now=now)
     if new_subscription is not None:
         fetch = partial(subscriptions_at_stripe.fetch, ctx.gateway, new_subscription)
         await sync_subscription.sync(ctx.sessions, ctx.rules, new_subscription, fetch, now=now)
@@ -308,13 +317,13 @@ async def result(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> Ch
     return CheckoutResult(checkout=checkout, entitled=bool(allowed(access, ctx.rules.catalogue, now=now)))
 
 
-async def _sync_own(ctx: Context, stripe_id: str, *, sub: str) -> str | None:
+async def _sync_own(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> str | None:
     """Sync a reader's session, unless it is final. Return its subscription if we don't have it yet."""
     async with ctx.sessions.begin() as session:
         checkout = await _find_own(session, stripe_id, sub)
     if checkout.status not in {COMPLETE, EXPIRED}:
         try:
-            checkout = await _save(ctx, checkout, await at_stripe.fetch(ctx.gateway, stripe_id))
+            checkout = await _save(ctx, checkout, await at_stripe.fetch(ctx.gateway, stripe_id), now=now)
         except StripeUnavailable:
             return None  # then the last known state is shown
     subscription_id = checkout.stripe_subscription_id
@@ -332,7 +341,7 @@ async def _find_own(session: Session, stripe_id: str, sub: str) -> Checkout:
     return checkout
 
 
-async def sync(ctx: Context, stripe_id: str) -> None:
+async def sync(ctx: Context, stripe_id: str, *, now: datetime) -> None:
     """
     Bring our copy of a session up to date with Stripe's.
 
@@ -342,4 +351,4 @@ async def sync(ctx: Context, stripe_id: str) -> None:
         checkout = await checkouts.by_stripe_id(session, stripe_id)
     if checkout is None:
         raise ForeignStripeObject(f"The checkout session {stripe_id} is not one of ours")
-    await _save(ctx, checkout, await at_stripe.fetch(ctx.gateway, stripe_id))
+    await _save(ctx, checkout, await at_stripe.fetch(ctx.gateway, stripe_id), now=now)

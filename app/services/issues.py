@@ -30,6 +30,7 @@ from app.domain.issues import (
     check_order,
     schedule_terms,
 )
+from app.domain.label_runs import check_changes
 from app.domain.ledgers import Ledger
 from app.domain.pages import Page, page_of
 from app.domain.rules import Rules
@@ -92,12 +93,14 @@ async def save(ctx: Context, issue: Issue, *, by: str) -> Issue:
 
     :raises IssueDatesWrong: its dates contradict each other.
     :raises IssueOutOfOrder: its dates are out of order with those of other numbers.
+    :raises IssueFrozen: its labels are frozen, and its cut-off or what it counts as would change.
     """
     issue.check()
     async with ctx.sessions.begin() as session:
         await editions.lock_changes(session)
         await _save(session, ctx.settings.zone, [issue], by=by)
-    return issue
+        saved = await issues.by_number(session, issue.number)
+    return saved or issue
 
 
 async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, dry_run: bool) -> SavedIssues:
@@ -121,6 +124,12 @@ async def _save(
 ) -> SavedIssues:
     before = await issues.calendar(session, zone)
     existing = {issue.number: issue for issue in before.issues}
+    for issue in wanted:
+        check_changes(existing.get(issue.number), issue)
+    wanted = [
+        replace(issue, frozen_at=existing[issue.number].frozen_at) if issue.number in existing else issue
+        for issue in wanted
+    ]
     changed = [issue for issue in wanted if existing.get(issue.number) != issue]
     after = Calendar({**existing, **{issue.number: issue for issue in changed}}.values(), zone)
     check_order(after.issues)

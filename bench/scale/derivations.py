@@ -6,6 +6,8 @@ from datetime import timedelta
 from app.db import comps, derivations, editions, grants, subscribers, subscriptions, terms
 from app.db.derivations import CALENDAR, CATALOGUE, Queued
 from app.domain.calendar_changes import AffectedTerms
+from app.domain.copies import OwedCopies
+from app.domain.derivations import Derived
 from app.domain.entitlements import EntitlementSet
 from app.domain.offers import Offer, OfferVersion
 from bench.scale.subject import NOW, ZONE, Subject, query
@@ -41,7 +43,9 @@ async def _queue(s: Subject) -> None:
 
 async def _save_terms(s: Subject) -> None:
     (known,) = (await terms.of_subscriptions(s.session, [s.subscription])).values()
-    await terms.save_derived(s.session, known, {term.invoice_id: 7 for term in known})
+    copies = {term.invoice_id: OwedCopies(ranges=((1, 25),), expire=24) for term in known}
+    derived = Derived(terms=known, grants=[], last_issues={term.invoice_id: 7 for term in known}, copies=copies)
+    await terms.save_derived(s.session, [derived])
 
 
 async def _save_entitlements(s: Subject) -> None:

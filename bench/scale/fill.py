@@ -89,7 +89,8 @@ TABLES = (
     Rows("terms", 2.5, {
         "invoice_id": sql_id("in", "k"), "subscription_id": _SUBSCRIPTION, "plan": "'annual'",
         "print_edition": "k % 3 = 0", "starts_at": _LONG_AGO, "ends_at": f"{_LONG_AGO} + interval '1 year'",
-        "issues_owed": "24", "last_issue": "CASE WHEN k % 3 > 0 THEN 24 + k % 72 WHEN k % 6 = 0 THEN 0 END",
+        "issues_owed": "24", "copies": "'{{[1,25)}}'", "expire": "24",
+        "last_issue": "CASE WHEN k % 3 > 0 THEN 24 + k % 72 WHEN k % 6 = 0 THEN 0 END",
     }),
     Rows("payments", 2.5, {
         "id": sql_id("pi", "k"), "invoice_id": sql_id("in", "k"), "invoice_number": "'NS-' || k",
@@ -219,6 +220,31 @@ TABLES = (
     Rows("differences", 0.05, {
         "sweep_id": sql_id("swp", "k % 50"), "object_id": sql_id("sub", _STRIPE), "words": "'the status differs'",
         "key": "'subscription:' || " + sql_id("sub", _STRIPE),
+    }),
+    Rows("issues", FEW, {
+        "number": "k + 1", "title": "'Issue'", "cover_date": "DATE '2026-01-01' + k::int * 15",
+        "planned_mail_date": "DATE '2026-01-01' + k::int * 15", "label_cutoff": "DATE '2025-12-20' + k::int * 15",
+        "counts_as": "1",
+    }),
+    Rows("postal_addresses", 1, {
+        "id": sql_id("adr", "k"), "subscriber_id": _READER, "name": "'Given' || k % 997 || ' Family' || k % 7919",
+        "line1": "k % 9999 || ' Lantern Street'", "line2": "''", "company": "''", "district": "''",
+        "city": "'City ' || k % 501", "region": "'IL'", "postal_code": "lpad((k * 7919 % 99999)::text, 5, '0')",
+        "country": "'US'", "problems": "ARRAY[]::text[]", "is_usable": "k % 500 > 0", "saved_at": _LONG_AGO,
+        "lines": "ARRAY['Given' || k % 997 || ' Family' || k % 7919, k % 9999 || ' Lantern Street', 'CITY, IL']",
+        "work_key": f"'address:' || {_READER}",
+    }),
+    Rows("label_runs", FEW, {
+        "id": "'lbl_' || k", "issue_number": "k + 1", "number": "0", "as_of": "now()", "mail_date": "CURRENT_DATE",
+        "frozen_at": _LONG_AGO, "frozen_by": "'staff:circulation'", "copies": "1", "control_sum": "0",
+        "columns": "'{{\"columns\": []}}'",
+        "counts": "'{{\"bands\": [], \"flags\": {{}}}}'",
+    }),
+    Rows("labels", 1, {
+        "run_id": "'lbl_' || (k % 10)", "position": "k / 10 + 1", "issue_number": "k % 10 + 1",
+        "subscription_id": sql_id("scr", "k / 10"), "term": sql_id("in", "k / 10"), "address_id": sql_id("adr", "k / 10"),
+        "kind": "'copy'", "claim_id": "''", "name": "'Ada Invented'", "line1": "'1 Lantern Street'", "country": "'US'",
+        "lines": "ARRAY['Ada Invented']", "band": "'domestic'", "control": "k % 1000000", "flags": "0",
     }),
     Rows("calendar_work", 0.05, {
         "id": _SUBSCRIPTION, "work_key": "'ledger:' || " + _SUBSCRIPTION, "due_at": "now()",

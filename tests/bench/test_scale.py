@@ -33,6 +33,7 @@ SMALL = {
     "erasures",
     "figures",
     "issues",
+    "label_runs",
     "leases",
     "offer_versions",
     "offers",

@@ -28,9 +28,23 @@ VALUES ('scr_1', 'sub_1', 'rdr_1', 1, 'annual', false, 'canceled', 4900, 'usd', 
 INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason)
 VALUES ('pi_1', 'in_1', 'scr_1', 4900, 0, 'usd', now(), 'subscription_create');
 """
+_RUN = (
+    "INSERT INTO issues (number, title, cover_date, planned_mail_date, label_cutoff, counts_as) VALUES (7, '', now(),"
+    " now(), now(), 1) ON CONFLICT DO NOTHING; INSERT INTO label_runs (id, issue_number, number, as_of, mail_date,"
+    " frozen_at, frozen_by, copies, control_sum, counts, columns) VALUES ('{id}', 7, right('{id}', 1)::int, now(), now(),"
+    " now() - interval '{age}', 'staff:a', 1, 1, '{{}}', '{{}}');"
+)
 OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has not; {age} is its age
     "former email addresses and names": "INSERT INTO contact_changes (id, subscriber_id, email, changed_at, work_key)"
     " VALUES ('{id}', 'rdr_1', 'old@example.com', now() - interval '{age}', 'w')",
+    "former postal addresses": "INSERT INTO postal_addresses (id, subscriber_id, line1, country, problems, is_usable,"
+    " saved_at, replaced_at, work_key) VALUES ('{id}', 'rdr_1', '1 Lantern Street', 'US', '{{}}', true, now(),"
+    " now() - interval '{age}', 'w')",
+    "addresses on labels": _RUN
+    + " INSERT INTO labels (run_id, position, issue_number, subscription_id, term, address_id,"
+    " kind, claim_id, country, lines, band, control, flags) VALUES ('{id}', 1, 7, '{id}', 'in_1', 'adr_1', 'copy', '',"
+    " 'US', ARRAY['Ada'], 'domestic', 1, 0)",
+    "label runs that keep only their counts": _RUN,
     "links to Stripe's payment pages": "INSERT INTO checkouts (id, subscriber_id, plan, print_edition, status, url,"
     " created_at) VALUES ('{id}', 'rdr_1', 'annual', false, 'expired', 'https://pay.example', now() - interval '{age}')",
     "parameters of requests to Stripe": "INSERT INTO intents (key, row_id, action, attempt, parameters, settled_at)"

@@ -5,6 +5,7 @@ Money is integer minor units with its currency. Rows never leave ``app.db``: que
 work carry :class:`Due`: when it is due, and how often it was tried; see :mod:`app.db.engine.leases`.
 """
 
+from app.db.models.addresses import PostalAddress
 from app.db.models.approvals import ApprovalRequest
 from app.db.models.audit import AuditEntry, AuditNote, AuditSeal, AuditUnsealed
 from app.db.models.base import JSON, Base, Due, table_of
@@ -26,6 +27,7 @@ from app.db.models.billing import (
 from app.db.models.callers import ApiKey, LogoutToken, SignOut, StaffMember, StaffSession
 from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion, StoredOffer
 from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment
+from app.db.models.label_runs import Label, LabelRun
 from app.db.models.operations import (
     Bucket,
     Difference,
@@ -86,11 +88,14 @@ __all__ = [
     "Intent",
     "Issue",
     "IssueAdjustment",
+    "Label",
+    "LabelRun",
     "Lease",
     "LogoutToken",
     "OfferVersion",
     "Payment",
     "PendingRevocation",
+    "PostalAddress",
     "ReaderView",
     "Refund",
     "RetentionRun",

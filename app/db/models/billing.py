@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Function, Index, false, func, literal_column, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import INT4MULTIRANGE, JSONB
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
@@ -134,10 +134,22 @@ class Term(Base):
     refund_failed: Mapped[bool] = mapped_column(server_default=text("false"))  # later, and none is confirmed since
     # The issue that ends it, as of when its grants were derived. NULL: after the calendar; 0: nothing is owed anymore.
     last_issue: Mapped[int | None] = mapped_column(index=True)
+    # The printed copies that it owes, as ranges of issue numbers. NULL: not derived since this is recorded.
+    copies: Mapped[str | None] = mapped_column(INT4MULTIRANGE)
+    copies_ended_at: Mapped[datetime | None]  # when the rest was canceled
+    expire: Mapped[int | None]  # the last issue that its subscription owes; NULL: after the calendar, or none
     offer: Mapped[str | None]  # what it was promised, in ``offers``; NULL: not derived since this is recorded
 
 
 Index("terms_starts_at_idx", Term.starts_at)
+Index("terms_print_from_idx", Term.print_from, postgresql_where=Term.print_from.is_not(None))
+Index("terms_print_until_idx", Term.print_until, postgresql_where=Term.print_until.is_not(None))
+Index("terms_copies_ended_at_idx", Term.copies_ended_at, postgresql_where=Term.copies_ended_at.is_not(None))
+Index(
+    "terms_copies_unknown_idx",
+    Term.subscription_id,
+    postgresql_where=text("copies IS NULL AND print_edition AND last_issue IS DISTINCT FROM 0"),
+)
 
 
 class Payment(Base):

@@ -19,6 +19,7 @@ class Issue(Base):
     actual_mail_date: Mapped[date | None]
     label_cutoff: Mapped[date]
     counts_as: Mapped[int]
+    frozen_at: Mapped[datetime | None]  # as of when its label run was frozen: the end of the cut-off day
     __table_args__ = (
         CheckConstraint("counts_as IN (0, 1, 2)", name="counts_as_known"),
         CheckConstraint("label_cutoff <= coalesce(actual_mail_date, planned_mail_date)", name="cutoff_before_mailing"),

@@ -18,6 +18,7 @@ from app.domain.disputes import DisputePolicy
 from app.domain.guarantee import Guarantee
 from app.domain.money import Money
 from app.domain.plans import BadCatalogue, Catalogue, Feature, Plan, Price
+from app.domain.postage import DEFAULT_COLUMNS, LabelColumn, PostageBand, PrintRules
 from app.services.catalogue.brand import brand_of, check_brand
 from app.services.catalogue.checks import (
     COUNTRIES,
@@ -26,6 +27,7 @@ from app.services.catalogue.checks import (
     check_limits,
     check_plans,
     check_prices,
+    check_print,
 )
 from app.services.catalogue.schema import (
     CatalogueFile,
@@ -60,6 +62,7 @@ def load(path: Path) -> Catalogue:
             *check_features(file),
             *check_plans(file),
             *check_prices(file),
+            *check_print(file),
             *check_limits(file),
             *check_days(file),
             *check_brand(file.brand, path.parent),
@@ -94,6 +97,28 @@ def _catalogue(file: CatalogueFile, folder: Path) -> Catalogue:
         plans=plans,
         disputes=tuple(DisputePolicy(**policy.model_dump()) for policy in file.policies.disputes),
         policies=_policies(file.policies),
+        print_rules=_print_rules(file),
+    )
+
+
+def _print_rules(file: CatalogueFile) -> PrintRules:
+    """Return how copies are mailed. Without [print], the bands are those of the print prices."""
+    if file.print is None:
+        bands: dict[str, dict[str, None]] = {}
+        for plan in file.plans.values():
+            if plan.prices.print is not None:
+                countries = bands.setdefault(plan.prices.print.postage_band, {})
+                countries.update(dict.fromkeys(plan.prices.print.ships_to))
+        found = tuple(PostageBand(name=name, title=name, countries=tuple(its)) for name, its in bands.items())
+        return PrintRules(mailed_from=found[0].countries[0] if found else "US", bands=found)
+    return PrintRules(
+        mailed_from=file.print.mailed_from,
+        bands=tuple(
+            PostageBand(name=name, title=band.title, countries=tuple(band.countries))
+            for name, band in file.print.bands.items()
+        ),
+        columns=tuple(LabelColumn(header=header, field=field) for header, field in file.print.columns.items())
+        or DEFAULT_COLUMNS,
     )
 
 

@@ -6,7 +6,9 @@ from datetime import date
 
 from app.domain import money
 from app.domain.plans import PRINT_FEATURE
-from app.services.catalogue.schema import CatalogueFile, PriceTable, PrintPriceTable, Problem
+from app.domain.postage import LABEL_FIELDS
+from app.postal_addresses import is_country
+from app.services.catalogue.schema import CatalogueFile, PriceTable, PrintPriceTable, PrintTable, Problem
 
 # The countries that Stripe Checkout can ship to (SessionCreateParamsShippingAddressCollection without ZZ, "unknown").
 _COUNTRIES = (
@@ -103,6 +105,37 @@ def check_days(file: CatalogueFile) -> Iterator[Problem]:
         for day, times in Counter(days).items():
             if times > 1:
                 yield key, f"two entries apply from {day.isoformat()}"
+
+
+def check_print(file: CatalogueFile) -> Iterator[Problem]:
+    """Check that each country has one postage band, that print prices ship to their band, and the label's columns."""
+    if file.print is None:
+        return
+    yield from _check_bands(file.print)
+    for code, plan in file.plans.items():
+        printed = plan.prices.print
+        if printed is not None:
+            band = file.print.bands.get(printed.postage_band)
+            for country in dict.fromkeys(printed.ships_to):
+                if band is None or country not in band.countries:
+                    key = f"plans.{code}.prices.print.ships_to"
+                    yield key, f"{country!r} is not in [print.bands.{printed.postage_band}]"
+    for header, field in file.print.columns.items():
+        if field not in LABEL_FIELDS:
+            yield "print.columns", f"{header!r} has the unknown field {field!r}. Fields: {', '.join(LABEL_FIELDS)}"
+
+
+def _check_bands(rules: PrintTable) -> Iterator[Problem]:
+    band_of: dict[str, str] = {}
+    for name, band in rules.bands.items():
+        key = f"print.bands.{name}.countries"
+        for country in dict.fromkeys(band.countries):
+            if not is_country(country):
+                yield key, f"{country!r} is not a country code, such as US"
+            if band.countries.count(country) > 1:
+                yield key, f"{country!r} is listed twice"
+            if band_of.setdefault(country, name) != name:
+                yield key, f"{country!r} is in the band {band_of[country]!r} already"
 
 
 def _check_countries(countries: list[str]) -> Iterator[str]:

@@ -56,6 +56,10 @@ _MUST = {
     "tax_code": "must be a Stripe tax code, such as txcd_10303002",
     "tax_behavior": 'must be "inclusive", "exclusive" or "unspecified"',
     "postage_band": "must be at most 40 lowercase letters, digits and underscores",
+    "mailed_from": "must be the country that copies are mailed from, such as US",
+    "bands": "must be a table of postage bands, each [print.bands.<name>]",
+    "countries": "must be a list of country codes, at least one",
+    "columns": 'must be a table of headers, each with a field of a label, such as Name = "name"',
     "ships_to": "must be a list of country codes, at least one",
     "disputes": "must be a list of tables, each [[policies.disputes]]",
     "since": "must be a time with a time zone, such as 2026-01-01T00:00:00Z",
@@ -65,6 +69,7 @@ _MUST = {
 }
 _MUST_BE_NAMED = {
     "features": "a feature's name must be at most 40 lowercase letters, digits and underscores, starting with a letter",
+    "print": "a postage band's name must be at most 40 lowercase letters, digits and underscores, starting with a letter",
     "plans": "a plan's code must be at most 40 lowercase letters, digits and hyphens, starting with a letter",
 }
 _KEYS = (
@@ -223,12 +228,26 @@ class BrandTable(DarkTable):
     dark: DarkTable = Field(default_factory=DarkTable)
 
 
+class BandTable(Table):
+    title: Title
+    countries: list[str] = Field(min_length=1)
+
+
+class PrintTable(Table):
+    """How copies are mailed. The columns of the label file: each header with its field."""
+
+    mailed_from: str = Field(pattern="^[A-Z]{2}$")
+    bands: dict[Name, BandTable] = Field(min_length=1)
+    columns: dict[Title, str] = Field(default_factory=dict)
+
+
 class CatalogueFile(Table):
     publisher: Title
     brand: BrandTable = Field(default_factory=BrandTable)
     features: dict[Name, FeatureTable] = Field(min_length=1)
     plans: dict[Code, PlanTable] = Field(min_length=1)
     policies: PoliciesTable = Field(default_factory=PoliciesTable)
+    print: PrintTable | None = None
 
 
 Problem = tuple[str, str]  # the dotted key, and the message

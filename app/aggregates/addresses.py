@@ -1,0 +1,88 @@
+"""Saving a reader's postal address, in the caller's transaction."""
+
+from datetime import datetime
+
+from app import postal_addresses
+from app.db import addresses, audit
+from app.db.checkouts import Checkout
+from app.db.engine.session import Session
+from app.domain.addresses import FIELDS, CheckedAddress, Period, PostalAddress, SavedAddress
+from app.domain.rules import Rules
+
+
+async def save_from_checkout(
+    session: Session,
+    rules: Rules,
+    checkout: Checkout,
+    address: PostalAddress,
+    *,
+    created_at: datetime,
+    now: datetime,
+) -> None:
+    """
+    Save the address that a paid checkout collected, once: later events of it must not undo a change since.
+
+    Whatever is wrong with it is kept as a warning. A first address counts from when the checkout was opened, because
+    Stripe may tell us after a label cut-off.
+    """
+    if await addresses.is_of_checkout(session, checkout.id):
+        return
+    checked = postal_addresses.check(address, rules.catalogue.print_rules)
+    known = await addresses.of_subscriber(session, checkout.subscriber_id, today=now.astimezone(rules.zone).date())
+    is_first = not any(one.period is None for one in known)
+    await save(
+        session,
+        rules,
+        checkout.subscriber_id,
+        checked,
+        by="stripe",
+        now=min(created_at, now) if is_first else now,
+        checkout_id=checkout.id,
+    )
+
+
+async def save(
+    session: Session,
+    rules: Rules,
+    subscriber_id: str,
+    checked: CheckedAddress,
+    *,
+    by: str,
+    now: datetime,
+    period: Period | None = None,
+    checkout_id: str | None = None,
+) -> SavedAddress:
+    """
+    Save an address, unless the reader has just that one. The caller holds the subscriber's lock.
+
+    :param checkout_id: the checkout that collected it. Stripe's customer then has it already.
+    """
+    known = await addresses.of_subscriber(session, subscriber_id, today=now.astimezone(rules.zone).date())
+    before = next((one for one in known if one.period == period), None)
+    if before is not None and before.checked == checked:
+        return before
+    saved = await addresses.add(
+        session,
+        subscriber_id,
+        checked,
+        period=period,
+        checkout_id=checkout_id,
+        push=period is None and checkout_id is None,
+        now=now,
+    )
+    old = before.checked.address.fields() if before is not None else {}
+    new = checked.address.fields()
+    await audit.record(
+        session,
+        actor=by,
+        action="address.added" if period is not None or before is None else "address.changed",
+        object_id=saved.id,
+        subscriber_id=subscriber_id,
+        after={
+            "changed": [name for name in FIELDS if old.get(name, "") != new[name]],
+            "country": checked.address.country,
+            "problems": [problem.stored for problem in checked.problems],
+            **({"from": str(period.since), "until": str(period.until)} if period is not None else {}),
+        },
+    )
+    return saved

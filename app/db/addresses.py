@@ -1,0 +1,164 @@
+"""Postal addresses of readers. Callers that change one hold the subscriber's lock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import TEXT, bindparam, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.db.engine import leases
+from app.db.engine.session import Session, new_id
+from app.db.models import PostalAddress as Row
+from app.domain.addresses import (
+    FIELDS,
+    AddressProblem,
+    CheckedAddress,
+    Period,
+    PostalAddress,
+    SavedAddress,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """A print subscription whose next copy has no usable address."""
+
+    subscription_id: str
+    subscriber_id: str
+    problems: tuple[str, ...]  # <field>:<code>; none: there is no address
+
+
+_UNUSABLE = text(
+    """
+    SELECT t.subscription_id, s.subscriber_id,
+        CASE WHEN a.is_usable THEN ARRAY['country:country_not_served'] ELSE a.problems END AS problems
+    FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
+        LEFT JOIN postal_addresses a
+            ON a.subscriber_id = s.subscriber_id AND a.replaced_at IS NULL
+            AND (a.since IS NULL OR (a.since <= :mailed AND a.until > :mailed))
+    WHERE t.subscription_id > :after AND t.print_edition AND t.copies @> CAST(:issue AS int) AND t.copies_ended_at IS NULL
+        AND t.suspended_as IS NULL
+        AND (a.since IS NOT NULL OR NOT EXISTS (
+            SELECT FROM postal_addresses w WHERE w.subscriber_id = s.subscriber_id AND w.replaced_at IS NULL
+                AND w.since <= :mailed AND w.until > :mailed))
+        AND (a.id IS NULL OR NOT a.is_usable OR a.country <> ALL(:served))
+    ORDER BY t.subscription_id LIMIT :limit
+    """
+).bindparams(bindparam("served", type_=ARRAY(TEXT)))
+
+
+async def of_subscriber(session: Session, subscriber_id: str, *, today: date) -> list[SavedAddress]:
+    """Return a reader's permanent address and then the temporary ones that are not over."""
+    rows = await session.scalars(
+        select(Row)
+        .where(
+            Row.subscriber_id == subscriber_id,
+            Row.replaced_at.is_(None),
+            or_(Row.until.is_(None), Row.until > today),
+            Row.line1.is_not(None),
+        )
+        .order_by(Row.since.asc().nulls_first(), Row.id),
+        execution_options={"populate_existing": True},
+    )
+    return [_saved(row) for row in rows]
+
+
+async def add(
+    session: Session,
+    subscriber_id: str,
+    checked: CheckedAddress,
+    *,
+    period: Period | None = None,
+    checkout_id: str | None = None,
+    push: bool,
+    now: datetime,
+) -> SavedAddress:
+    """
+    Save an address. A permanent one replaces the one before.
+
+    :param push: whether updating Stripe's customer becomes due.
+    """
+    if period is None:
+        await session.execute(
+            update(Row)
+            .where(Row.subscriber_id == subscriber_id, Row.since.is_(None), Row.replaced_at.is_(None))
+            .values(replaced_at=now)
+        )
+    row = Row(
+        id=new_id("adr"),
+        subscriber_id=subscriber_id,
+        checkout_id=checkout_id,
+        **checked.address.fields(),
+        lines=list(checked.lines),
+        problems=[problem.stored for problem in checked.problems],
+        is_usable=checked.is_usable,
+        since=period.since if period is not None else None,
+        until=period.until if period is not None else None,
+        saved_at=now,
+        work_key=f"address:{subscriber_id}",
+        due_at=func.now() if push else None,
+    )
+    session.add(row)
+    await session.flush()
+    if push:
+        await leases.notify(session)
+    return SavedAddress(id=row.id, checked=checked, saved_at=now, period=period)
+
+
+async def is_of_checkout(session: Session, checkout_id: str) -> bool:
+    """Return whether the address of a checkout was saved."""
+    return await session.scalar(select(Row.id).where(Row.checkout_id == checkout_id)) is not None
+
+
+async def remove(session: Session, address_id: str, *, now: datetime) -> None:
+    """Remove a temporary address. Label runs as of an earlier time still find it."""
+    await session.execute(update(Row).where(Row.id == address_id).values(replaced_at=now))
+
+
+async def due(session: Session, address_id: str) -> tuple[str, SavedAddress | None] | None:
+    """Return the subscriber of an address that is due, with their present permanent address; None if it isn't due."""
+    subscriber_id = await session.scalar(select(Row.subscriber_id).where(Row.id == address_id, Row.due_at.is_not(None)))
+    if subscriber_id is None:
+        return None
+    row = await session.scalar(
+        select(Row).where(
+            Row.subscriber_id == subscriber_id,
+            Row.since.is_(None),
+            Row.replaced_at.is_(None),
+            Row.line1.is_not(None),
+        )
+    )
+    return subscriber_id, _saved(row) if row is not None else None
+
+
+async def finish(session: Session, address_id: str) -> None:
+    """Mark an address as complete at Stripe."""
+    await session.execute(update(Row).where(Row.id == address_id).values(due_at=None, attempts=0, last_error=None))
+
+
+async def unusable(
+    session: Session, issue_number: int, *, mailed: date, served: Mapping[str, str], after: str, limit: int
+) -> Sequence[Unusable]:
+    """Return print subscriptions that are owed an issue and have no usable address, in the order of their IDs."""
+    values: dict[str, Any] = {"issue": issue_number, "mailed": mailed, "served": list(served)}
+    rows = await session.execute(_UNUSABLE, {**values, "after": after, "limit": limit})
+    return [
+        Unusable(
+            subscription_id=row.subscription_id, subscriber_id=row.subscriber_id, problems=tuple(row.problems or ())
+        )
+        for row in rows
+    ]
+
+
+def _saved(row: Row) -> SavedAddress:
+    address = PostalAddress(**{name: getattr(row, name) or "" for name in FIELDS})
+    return SavedAddress(
+        id=row.id,
+        checked=CheckedAddress(
+            address=address, lines=tuple(row.lines or ()), problems=tuple(map(AddressProblem.load, row.problems))
+        ),
+        saved_at=row.saved_at,
+        period=Period(since=row.since, until=row.until) if row.since is not None and row.until is not None else None,
+    )

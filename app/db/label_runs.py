@@ -1,0 +1,340 @@
+"""
+Label runs and their labels. A run is one statement over all terms that owe the issue.
+
+What each term owes is stored with it (``terms.copies``). Nothing here decides who is owed a copy; see
+:mod:`app.domain.copies`.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import func, select, text, update
+
+from app.db.engine import long_statements
+from app.db.engine.copying import copy_csv
+from app.db.engine.pool import Pool
+from app.db.engine.session import Session
+from app.db.models import DerivationRun, Label, LabelRun, Term
+from app.db.models import Issue as IssueRow
+from app.domain import label_runs as domain
+from app.domain.label_runs import FLAGS, BandCount, Counts, Flag, LabelKind, LeftOut
+from app.domain.postage import LabelColumn
+from app.domain.refunds import ENDING, RefundStatus
+
+SAMPLES = 20  # subscriptions that are named for each difference
+VOID_REFUNDS = sorted(
+    (
+        RefundStatus.AWAITING_APPROVAL,
+        RefundStatus.REJECTED,
+        RefundStatus.WITHDRAWN,
+        RefundStatus.FAILED,
+        RefundStatus.CANCELED,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """
+    Whose labels are on a run.
+
+    :param through: the last moment whose addresses and refunds count: just before the cut-off, or now.
+    :param keeps_ended: whether copies that were canceled later are still sent.
+    :param mail_date: the day on which the addresses must be valid.
+    :param served: the served countries with their postage bands, in the order of the labels.
+    :param previous: the IDs of the last issue's runs.
+    """
+
+    issue_number: int
+    through: datetime
+    keeps_ended: bool
+    mail_date: date
+    served: Mapping[str, str]
+    previous: Sequence[str] = ()
+
+    @property
+    def parameters(self) -> tuple[object, ...]:
+        """The parameters of the statements."""
+        return (
+            self.issue_number,
+            self.through,
+            self.through if self.keeps_ended else None,
+            self.mail_date,
+            list(self.served),
+            list(self.served.values()),
+            list(self.previous),
+        )
+
+
+_ENDING = ", ".join(f"'{basis}'" for basis in sorted(ENDING))
+_VOID = ", ".join(f"'{status}'" for status in VOID_REFUNDS)
+_OWED = f"""
+    owed AS (
+        SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL AS is_disputed, s.subscriber_id
+        FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
+        WHERE t.print_edition AND t.copies @> $1::int
+          AND (t.copies_ended_at IS NULL OR t.copies_ended_at > $3::timestamptz)
+          AND NOT EXISTS (  -- a double issue may be owed by two terms
+              SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND o.copies @> $1::int
+                AND (o.starts_at, o.invoice_id) < (t.starts_at, t.invoice_id)
+                AND (o.copies_ended_at IS NULL OR o.copies_ended_at > $3::timestamptz))
+          AND NOT EXISTS (
+              SELECT FROM labels l WHERE l.subscription_id = t.subscription_id AND l.issue_number = $1 AND l.kind =
+              'copy')
+    ),
+    refunding AS MATERIALIZED (
+        SELECT p.invoice_id FROM refunds r JOIN payments p ON p.id = r.payment_id
+        WHERE r.created_at <= $2::timestamptz AND r.created_at > $2::timestamptz - interval '2 years'
+          AND r.basis = ANY(ARRAY[{_ENDING}]) AND r.status <> ALL(ARRAY[{_VOID}])
+    ),
+    away AS MATERIALIZED (
+        SELECT id, subscriber_id FROM postal_addresses
+        WHERE since <= $4::date AND until > $4::date AND saved_at <= $2::timestamptz
+          AND (replaced_at IS NULL OR replaced_at > $2::timestamptz)
+    ),
+    addressed AS (
+        SELECT a.* FROM postal_addresses a
+        WHERE a.saved_at <= $2::timestamptz AND (a.replaced_at IS NULL OR a.replaced_at > $2::timestamptz)
+          AND (a.since IS NULL AND NOT EXISTS (SELECT FROM away w WHERE w.subscriber_id = a.subscriber_id)
+               OR a.id IN (SELECT id FROM away))
+    ),
+    served AS (SELECT * FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS s (country, band, rank)),
+    previous AS (
+        SELECT subscription_id, term, address_id FROM labels WHERE run_id = ANY($7::text[]) AND kind = 'copy'
+    )
+"""  # noqa: S608 - bases and statuses of refunds
+_WANTED = f"""
+    SELECT o.subscription_id, o.invoice_id AS term, o.expire, a.id AS address_id, a.name, a.company, a.line1, a.line2,
+        a.district, a.city, a.region, a.postal_code, a.country, a.lines, served.band, served.rank,
+        mod(hashtextextended(a.id || o.subscription_id || $1::text, 0) & 9223372036854775807, 1000000)::int AS control,
+        (CASE WHEN before.subscription_id IS NULL
+                AND NOT EXISTS (SELECT FROM labels l WHERE l.subscription_id = o.subscription_id)
+              THEN {Flag.NEW:d} ELSE 0 END
+         + CASE WHEN before.term <> o.invoice_id THEN {Flag.RENEWED:d} ELSE 0 END
+         + CASE WHEN before.address_id <> a.id THEN {Flag.CHANGED:d} ELSE 0 END
+         + CASE WHEN o.expire = $1 THEN {Flag.LAST_ISSUE:d} ELSE 0 END)::smallint AS flags
+    FROM owed o JOIN addressed a ON a.subscriber_id = o.subscriber_id AND a.is_usable
+        JOIN served ON served.country = a.country
+        LEFT JOIN previous before ON before.subscription_id = o.subscription_id
+    WHERE NOT o.is_disputed AND NOT EXISTS (SELECT FROM refunding r WHERE r.invoice_id = o.invoice_id)
+"""  # noqa: S608 - numbers of flags
+_COLUMNS = (
+    "subscription_id, term, address_id, name, company, line1, line2, district, city, region, postal_code, country, lines,"
+    " band, expire, control, flags"
+)
+_FREEZE = f"""
+    WITH {_OWED}, wanted AS ({_WANTED})
+    INSERT INTO labels (run_id, issue_number, position, kind, claim_id, {_COLUMNS})
+    SELECT $8::text, $1, row_number() OVER (ORDER BY rank, postal_code COLLATE "C", city COLLATE "C", line1 COLLATE "C",
+        line2 COLLATE "C", name COLLATE "C", subscription_id COLLATE "C"), '{LabelKind.COPY}', '', {_COLUMNS}
+    FROM wanted ORDER BY 3
+"""  # noqa: S608 - names of columns
+_PREVIEW = f"""
+    WITH {_OWED}, wanted AS MATERIALIZED (
+        SELECT subscription_id, country, band, rank, control, flags FROM ({_WANTED}) labels
+    ), compared AS MATERIALIZED (
+        SELECT coalesce(w.subscription_id, p.subscription_id) AS id,
+            CASE WHEN p.subscription_id IS NULL THEN 'joined' WHEN w.subscription_id IS NULL THEN 'left'
+                 WHEN w.flags & {Flag.CHANGED:d} > 0 THEN 'moved' END AS difference
+        FROM wanted w FULL JOIN previous p USING (subscription_id)
+    )
+    SELECT 'band' AS part, country AS name, band AS detail, count(*) AS copies, sum(control)::bigint AS control,
+    min(rank) FROM wanted GROUP BY country, band UNION ALL SELECT 'flag', bit::text, '', count(*), 0, 0 FROM wanted,
+    unnest(ARRAY[1, 2, 4, 8]) AS bit WHERE flags & bit > 0 GROUP BY bit UNION ALL SELECT 'difference', difference, '',
+    count(*), 0, 0 FROM compared WHERE difference IS NOT NULL GROUP BY 2 UNION ALL SELECT 'sample', difference, id, 1,
+    0, 0 FROM (
+        SELECT difference, id, row_number() OVER (PARTITION BY difference ORDER BY id) AS place FROM compared
+        WHERE difference IS NOT NULL) numbered WHERE place <= {SAMPLES}
+    ORDER BY 1, 6, 2, 3
+"""  # noqa: S608 - numbers
+_LEFT_OUT = f"""
+    WITH {_OWED}
+    SELECT count(*) FILTER (WHERE reason = 'refund') AS refund_in_progress,
+        count(*) FILTER (WHERE reason = 'dispute') AS payment_disputed,
+        count(*) FILTER (WHERE reason = 'none') AS no_address,
+        count(*) FILTER (WHERE reason = 'unusable') AS unusable_address
+    FROM (SELECT CASE WHEN EXISTS (SELECT FROM refunding r WHERE r.invoice_id = o.invoice_id) THEN 'refund'
+            WHEN o.is_disputed THEN 'dispute' WHEN a.id IS NULL THEN 'none'
+            WHEN NOT a.is_usable OR served.country IS NULL THEN 'unusable' END AS reason
+        FROM owed o LEFT JOIN addressed a ON a.subscriber_id = o.subscriber_id
+            LEFT JOIN served ON served.country = a.country) reasons
+"""  # noqa: S608 - no values
+_COUNTS = text(
+    """
+    SELECT country, band, count(*) AS copies, sum(control)::bigint AS control, min(position) AS first,
+        count(*) FILTER (WHERE flags & 1 > 0) AS flag_1, count(*) FILTER (WHERE flags & 2 > 0) AS flag_2,
+        count(*) FILTER (WHERE flags & 4 > 0) AS flag_4, count(*) FILTER (WHERE flags & 8 > 0) AS flag_8
+    FROM labels WHERE run_id = :run GROUP BY country, band ORDER BY first
+    """
+)
+
+
+async def are_copies_known(session: Session) -> bool:
+    """Return whether every term has the copies that follow from the calendar: no change is still being applied."""
+    pending = select(DerivationRun.id).where(DerivationRun.finished_at.is_(None)).limit(1)
+    return await session.scalar(pending) is None and await unknown_copies(session, limit=1) == []
+
+
+async def unknown_copies(session: Session, *, after: str = "", limit: int) -> list[str]:
+    """Return subscriptions after an ID with terms whose copies are not known, because an earlier release derived them."""
+    unknown = select(Term.subscription_id).where(
+        Term.copies.is_(None), Term.print_edition, Term.last_issue.is_distinct_from(0), Term.subscription_id > after
+    )
+    return list(await session.scalars(unknown.distinct().order_by(Term.subscription_id).limit(limit)))
+
+
+async def freeze(session: Session, run_id: str, selection: Selection) -> Counts:
+    """Insert the labels of a run, sorted for the post office, and count them. The caller has locked changes."""
+    await long_statements.fetch(session, _FREEZE, (*selection.parameters, run_id))
+    rows = (await session.execute(_COUNTS, {"run": run_id})).all()
+    return Counts(
+        copies=sum(row.copies for row in rows),
+        control_sum=sum(row.control for row in rows),
+        bands=tuple(BandCount(country=row.country, band=row.band, copies=row.copies) for row in rows),
+        flags={name: sum(getattr(row, f"flag_{flag:d}") for row in rows) for name, flag in FLAGS.items()},
+    )
+
+
+async def preview(session: Session, selection: Selection) -> tuple[Counts, Mapping[str, int], Mapping[str, list[str]]]:
+    """Return what a run would contain, and how many subscriptions joined, left and moved, with samples."""
+    bands: list[BandCount] = []
+    flags = dict.fromkeys(FLAGS, 0)
+    control, differences, samples = 0, dict.fromkeys(("joined", "left", "moved"), 0), dict[str, list[str]]()
+    for part, name, detail, copies, its_control, _ in await long_statements.fetch(
+        session, _PREVIEW, selection.parameters
+    ):
+        if part == "band":
+            bands.append(BandCount(country=name, band=detail, copies=copies))
+            control += its_control
+        elif part == "flag":
+            flags[Flag(int(name)).name.lower()] = copies  # type: ignore[union-attr]
+        elif part == "difference":
+            differences[name] = copies
+        else:
+            samples.setdefault(name, []).append(detail)
+    counts = Counts(copies=sum(one.copies for one in bands), control_sum=control, bands=tuple(bands), flags=flags)
+    return counts, differences, samples
+
+
+async def left_out(session: Session, selection: Selection) -> LeftOut:
+    """Return how many owed copies are not on a run, by reason."""
+    (row,) = await long_statements.fetch(session, _LEFT_OUT, selection.parameters)
+    return LeftOut(**dict(row))
+
+
+async def add(session: Session, run: domain.LabelRun) -> None:
+    """Insert a run."""
+    session.add(
+        LabelRun(
+            id=run.id,
+            issue_number=run.issue_number,
+            number=run.number,
+            as_of=run.as_of,
+            mail_date=run.mail_date,
+            frozen_at=run.frozen_at,
+            frozen_by=run.frozen_by,
+            copies=run.counts.copies,
+            control_sum=run.counts.control_sum,
+            counts={
+                "bands": [[one.country, one.band, one.copies] for one in run.counts.bands],
+                "flags": dict(run.counts.flags),
+            },
+            columns={"columns": [[one.header, one.field] for one in run.columns]},
+        )
+    )
+    await session.flush()
+
+
+async def mark_frozen(session: Session, issue_number: int, *, as_of: datetime) -> None:
+    """Record in the calendar that the labels of an issue are frozen. The caller publishes the edition."""
+    await session.execute(update(IssueRow).where(IssueRow.number == issue_number).values(frozen_at=as_of))
+
+
+async def of_issue(session: Session, issue_number: int) -> list[domain.LabelRun]:
+    """Return the runs of an issue: the one at the cut-off, and its supplements in order."""
+    erased = select(func.count()).where(Label.run_id == LabelRun.id, Label.lines.is_(None)).scalar_subquery()
+    rows = await session.execute(
+        select(LabelRun, erased).where(LabelRun.issue_number == issue_number).order_by(LabelRun.number)
+    )
+    return [_run(row, erased) for row, erased in rows]
+
+
+async def by_id(session: Session, run_id: str) -> domain.LabelRun | None:
+    """Return a run."""
+    row = await session.get(LabelRun, run_id)
+    if row is None:
+        return None
+    erased = await session.scalar(select(func.count()).where(Label.run_id == run_id, Label.lines.is_(None)))
+    return _run(row, erased or 0)
+
+
+async def runs_before(session: Session, issue_number: int) -> tuple[int | None, list[str]]:
+    """Return the last issue before ``issue_number`` whose labels are frozen, and the IDs of its runs."""
+    before = select(func.max(LabelRun.issue_number)).where(LabelRun.issue_number < issue_number)
+    number = await session.scalar(before)
+    if number is None:
+        return None, []
+    return number, list(await session.scalars(select(LabelRun.id).where(LabelRun.issue_number == number)))
+
+
+def csv(pool: Pool, run: domain.LabelRun) -> AsyncIterator[bytes]:
+    """Yield the file of a run in parts: with the columns of the run, in its order."""
+    columns = ", ".join(f"{_FIELDS[one.field]} AS {_quoted(one.header)}" for one in run.columns)
+    statement = f"SELECT {columns} FROM labels WHERE run_id = $1 ORDER BY position"  # noqa: S608 - of the two tables
+    return copy_csv(pool, statement, run.id, seconds=long_statements.LONGEST.total_seconds())
+
+
+def _quoted(header: str) -> str:
+    return '"' + header.replace('"', '""') + '"'
+
+
+def _safe(expression: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: OWASP, CSV Injection."""
+    return (
+        f"CASE WHEN left({expression}, 1) = ANY ('{{=,+,-,@,|,%}}') THEN '''' || {expression}"
+        f" ELSE coalesce({expression}, '') END"
+    )
+
+
+def _flagged(flag: Flag) -> str:
+    return f"CASE WHEN flags & {flag:d} > 0 THEN '1' ELSE '' END"
+
+
+_FIELDS: Mapping[str, str] = {
+    "position": "position",
+    "issue": "issue_number",
+    "keyline": "'#' || upper(right(subscription_id, 10)) || ' ' || coalesce(to_char(expire, 'FM0000'), '----')",
+    **{
+        name: _safe(name) for name in ("name", "company", "line1", "line2", "district", "city", "region", "postal_code")
+    },
+    "country": "country",
+    **{f"address{number}": _safe(f"lines[{number}]") for number in range(1, 9)},
+    "band": "band",
+    "kind": "kind",
+    **{name: _flagged(flag) for name, flag in FLAGS.items()},
+    "replacement": f"CASE WHEN kind = '{LabelKind.REPLACEMENT}' THEN '1' ELSE '' END",
+    "expire": "expire",
+    "control": "control",
+}
+
+
+def _run(row: LabelRun, erased: int) -> domain.LabelRun:
+    return domain.LabelRun(
+        id=row.id,
+        issue_number=row.issue_number,
+        number=row.number,
+        as_of=row.as_of,
+        mail_date=row.mail_date,
+        frozen_at=row.frozen_at,
+        frozen_by=row.frozen_by,
+        counts=Counts(
+            copies=row.copies,
+            control_sum=row.control_sum,
+            bands=tuple(BandCount(country=one[0], band=one[1], copies=one[2]) for one in row.counts["bands"]),
+            flags=row.counts["flags"],
+        ),
+        columns=tuple(LabelColumn(header=header, field=field) for header, field in row.columns["columns"]),
+        erased=erased,
+        emptied_at=row.emptied_at,
+    )

@@ -1,0 +1,68 @@
+"""Label runs: who got a copy of an issue, and at which address."""
+
+from datetime import date, datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, SmallInteger, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.models.base import JSON, Base
+
+
+class LabelRun(Base):
+    """A frozen list of labels of an issue: the run at its cut-off (number 0), or a supplement (from 1)."""
+
+    __tablename__ = "label_runs"
+    id: Mapped[str] = mapped_column(primary_key=True)  # lbl_…
+    issue_number: Mapped[int] = mapped_column(ForeignKey("issues.number"))
+    number: Mapped[int]
+    as_of: Mapped[datetime]  # the time of the addresses: the cut-off; of a supplement, when it was frozen
+    mail_date: Mapped[date]  # the day on which the addresses must be valid
+    frozen_at: Mapped[datetime]  # policy time
+    frozen_by: Mapped[str]
+    copies: Mapped[int]
+    control_sum: Mapped[int]  # of the column ``control``
+    counts: Mapped[JSON]  # by country and band, and of each flag
+    columns: Mapped[JSON]  # of the file, as they were configured
+    emptied_at: Mapped[datetime | None]  # when the addresses were removed, because they were kept long enough
+    __table_args__ = (
+        Index("label_runs_issue_number_idx", "issue_number", "number", unique=True),
+        Index("label_runs_frozen_at_idx", "frozen_at"),
+    )
+
+
+class Label(Base):
+    """
+    A copy of an issue for a subscription. The columns of the address are NULL once the reader is erased.
+
+    No foreign keys, because a million would be checked one by one. Labels and runs are never deleted.
+    """
+
+    __tablename__ = "labels"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)  # in the order of the post office
+    issue_number: Mapped[int]
+    subscription_id: Mapped[str]
+    term: Mapped[str]  # the invoice that opened it
+    address_id: Mapped[str]
+    kind: Mapped[str]  # copy, replacement
+    claim_id: Mapped[str]  # of a replacement; otherwise empty
+    name: Mapped[str | None]
+    company: Mapped[str | None]
+    line1: Mapped[str | None]
+    line2: Mapped[str | None]
+    district: Mapped[str | None]
+    city: Mapped[str | None]
+    region: Mapped[str | None]
+    postal_code: Mapped[str | None]
+    country: Mapped[str]
+    lines: Mapped[list[str] | None]
+    band: Mapped[str]
+    expire: Mapped[int | None]
+    control: Mapped[int] = mapped_column(Integer)  # 0 to 999999
+    flags: Mapped[int] = mapped_column(SmallInteger)  # see app.domain.label_runs.Flag
+    __table_args__ = (
+        CheckConstraint("(kind = 'replacement') = (claim_id <> '')", name="claim_of_replacement"),
+        # One copy of an issue for a subscription, and one replacement for each granted claim.
+        Index("labels_once_idx", "subscription_id", "issue_number", "kind", "claim_id", unique=True),
+        Index("labels_erased_idx", "run_id", postgresql_where=text("lines IS NULL")),
+    )

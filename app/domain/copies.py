@@ -1,0 +1,71 @@
+"""
+The printed copies that a term owes, as ranges of issue numbers.
+
+A label run must find them among a million terms, so they are stored with each term whenever its grants are derived.
+They follow from its place in the calendar (:mod:`app.domain.issues`) and from the time in which print is paid for.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.issues import ScheduledTerm
+
+Numbers = tuple[
+    int, int | None
+]  # the first issue, and the number after the last; None: on after the calendar's last issue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedCopies:
+    """
+    The copies of one term.
+
+    :param ranges: of issue numbers, in order. A special issue within one is sent, too.
+    :param ended_at: when the rest was canceled: a copy is owed if its label cut-off came before.
+    :param expire: the last issue that the whole subscription owes; None: it is not on the calendar yet, or nothing is owed.
+    """
+
+    ranges: tuple[Numbers, ...] = ()
+    ended_at: datetime | None = None
+    expire: int | None = None
+
+    @property
+    def stored(self) -> str:
+        """The ranges as a multirange of PostgreSQL."""
+        return "{" + ",".join(f"[{first},{'' if end is None else end})" for first, end in self.ranges) + "}"
+
+
+def copies_of(runs: Sequence[ScheduledTerm]) -> dict[str, OwedCopies]:
+    """Return the copies of each of a subscription's terms, by invoice."""
+    expire = _expire(runs)
+    return {
+        run.term.invoice_id: OwedCopies(ranges=tuple(_ranges(run)), ended_at=run.ended_at, expire=expire)
+        for run in runs
+    }
+
+
+def _expire(runs: Sequence[ScheduledTerm]) -> int | None:
+    owing = [run for run in runs if run.ended_at is None and run.ranges[-1][1] > run.ranges[-1][0]]
+    if not owing:
+        return None
+    last = owing[-1].last_index
+    return owing[-1].calendar.issues[last].number if last is not None else None
+
+
+def _ranges(run: ScheduledTerm) -> Iterator[Numbers]:
+    if not run.term.print_edition:
+        return
+    calendar, doubles = run.calendar, run.doubles
+    low, high = 0, None
+    if run.term.print_from is not None:
+        low = calendar.begin(run.term.print_from, doubles=doubles, print_edition=True)
+    if run.term.print_until is not None:
+        high = calendar.begin(run.term.print_until, doubles=doubles, print_edition=True)
+    for start, end in run.ranges:
+        start, until = max(start, low), end if high is None else min(end, high)
+        first = calendar.index_of_copy(start + 1, doubles=doubles) if start < until else None
+        if first is None:
+            continue  # nothing, or after the end of the calendar: then it is derived again once that is extended
+        last = calendar.index_of_copy(until, doubles=doubles)
+        yield calendar.issues[first].number, calendar.issues[last].number + 1 if last is not None else None

@@ -1,0 +1,186 @@
+"""
+Label runs: the frozen lists of who gets a copy of an issue, and at which address.
+
+A run is frozen once the label cut-off has passed, as of the cut-off: who ended later gets the copy, and who moved later
+gets it at the old address. What is owed but not on a run (a late payment, a repaired address, a refund that failed)
+goes to a numbered supplement. No issue goes to a subscription twice, except a replacement for a granted claim.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import IntFlag, StrEnum
+
+from app.domain.errors import Conflict, Unavailable
+from app.domain.issues import Calendar, Issue
+from app.domain.postage import LabelColumn
+
+MAIN = 0  # the number of the run at the cut-off; supplements count from 1
+
+
+class CutoffNotReached(Conflict):
+    """The labels can only be frozen after the label cut-off, in the publisher's time zone."""
+
+    code = "cutoff_not_reached"
+    title = "Label cut-off not reached"
+
+
+class AlreadyFrozen(Conflict):
+    """The label run of this issue is frozen. Whoever is owed a copy since goes to a supplement."""
+
+    code = "label_run_frozen"
+    title = "Label run already frozen"
+
+
+class NotFrozen(Conflict):
+    """The label run of this issue is not frozen yet."""
+
+    code = "label_run_not_frozen"
+    title = "Label run not frozen"
+
+
+class NothingToAdd(Conflict):
+    """Nobody else is owed a copy of this issue, so there is nothing for a supplement."""
+
+    code = "nothing_to_add"
+    title = "Nothing to add"
+
+
+class IssueFrozen(Conflict):
+    """The labels of this issue are frozen, so its cut-off and what it counts as can't be changed."""
+
+    code = "issue_frozen"
+    title = "Issue with a frozen label run"
+
+
+class CopiesBeingDerived(Unavailable):
+    """A change of the calendar is still being applied to subscriptions. Try again when it is finished."""
+
+    code = "copies_being_derived"
+    title = "Subscriptions are being updated"
+    retry_after = timedelta(seconds=30)
+
+
+class LabelKind(StrEnum):
+    """Why a label is printed."""
+
+    COPY = "copy"
+    REPLACEMENT = "replacement"
+
+
+class Flag(IntFlag):
+    """What is special about a copy. The values are stored."""
+
+    NEW = 1  # the subscription's first label
+    RENEWED = 2  # the first of a new term
+    CHANGED = 4  # the address differs from the last run's
+    LAST_ISSUE = 8  # nothing is owed after it
+
+
+FLAGS: Mapping[str, Flag] = {flag.name.lower(): flag for flag in Flag if flag.name is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BandCount:
+    """Copies to a country at a postage band."""
+
+    country: str
+    band: str
+    copies: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """The copies of a run: by country and band, and of each flag."""
+
+    copies: int
+    control_sum: int
+    bands: tuple[BandCount, ...]
+    flags: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences:
+    """A run compared with the one before it: how many subscriptions joined, left and moved, and some of them."""
+
+    previous: int | None  # the issue of the run before; None: there is none
+    joined: int
+    left: int
+    moved: int
+    samples: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """How many owed copies are not on the run, by reason."""
+
+    no_address: int
+    unusable_address: int
+    refund_in_progress: int
+    payment_disputed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What would be frozen."""
+
+    issue: Issue
+    number: int
+    as_of: datetime
+    mail_date: date
+    counts: Counts
+    differences: Differences
+    left_out: LeftOut
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRun:
+    """A frozen run."""
+
+    id: str  # lbl_…
+    issue_number: int
+    number: int
+    as_of: datetime
+    mail_date: date
+    frozen_at: datetime
+    frozen_by: str
+    counts: Counts
+    columns: tuple[LabelColumn, ...]
+    erased: int = 0  # labels whose reader was erased
+    emptied_at: datetime | None = None
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether its file is still the same, byte for byte."""
+        return self.erased == 0 and self.emptied_at is None
+
+
+def cutoff_of(calendar: Calendar, issue: Issue, now: datetime) -> datetime:
+    """
+    Return when the labels of an issue close: when its cut-off day ends.
+
+    :raises CutoffNotReached: that is later than ``now``.
+    """
+    at = calendar.ends(issue.label_cutoff)
+    if now < at:
+        raise CutoffNotReached(
+            f"The labels of issue {issue.number} close at the end of {issue.label_cutoff}",
+            number=issue.number,
+            label_cutoff=str(issue.label_cutoff),
+        )
+    return at
+
+
+def check_changes(before: Issue | None, after: Issue) -> None:
+    """
+    Check a change of an issue against its label run. The mail date may still move.
+
+    :raises IssueFrozen: its labels are frozen, and the cut-off or what it counts as would change.
+    """
+    if before is None or before.frozen_at is None:
+        return
+    if (before.label_cutoff, before.counts_as) != (after.label_cutoff, after.counts_as):
+        raise IssueFrozen(
+            f"The labels of issue {after.number} are frozen: its cut-off and what it counts as can't be changed",
+            number=after.number,
+        )

@@ -1,0 +1,213 @@
+"""
+Freezing label runs and supplements, and their files.
+
+A freeze is one transaction: the labels, the run, the mark in the calendar and the entry of the audit log are all there,
+or none. It holds the lock of calendar changes, so two at once make one run.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from app.context import Context
+from app.db import audit, derivations, editions, issues, label_runs
+from app.db.engine import leases
+from app.db.engine.session import Session
+from app.db.label_runs import Selection
+from app.domain.calendar_changes import affected_terms
+from app.domain.errors import NotFound
+from app.domain.issues import Calendar, Issue
+from app.domain.label_runs import (
+    MAIN,
+    AlreadyFrozen,
+    CopiesBeingDerived,
+    Differences,
+    LabelRun,
+    NotFrozen,
+    NothingToAdd,
+    Preview,
+    cutoff_of,
+)
+
+QUEUE_SLICE = 5_000  # subscriptions
+
+
+async def of_issue(ctx: Context, number: int) -> Sequence[LabelRun]:
+    """
+    Return the runs of an issue: the one at the cut-off first, then its supplements.
+
+    :raises NotFound: there is no such issue.
+    """
+    async with ctx.sessions.begin() as session:
+        if await issues.by_number(session, number) is None:
+            raise NotFound(f"There is no issue {number}")
+        return await label_runs.of_issue(session, number)
+
+
+async def preview(ctx: Context, number: int, *, supplement: bool, now: datetime) -> Preview:
+    """
+    Return what freezing now would put on the run. Before the cut-off, it may still change.
+
+    :raises NotFound: there is no such issue.
+    :raises AlreadyFrozen: its run is frozen, and no supplement is asked for.
+    :raises NotFrozen: a supplement is asked for before the run is frozen.
+    :raises CopiesBeingDerived: a change of the calendar is being applied.
+    """
+    async with ctx.sessions.begin() as session:
+        calendar = await issues.calendar(session, ctx.settings.zone)
+        issue, runs = await _find(session, calendar, number, supplement=supplement)
+        await _require_copies(session)
+        before, previous = await label_runs.runs_before(session, number)
+        selection = _selection(ctx, calendar, issue, previous, supplement=supplement, now=now)
+        counts, differences, samples = await label_runs.preview(session, selection)
+        left_out = await label_runs.left_out(session, selection)
+    compared = Differences(previous=before, samples=samples, **differences)
+    if supplement:  # all the others would have left
+        compared = replace(compared, previous=None, joined=0, left=0, moved=0, samples={})
+    return Preview(
+        issue=issue,
+        number=len(runs),
+        as_of=_as_of(calendar, issue, supplement=supplement, now=now),
+        mail_date=selection.mail_date,
+        counts=counts,
+        differences=compared,
+        left_out=left_out,
+    )
+
+
+async def freeze(ctx: Context, number: int, *, run_id: str, supplement: bool, by: str, now: datetime) -> LabelRun:
+    """
+    Freeze the labels of an issue, once for each ``run_id``.
+
+    :raises NotFound: there is no such issue.
+    :raises CutoffNotReached: its label cut-off has not passed.
+    :raises AlreadyFrozen: its run is frozen, and no supplement is asked for.
+    :raises NotFrozen: a supplement is asked for before the run is frozen.
+    :raises NothingToAdd: a supplement would be empty.
+    :raises CopiesBeingDerived: a change of the calendar is being applied.
+    """
+    async with ctx.sessions.begin() as session:
+        await editions.lock_changes(session)
+        made = await label_runs.by_id(session, run_id)
+        if made is not None:  # the request before was answered by nobody
+            return made
+        calendar = await issues.calendar(session, ctx.settings.zone)
+        issue, runs = await _find(session, calendar, number, supplement=supplement)
+        cutoff_of(calendar, issue, now)
+        await _require_copies(session)
+        _, previous = await label_runs.runs_before(session, number)
+        selection = _selection(ctx, calendar, issue, previous, supplement=supplement, now=now)
+        counts = await label_runs.freeze(session, run_id, selection)
+        if supplement and not counts.copies:
+            raise NothingToAdd(number=number)
+        run = LabelRun(
+            id=run_id,
+            issue_number=number,
+            number=len(runs),
+            as_of=_as_of(calendar, issue, supplement=supplement, now=now),
+            mail_date=selection.mail_date,
+            frozen_at=now,
+            frozen_by=by,
+            counts=counts,
+            columns=ctx.catalogue.print_rules.columns,
+        )
+        await label_runs.add(session, run)
+        if not supplement:
+            await _mark_frozen(session, calendar, issue, as_of=run.as_of)
+        await audit.record(
+            session,
+            actor=by,
+            action="labels.supplemented" if supplement else "labels.frozen",
+            object_id=issue.id,
+            after={"run": run.id, "number": run.number, "copies": counts.copies, "control_sum": counts.control_sum},
+        )
+    return run
+
+
+async def csv(ctx: Context, number: int, run_number: int, *, by: str) -> tuple[LabelRun, AsyncIterator[bytes]]:
+    """
+    Return a run and its file, in parts. Who downloads it is recorded.
+
+    :raises NotFound: there is no such run.
+    """
+    async with ctx.sessions.begin() as session:
+        found = [run for run in await label_runs.of_issue(session, number) if run.number == run_number]
+        if not found:
+            raise NotFound("There is no such label run")
+        await audit.record(
+            session,
+            actor=by,
+            action="labels.downloaded",
+            object_id=f"iss_{number}",
+            after={"run": found[0].id, "copies": found[0].counts.copies},
+        )
+    return found[0], label_runs.csv(ctx.pool, found[0])
+
+
+async def _find(
+    session: Session, calendar: Calendar, number: int, *, supplement: bool
+) -> tuple[Issue, Sequence[LabelRun]]:
+    issue = next((one for one in calendar.issues if one.number == number), None)
+    if issue is None:
+        raise NotFound(f"There is no issue {number}")
+    runs = await label_runs.of_issue(session, number)
+    if runs and not supplement:
+        raise AlreadyFrozen(f"The labels of issue {number} are frozen", number=number, run=runs[MAIN].id)
+    if supplement and not runs:
+        raise NotFrozen(f"The labels of issue {number} are not frozen yet", number=number)
+    return issue, runs
+
+
+def _as_of(calendar: Calendar, issue: Issue, *, supplement: bool, now: datetime) -> datetime:
+    return now if supplement else min(now, calendar.ends(issue.label_cutoff))
+
+
+def _selection(
+    ctx: Context, calendar: Calendar, issue: Issue, previous: Sequence[str], *, supplement: bool, now: datetime
+) -> Selection:
+    """Return whose labels are on a run: as of the cut-off, or before it and for a supplement as of now."""
+    cutoff = calendar.ends(issue.label_cutoff)
+    return Selection(
+        issue_number=issue.number,
+        through=now if supplement else min(now, cutoff - timedelta.resolution),
+        keeps_ended=not supplement,
+        mail_date=issue.mail_date,
+        served=ctx.catalogue.print_rules.served,
+        previous=previous,
+    )
+
+
+async def _mark_frozen(session: Session, calendar: Calendar, issue: Issue, *, as_of: datetime) -> None:
+    """Count the issue as served in print, and derive the terms again that this concerns."""
+    await label_runs.mark_frozen(session, issue.number, as_of=as_of)
+    replaced = await editions.publish(session)
+    frozen = [replace(one, frozen_at=as_of) if one.number == issue.number else one for one in calendar.issues]
+    change = affected_terms(calendar, Calendar(frozen, calendar.zone))
+    if change is not None:
+        await derivations.add_run(session, derivations.CALENDAR, change.dump(), replaced=replaced)
+        await leases.notify(session, "derivation_runs")
+
+
+async def _require_copies(session: Session) -> None:
+    """
+    Check that the copies of every term are known.
+
+    :raises CopiesBeingDerived: they are not. Those that an earlier release derived are queued by :func:`queue_unknown`.
+    """
+    if not await label_runs.are_copies_known(session):
+        raise CopiesBeingDerived
+
+
+async def queue_unknown(ctx: Context) -> None:
+    """Queue the subscriptions whose copies are not known, because an earlier release derived them."""
+    async with ctx.sessions.begin() as session:
+        if await derivations.unfinished(session):
+            return
+        unknown = await label_runs.unknown_copies(session, after="", limit=QUEUE_SLICE)
+        if not unknown:
+            return
+        run_id = await derivations.add_run(session, derivations.CATALOGUE, {"plans": []}, replaced="")
+        while unknown:
+            await derivations.queue(session, run_id, unknown)
+            unknown = await label_runs.unknown_copies(session, after=unknown[-1], limit=QUEUE_SLICE)
+        await leases.notify(session, "derivation_runs")

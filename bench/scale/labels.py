@@ -1,0 +1,74 @@
+"""Postal addresses and label runs."""
+
+from datetime import date
+
+from app.db import addresses, label_runs
+from app.db.label_runs import Selection
+from app.domain.addresses import CheckedAddress, PostalAddress
+from app.domain.label_runs import Counts, LabelRun
+from app.domain.postage import DEFAULT_COLUMNS
+from bench.scale.subject import NOW, PAGE, Subject, query
+
+EVERY_COPY = "it freezes, shows or counts a label of each print subscription, a few times for each issue"
+ISSUE, NEW_ISSUE, TODAY = 7, 20, date(2026, 6, 1)
+HOME = CheckedAddress(
+    address=PostalAddress(name="Ada Invented", line1="1 Lantern Street", country="US"), lines=("Ada Invented",)
+)
+SELECTION = Selection(
+    issue_number=NEW_ISSUE,
+    through=NOW,
+    keeps_ended=True,
+    mail_date=TODAY,
+    served={"US": "domestic"},
+    previous=["lbl_7"],
+)
+RUN = LabelRun(
+    id="lbl_new",
+    issue_number=NEW_ISSUE,
+    number=1,
+    as_of=NOW,
+    mail_date=TODAY,
+    frozen_at=NOW,
+    frozen_by="staff:circulation",
+    counts=Counts(copies=0, control_sum=0, bands=(), flags={}),
+    columns=DEFAULT_COLUMNS,
+)
+
+
+async def _add_run(s: Subject) -> None:
+    await label_runs.add(s.session, RUN)
+
+
+async def _csv(s: Subject) -> None:
+    async for _ in label_runs.csv(s.pool, RUN):
+        pass
+
+
+async def _save(s: Subject) -> None:
+    await addresses.add(s.session, s.reader, HOME, push=True, now=NOW)
+
+
+async def _unusable(s: Subject) -> None:
+    await addresses.unusable(s.session, ISSUE, mailed=TODAY, served={"US": "domestic"}, after="", limit=PAGE)
+
+
+LABELS = (
+    query("addresses.of_subscriber", lambda s: addresses.of_subscriber(s.session, s.reader, today=TODAY)),
+    query("addresses.add", _save),
+    query("addresses.is_of_checkout", lambda s: addresses.is_of_checkout(s.session, s.id("chk"))),
+    query("addresses.remove", lambda s: addresses.remove(s.session, s.id("adr"), now=NOW)),
+    query("addresses.due", lambda s: addresses.due(s.session, s.id("adr"))),
+    query("addresses.finish", lambda s: addresses.finish(s.session, s.id("adr"))),
+    query("addresses.unusable", _unusable, reads_all=EVERY_COPY),
+    query("label_runs.are_copies_known", lambda s: label_runs.are_copies_known(s.session)),
+    query("label_runs.unknown_copies", lambda s: label_runs.unknown_copies(s.session, limit=PAGE)),
+    query("label_runs.runs_before", lambda s: label_runs.runs_before(s.session, ISSUE)),
+    query("label_runs.preview", lambda s: label_runs.preview(s.session, SELECTION), reads_all=EVERY_COPY),
+    query("label_runs.left_out", lambda s: label_runs.left_out(s.session, SELECTION), reads_all=EVERY_COPY),
+    query("label_runs.freeze", lambda s: label_runs.freeze(s.session, "lbl_new", SELECTION), reads_all=EVERY_COPY),
+    query("label_runs.add", _add_run),
+    query("label_runs.mark_frozen", lambda s: label_runs.mark_frozen(s.session, ISSUE, as_of=NOW)),
+    query("label_runs.of_issue", lambda s: label_runs.of_issue(s.session, ISSUE)),
+    query("label_runs.by_id", lambda s: label_runs.by_id(s.session, "lbl_7")),
+    query("label_runs.csv", _csv, reads_all=EVERY_COPY),
+)
