@@ -1490,6 +1490,7 @@ export interface components {
          *       },
          *       "counts_from": {
          *         "issue": 7,
+         *         "label_cutoff": "2026-05-28",
          *         "mail_date": "2026-06-09"
          *       },
          *       "temporary": []
@@ -2755,6 +2756,7 @@ export interface components {
          * @description The first issue on whose labels a change is.
          * @example {
          *       "issue": 7,
+         *       "label_cutoff": "2026-05-28",
          *       "mail_date": "2026-06-09"
          *     }
          */
@@ -2768,6 +2770,7 @@ export interface components {
              * Label Cutoff
              * Format: date
              * @description The last day for changes, in the publisher's time zone.
+             * @example 2026-05-28
              */
             label_cutoff: string;
             /**
@@ -4923,7 +4926,7 @@ export interface components {
          *         {
          *           "at": "2026-03-01T18:00:00Z",
          *           "kind": "paid",
-         *           "words": "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"
+         *           "words": "March 1, 2026: paid $49 for 24 issues; access until March 1, 2027"
          *         }
          *       ]
          *     }
@@ -6946,7 +6949,7 @@ export interface components {
          * @example {
          *       "at": "2026-03-01T18:00:00Z",
          *       "kind": "paid",
-         *       "words": "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"
+         *       "words": "March 1, 2026: paid $49 for 24 issues; access until March 1, 2027"
          *     }
          */
         TimelineEntryOut: {
@@ -6963,7 +6966,7 @@ export interface components {
             kind: string;
             /**
              * Words
-             * @example March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027
+             * @example March 1, 2026: paid $49 for 24 issues; access until March 1, 2027
              */
             words: string;
         };
