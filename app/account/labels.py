@@ -23,6 +23,7 @@ STATUSES: Mapping[str, str] = {
     SubscriptionStatus.PAUSED: "Your subscription is paused.",
 }
 REFUNDED = frozenset({"guarantee", "unserved_issues", "duplicate"})  # refund bases that end the subscription
+SAID_BY_STATUS = frozenset({"ended", "ends"})  # notices that only repeat the status
 ERRORS: Mapping[str, str] = {
     "already_subscribed": "You already have a subscription, so you don’t need another one.",
     "no_subscription": "You don’t have a subscription.",
@@ -99,11 +100,9 @@ def status(details: SubscriptionDetails, localization: Localization) -> str:
     return message
 
 
-def notice(found: Notice | None, shown_status: str) -> str | None:
+def notice(found: Notice | None) -> str | None:
     """Return the text of a notice, unless the status says the same."""
-    if found is None or typographic(found.text) == shown_status:
-        return None
-    return typographic(found.text)
+    return typographic(found.text) if found is not None and found.code not in SAID_BY_STATUS else None
 
 
 def editions(print_edition: object) -> str:

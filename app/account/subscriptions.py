@@ -25,15 +25,14 @@ async def show(request: AccountRequest) -> Response:
     except NoSubscription as none:
         return request.render("no_subscription.html", other_access=_other_access(none))
     subscription, catalogue = details.subscription, request.ctx.catalogue
-    status = labels.status(details, request.ctx.localization)
     return request.render(
         "overview.html",
         details=details,
         subscription=subscription,
         plan=catalogue.plans.get(subscription.plan),
-        headline=status,
+        headline=labels.status(details, request.ctx.localization),
         notice=details.notice,
-        notice_text=labels.notice(details.notice, status),
+        notice_text=labels.notice(details.notice),
         upcoming=_dated(request, details.issues.upcoming[:UPCOMING]) if details.issues else [],
         latest=_dated(request, details.issues.served[-1:]) if details.issues else [],
         can_resume=_can_resume(details),

@@ -40,6 +40,7 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     account, session = account_of(request), session_of(request)
     ctx = account.ctx
     shown = cookies.read(request, FLASH, account.flash_cipher, max_age=FLASH_MAX_AGE)
+    context.setdefault("fault", None)
     context |= {
         "zone": ctx.settings.zone,
         "localization": ctx.localization,

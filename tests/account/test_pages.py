@@ -33,7 +33,7 @@ async def test_subscription_is_canceled_and_resumed(shop: Shop, open_account: Op
     nia = await open_account(person)
     preview = await nia.open("/cancel")
     assert "You’ll keep access until March 1, 2027" in preview.text
-    assert "You’ll still get 24 more issues." in preview.text
+    assert " You’ll still get 24 more issues. You can change your mind until March 1, 2027." in preview.text
     done = await nia.submit(preview, "/cancel", reason="too_expensive", comment="A bit much")
     assert done.url.endswith("/account/")
     assert "Your subscription is canceled. You won’t be charged again." in done.text
