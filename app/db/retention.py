@@ -48,7 +48,16 @@ EXPIRIES = (
         statement=_expire(
             "postal_addresses",
             "DELETE FROM postal_addresses",
-            "due_at IS NULL AND least(replaced_at, until) < now() - :kept",
+            "due_at IS NULL AND replaced_at < now() - :kept",
+        ),
+    ),
+    Expiry(
+        what="temporary addresses that are over",
+        kept="addresses_kept",
+        statement=_expire(
+            "postal_addresses",
+            "DELETE FROM postal_addresses",
+            "due_at IS NULL AND since IS NOT NULL AND until < now() - :kept",
         ),
     ),
     Expiry(

@@ -40,6 +40,9 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     "former postal addresses": "INSERT INTO postal_addresses (id, subscriber_id, line1, country, problems, is_usable,"
     " saved_at, replaced_at, work_key) VALUES ('{id}', 'rdr_1', '1 Lantern Street', 'US', '{{}}', true, now(),"
     " now() - interval '{age}', 'w')",
+    "temporary addresses that are over": "INSERT INTO postal_addresses (id, subscriber_id, line1, country, problems,"
+    " is_usable, saved_at, since, until, work_key) VALUES ('{id}', 'rdr_1', '1 Lantern Street', 'US', '{{}}', true,"
+    " now(), '2000-01-01', now() - interval '{age}', 'w')",
     "addresses on labels": _RUN
     + " INSERT INTO labels (run_id, position, issue_number, subscription_id, term, address_id,"
     " kind, claim_id, country, lines, band, control, flags) VALUES ('{id}', 1, 7, '{id}', 'in_1', 'adr_1', 'copy', '',"
