@@ -27,6 +27,7 @@ def print_guide(stack: Stack) -> None:
     print_now()
     print_now(f"  Magazine          {stack.magazine}")
     print_now(f"  Its support desk  {stack.magazine}/desk")
+    print_now(f"  Hosted account    {stack.account}")
     print_now(f"  Console           {stack.console}")
     print_now(f"  API reference     {stack.service}/docs")
     print_now(f"  Local Stripe      {stack.sandbox}")

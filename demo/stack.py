@@ -21,7 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demo.identity_provider.clients import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
+from demo.identity_provider.clients import (
+    ACCOUNT_CLIENT_ID,
+    ACCOUNT_CLIENT_SECRET,
+    CONSOLE_CLIENT_ID,
+    CONSOLE_CLIENT_SECRET,
+)
 from demo.issue_calendar import issue_calendar_csv
 from demo.processes import POLL_INTERVAL, Processes, StackFailed
 
@@ -76,6 +81,7 @@ class Stack:
         self.service = f"http://{HOST}:{ports.service}"
         self.magazine = f"http://{HOST}:{ports.magazine}"
         self.console = f"{self.service}/console"
+        self.account = f"{self.service}/account"
         self.issuer = f"http://{HOST}:{ports.identity_provider}"
         self.sandbox = f"http://{HOST}:{ports.sandbox}"
         self._ports = ports
@@ -173,10 +179,15 @@ class Stack:
             "NEWSSTAND_GATE_COOKIE": "slow_ferry_token",
             "NEWSSTAND_OIDC_CLIENT_ID": CONSOLE_CLIENT_ID,
             "NEWSSTAND_OIDC_CLIENT_SECRET": CONSOLE_CLIENT_SECRET,
+            "NEWSSTAND_ACCOUNT": "true",
+            "NEWSSTAND_ACCOUNT_OIDC_CLIENT_ID": ACCOUNT_CLIENT_ID,
+            "NEWSSTAND_ACCOUNT_OIDC_CLIENT_SECRET": ACCOUNT_CLIENT_SECRET,
+            "NEWSSTAND_SITE_URL": self.magazine,
             "NEWSSTAND_SESSION_KEY": secrets.token_urlsafe(32),
             "NEWSSTAND_ALLOWED_RETURN_HOSTS": f"{HOST}:{self._ports.magazine},localhost:{self._ports.magazine}",
             "MAGAZINE_URL": self.magazine,
             "MAGAZINE_NEWSSTAND_URL": self.service,
+            "MAGAZINE_HOSTED_ACCOUNT_URL": self.account,
             "MAGAZINE_ISSUER": self.issuer,
             "MAGAZINE_CLIENT_ID": "magazine",
             "MAGAZINE_SESSION_KEY": secrets.token_urlsafe(32),

@@ -93,6 +93,26 @@ def subscription_status(subscription: dict[str, Any], timezone: str) -> str:
     return message
 
 
+def notice_text(subscription: dict[str, Any] | None, timezone: str) -> str | None:
+    """Return what the service wants the reader to know, unless the status says the same."""
+    if subscription is None or not subscription.get("notice"):
+        return None
+    if subscription["notice"].get("code") in ("ended", "ends"):
+        return None
+    text = str(subscription["notice"].get("text")).replace("'", "’")
+    return None if text == subscription_status(subscription, timezone).replace("'", "’") else text
+
+
+def notice_link(subscription: dict[str, Any] | None, *, hosted_account: str) -> tuple[str, str] | None:
+    """Return what the reader can do about the notice: the name of a link, and its URL."""
+    notice = (subscription or {}).get("notice") or {}
+    if notice.get("pay_url"):
+        return "Confirm your payment" if notice.get("action") == "confirm_payment" else "Pay now", notice["pay_url"]
+    if notice.get("action") == "update_payment_method":
+        return "Update your card", f"{hosted_account}/"
+    return None
+
+
 def is_on_hold(subscription: dict[str, Any] | None) -> bool:
     """Return whether access is on hold, because the payment is disputed: the access has no end date then."""
     return ((subscription or {}).get("notice") or {}).get("code") == "dispute_open"

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from demo.magazine.oidc import Reader, SignInAttempt
 
+CONTINUED = "checkout"  # in the session: what a reader chose before signing in
 ATTEMPT_LIFETIME = 600  # seconds to complete the sign-in form
 
 
@@ -43,8 +44,11 @@ class Sessions:
         return self._attempts.pop((str(request.session.get("browser")), state), None)
 
     def sign_in(self, request: Request, reader: Reader) -> None:
-        """Start a session with a new ID, which prevents session fixation."""
+        """Start a session with a new ID, which prevents session fixation. What the reader was buying is kept."""
+        chosen = request.session.get(CONTINUED)
         self.sign_out(request)
+        if chosen is not None:
+            request.session[CONTINUED] = chosen
         request.session["sid"] = session_id = secrets.token_urlsafe(32)
         self._readers[session_id] = reader
 

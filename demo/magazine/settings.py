@@ -13,6 +13,7 @@ class Settings:
 
     url: str  # public URL of the site, without a trailing slash
     newsstand_url: str
+    hosted_account_url: str  # Newsstand's own account pages, for what this site builds no pages for
     api_key: str  # a Newsstand API key with the scope entitlements:read
     issuer: str
     client_id: str
@@ -29,6 +30,7 @@ class Settings:
         return cls(
             url=read("URL", listening_on).rstrip("/"),
             newsstand_url=read("NEWSSTAND_URL", "http://127.0.0.1:8000").rstrip("/"),
+            hosted_account_url=read("HOSTED_ACCOUNT_URL", "http://127.0.0.1:8000/account").rstrip("/"),
             api_key=read("API_KEY", ""),
             issuer=read("ISSUER", "http://127.0.0.1:9000").rstrip("/"),
             client_id=read("CLIENT_ID", "magazine"),

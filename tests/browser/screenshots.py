@@ -48,6 +48,10 @@ class Photographer:
         self._take(reader, "article")
         reader.open("/account")
         self._take(reader, "account")
+        for page in ("", "cancel"):
+            reader.page.goto(f"{self._shop.account}/{page}")
+            reader.page.get_by_role("heading", level=1).wait_for()
+            self._take(reader, f"hosted-account{'-' * bool(page)}{page}")
         agent = self._new_visitor()
         agent.find_reader(reader.email)
         self._take(agent, "desk")

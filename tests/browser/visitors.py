@@ -109,7 +109,7 @@ class Visitor:
     def choose(self, edition: str) -> None:
         """Choose an edition on the plan card, and continue."""
         self.page.locator(".edition", has=self.page.get_by_text(edition, exact=True)).get_by_role("radio").check()
-        self.page.get_by_role("button", name="Subscribe", exact=True).click()
+        self.page.get_by_role("button", name=re.compile("^Subscribe for ")).click()
 
     def fill_in(self, card_number: str = CARD["card_number"]) -> None:
         """Fill in the payment page, and the address if the page asks for one."""

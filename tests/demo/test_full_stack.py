@@ -101,14 +101,20 @@ async def test_leaving_the_payment_page_keeps_the_choice(shop: Stack) -> None:
         assert left.form("/subscribe").values()["edition"] == "print"
 
 
-async def test_signing_in_during_checkout_keeps_the_choice(shop: Stack) -> None:
+async def test_signing_in_during_checkout_continues_to_the_payment_page(shop: Stack) -> None:
     async with Browser() as browser:
         login = await checkout(browser, shop, edition="print", code="SPRING")
         assert "/authorize" in login.url
         card = await browser.submit(login, login.form("/authorize"), email="ben@example.com", password=DEMO_PASSWORD)
+        assert card.status == 409  # the code is checked after the sign-in, and the choice is kept
         assert card.form("/subscribe").values() | {"csrf": ""} == {
             "csrf": "", "plan": "annual", "edition": "print", "code": "SPRING",
         }  # fmt: skip
+    async with Browser() as browser:
+        login = await checkout(browser, shop, edition="print")
+        paying = await browser.submit(login, login.form("/authorize"), email="ben@example.com", password=DEMO_PASSWORD)
+        assert paying.url.startswith(shop.sandbox)
+        assert "$73" in paying.text
 
 
 async def test_unknown_promotion_code_shows_an_error_beside_the_field(shop: Stack) -> None:
@@ -123,10 +129,26 @@ async def test_unknown_promotion_code_shows_an_error_beside_the_field(shop: Stac
 async def test_subscriber_cannot_start_a_second_subscription(shop: Stack) -> None:
     async with Browser() as browser:
         await sign_up(browser, shop)
-        await pay(browser, await checkout(browser, shop, edition="digital"))
-        again = await checkout(browser, shop, edition="digital")
+        card = await browser.open(f"{shop.magazine}/subscribe")
+        await pay(browser, await browser.submit(card, card.form("/subscribe"), edition="digital"))
+        again = await browser.submit(card, card.form("/subscribe"), edition="digital")  # as from another tab
         assert again.status == 409
         assert "You’re already subscribed" in again.text
+        page = await browser.open(f"{shop.magazine}/subscribe")
+        assert "You’re subscribed" in page.text
+        assert not [link for link in page.find("a") if link.text == "Subscribe"]
+        assert not [form for form in page.find("form") if form.attributes["action"] == "/subscribe"]
+
+
+async def test_welcome_page_stops_looking_after_a_refund(shop: Stack) -> None:
+    async with Browser() as browser:
+        await sign_up(browser, shop)
+        welcome = await pay(browser, await checkout(browser, shop, edition="digital"))
+        quote = await browser.open(f"{shop.magazine}/account/refund")
+        await browser.submit(quote, quote.form("/account/refund"))
+        page = await browser.open(welcome.url)
+        assert "This subscription has ended" in page.text
+        assert not list(page.find("meta", **{"http-equiv": "refresh"}))
 
 
 async def test_welcome_page_does_not_show_another_readers_checkout(shop: Stack) -> None:
