@@ -14,6 +14,7 @@ from typing import Protocol
 from app.context import Context
 from app.db import derivations as derivations_db
 from app.db import inbox
+from app.db import reader_names as reader_names_db
 from app.db.engine import leases
 from app.db.engine.dsn import listen_dsn
 from app.db.engine.session import Session
@@ -35,6 +36,7 @@ from app.services import (
     idempotency,
     label_runs,
     payments,
+    reader_names,
     reader_views,
     reconciliation,
     refunds,
@@ -151,6 +153,7 @@ def make_worker(ctx: Context, *, removes_data: bool = True) -> Worker:
         [
             Job(table="events", run=jobs.apply_events, claim=inbox.claim),
             Job(table="calendar_work", run=jobs.derive_slice, claim=jobs.claim_slice),
+            Job(table="reader_name_parts", run=jobs.index_names, claim=jobs.claim_names),
             *(
                 Job(table=job.table, run=partial(jobs.run_row_job, job), claim=job.claim)
                 for job in ROW_JOBS
@@ -172,6 +175,7 @@ class Jobs:
         self._ctx = ctx
         self._event_closer = webhooks.event_closer(ctx)
         self._is_deriving = False
+        self._is_indexing = False
         self._progress = derivations.ProgressLog()
 
     async def run_row_job(self, job: RowJob, claimed: leases.Claimed, owner: str) -> None:
@@ -211,6 +215,22 @@ class Jobs:
             await self._progress.log(self._ctx)
         finally:
             self._is_deriving = False
+
+    async def claim_names(
+        self, session: Session, /, *, owner: str, lease: timedelta, limit: int
+    ) -> Sequence[leases.Claimed]:
+        """Claim a slice of the names to index, one at a time in each process. It needs no lease, as its rows are locked."""
+        if self._is_indexing or not await reader_names_db.is_due(session):
+            return []
+        return [leases.Claimed(key="reader_names", ids=(), attempts=0)]
+
+    async def index_names(self, _: leases.Claimed, _owner: str) -> None:
+        """Index a slice of the readers' names."""
+        self._is_indexing = True
+        try:
+            await reader_names.index_slice(self._ctx)
+        finally:
+            self._is_indexing = False
 
     async def catch_up(self, owner: str) -> bool:
         """Apply a large backlog of events by listing; return whether there was one."""

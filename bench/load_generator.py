@@ -36,6 +36,7 @@ class Run:
     p99: float  # seconds
     load_use: float  # share of its core that the load generator used or waited for; 0 if it is not used
     longest: float = 0.0  # seconds; 0 if it is not measured
+    p95: float = 0.0  # seconds; 0 if it is not measured
 
 
 def post_request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:

@@ -17,8 +17,8 @@ from bench.load_generator import Run
 MAX_LOAD_USE = 0.9  # share of its core; above it, the load generator is the bottleneck
 WARM_UP = 1.0  # seconds, at most
 
-# What is compared: operations per second, or in microseconds the time per operation or the 99th percentile of the latencies.
-Figure = Literal["rate", "time", "p99"]
+# What is compared: operations per second, or in microseconds the time per operation or a percentile of the latencies.
+Figure = Literal["rate", "time", "p95", "p99"]
 Side = Callable[[float], Run]  # runs one side for a number of seconds
 
 
@@ -49,6 +49,8 @@ class Result:
                 return run.rate
             case "time":
                 return 1e6 / run.rate
+            case "p95":
+                return run.p95 * 1e6
             case "p99":
                 return run.p99 * 1e6
 

@@ -14,8 +14,9 @@ from app.api.problems import problems
 from app.db.events import StoredEvent
 from app.domain.errors import NotFound
 from app.domain.events import REPLAYABLE, Selection, SelectionChanged
+from app.domain.pages import BadCursor
 from app.services import events
-from app.services.events import BadCursor, EventWithPayload
+from app.services.events import EventWithPayload
 
 router = APIRouter(prefix="/v1/support/events", tags=["operation"], route_class=Described)
 

@@ -1,14 +1,13 @@
-"""``/v1/support/subscribers``: find a reader and see everything about them."""
+"""``/v1/support/subscribers/{id}``: everything about a reader."""
 
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from app.api.anomalies import AnomalyOut
 from app.api.comps import CompOut
-from app.api.deps import SEARCHES, Ctx, Now, SubscriberViewer, seen_by
+from app.api.deps import Ctx, Now, SubscriberViewer, seen_by
 from app.api.disputes import DisputeOut
 from app.api.issues import LedgerOut
 from app.api.models import ApiModel, MoneyOut
@@ -48,13 +47,6 @@ class SubscriberOut(ApiModel):
             stripe_customer=found.stripe_customer_id,
             created_at=found.created_at,
         )
-
-
-class SubscribersOut(ApiModel):
-    """A page of a list. ``next`` is the cursor of the next page, or null."""
-
-    data: list[SubscriberOut]
-    next: str | None = Field(examples=["rdr_0c5e"])
 
 
 class PaidTermOut(ApiModel):
@@ -258,19 +250,6 @@ def _payments(seen: Overview) -> list[PaymentOut]:
         )
         for payment in seen.payments
     ]
-
-
-@router.get("", dependencies=[SEARCHES])
-async def find_subscribers(
-    viewer: SubscriberViewer,
-    ctx: Ctx,
-    q: Annotated[str, Query(max_length=200, description="Beginning of an email address or name, or an exact ID.")] = "",
-    after: Annotated[str | None, Query(max_length=100)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> SubscribersOut:
-    """Search readers by email address, name, ``sub``, Stripe ID or invoice number."""
-    page = await support.search(ctx, q, after=after, limit=limit, viewer=seen_by(viewer))
-    return SubscribersOut(data=[SubscriberOut.of(found) for found in page.items], next=page.next)
 
 
 @router.get("/{subscriber_id}", responses=problems(NotFound))

@@ -20,6 +20,7 @@ from app.console import (
     dashboard,
     events,
     personal_data,
+    reader_search,
     reader_views,
     readers,
     refunds,
@@ -37,6 +38,7 @@ from app.pages.static_files import Static
 
 PAGES = (
     dashboard,
+    reader_search,
     readers,
     refunds,
     approvals,

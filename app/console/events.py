@@ -6,9 +6,9 @@ from app.console.access_control import form_route, page_route
 from app.console.request import ConsoleRequest
 from app.domain.callers import Role
 from app.domain.events import EventState, Selection, SelectionChanged
+from app.domain.pages import BadCursor
 from app.pages.formatting import counted
 from app.services import events
-from app.services.events import BadCursor
 
 PAGE_SIZE = 50
 MAX_COUNT = 99_999_999

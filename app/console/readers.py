@@ -1,4 +1,4 @@
-"""Searching for readers, and the page about a reader."""
+"""The page about a reader."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,6 @@ from app.console import history
 from app.console.access_control import page_route
 from app.console.request import ConsoleRequest
 from app.domain import reader_summary
-from app.domain.caller_limits import Limit
 from app.domain.callers import Role
 from app.domain.current_subscription import current_subscription
 from app.domain.entitlements import OPEN_ENDED, Grant
@@ -17,22 +16,6 @@ from app.domain.refunds import CONFIRMED, Refund
 from app.domain.subscriptions import Subscription
 from app.services import support
 from app.services.support import Overview
-
-MAX_QUERY_LENGTH = 200  # characters; no name, email address or ID is longer
-PAGE_SIZE = 20
-
-
-async def search(request: ConsoleRequest) -> Response:
-    """Search for readers. With ``part``, which the script sends, the response is only the list."""
-    query = request.http.query_params.get("q", "").replace("\x00", "").strip()
-    too_long = len(query) > MAX_QUERY_LENGTH
-    results = None
-    if query and not too_long:
-        after = request.query("after", max_length=100) or None
-        await request.ctx.caller_limits.take(Limit.SEARCH, request.staff.sub)
-        results = await support.search(request.ctx, query, after=after, limit=PAGE_SIZE, viewer=request.viewer)
-    template = "reader_search_results.html" if request.query("part") else "reader_search.html"
-    return request.render(template, query=query[:MAX_QUERY_LENGTH], results=results, too_long=too_long)
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -104,6 +87,5 @@ def _comp_until(overview: Overview) -> datetime | None:
 
 
 ROUTES = [
-    page_route("/readers", search, role=Role.SUPPORT),
     page_route("/readers/{reader}", show, role=Role.SUPPORT),
 ]

@@ -78,7 +78,7 @@ async def owners(session: Session, comp_ids: Collection[str]) -> dict[str, str]:
     return {row.id: row.subscriber_id for row in found}
 
 
-async def of_subscribers(session: Session, subscriber_ids: Sequence[str]) -> dict[str, list[Comp]]:
+async def of_subscribers(session: Reads, subscriber_ids: Sequence[str]) -> dict[str, list[Comp]]:
     """Return the comps of several readers, earliest first, by reader."""
     found: dict[str, list[Comp]] = {}
     for row in await session.execute(_OF_SUBSCRIBERS, {"subscribers": list(subscriber_ids)}):

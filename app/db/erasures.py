@@ -4,14 +4,25 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, TextClause, bindparam, exists, func, or_, select, text, update
+from sqlalchemy import Text, TextClause, bindparam, delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
 
 from app.db.checkouts import UNDECIDED
 from app.db.engine import leases
 from app.db.engine.change_feed import ENTITLEMENTS
 from app.db.engine.session import Session, new_id
-from app.db.models import Checkout, Comp, Entitlement, Refund, Revocation, Subscriber, Subscription, Term, table_of
+from app.db.models import (
+    Checkout,
+    Comp,
+    Entitlement,
+    ReaderNamePart,
+    Refund,
+    Revocation,
+    Subscriber,
+    Subscription,
+    Term,
+    table_of,
+)
 from app.db.models import Erasure as Row
 from app.db.personal_data import IDS, TABLES
 from app.domain.erasures import ERASED, Erasure, Kept
@@ -38,8 +49,9 @@ async def start(session: Session, subscriber_id: str, *, sub: str, customer_id: 
     await session.execute(
         update(Subscriber)
         .where(Subscriber.id == subscriber_id)
-        .values(sub=replaced, email=None, name=None, email_verified=False, contact_as_of=None)
+        .values(sub=replaced, email=None, name=None, indexed_name=None, email_verified=False, contact_as_of=None)
     )
+    await session.execute(delete(ReaderNamePart).where(ReaderNamePart.subscriber_id == subscriber_id))
     await session.execute(
         update(Entitlement)
         .where(Entitlement.subscriber_id == subscriber_id)

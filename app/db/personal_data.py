@@ -278,6 +278,12 @@ TABLES: Mapping[str, Table] = {
         of="subscriber_id = :reader",
         deleted=True,
     ),
+    "reader_name_parts": Table(
+        plain="subscriber_id",
+        personal={"part": Column(purpose="Finds a reader by a part of a name", kept="as long as the name")},
+        of="subscriber_id = :reader",
+        deleted=True,
+    ),
     "reader_views": Table(
         plain="id subscriber_id place slot at",
         personal={"viewer": _staff("Says which member of staff saw a reader", "NEWSSTAND_READER_VIEWS_KEPT")},
@@ -342,6 +348,7 @@ TABLES: Mapping[str, Table] = {
                 erased="NULL",
             ),
             "name": Column(purpose="Invoices, and search by staff", kept=UNTIL_ERASED, erased="NULL"),
+            "indexed_name": Column(purpose="Says which name the search finds", kept=UNTIL_ERASED, erased="NULL"),
             "stripe_customer_id": Column(purpose="The customer at Stripe", kept=UNTIL_ERASED, erased="NULL"),
         },
         of="id = :reader",
@@ -356,6 +363,10 @@ TABLES: Mapping[str, Table] = {
                 kept=UNTIL_ERASED,
                 erased="NULL",
             ),
+            "card_brand": Column(
+                purpose="Tells staff and the reader which card pays", kept=UNTIL_ERASED, erased="NULL"
+            ),
+            "card_last4": Column(purpose="Finds a reader by the card that paid", kept=UNTIL_ERASED, erased="NULL"),
             "last_error": _fault(),
         },
         of="subscriber_id = :reader",

@@ -38,9 +38,12 @@ EXPIRIES = (
     Expiry(
         what="former email addresses and names",
         kept="former_contacts_kept",
-        statement=_expire(
-            "contact_changes", "DELETE FROM contact_changes", "due_at IS NULL AND changed_at < now() - :kept"
-        ),
+        # The names of their readers are indexed again, without the former ones.
+        statement="WITH expired AS (SELECT id, subscriber_id FROM contact_changes"
+        " WHERE due_at IS NULL AND changed_at < now() - :kept LIMIT :limit FOR UPDATE SKIP LOCKED),"
+        " unindexed AS (UPDATE subscribers SET indexed_name = 'outdated: ' || id"
+        " WHERE id IN (SELECT subscriber_id FROM expired))"
+        " DELETE FROM contact_changes WHERE id IN (SELECT id FROM expired)",
     ),
     Expiry(
         what="former postal addresses",

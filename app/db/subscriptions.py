@@ -123,6 +123,8 @@ async def save(
         "came_from": came_from,
         "version": if_version + 1,
     }
+    if seen.card is not None:  # otherwise it may just not have been fetched
+        values |= {"card_brand": seen.card.brand, "card_last4": seen.card.last4}
     if if_version == 0:
         values |= {
             "id": new_id("scr"),
@@ -269,7 +271,7 @@ async def owners(session: Session, subscription_ids: Collection[str]) -> dict[st
     return {row.id: row.subscriber_id for row in found}
 
 
-async def of_subscribers(session: Session, subscriber_ids: Sequence[str]) -> dict[str, list[Subscription]]:
+async def of_subscribers(session: Reads, subscriber_ids: Sequence[str]) -> dict[str, list[Subscription]]:
     """Return all subscriptions of several subscribers, earliest first, by subscriber."""
     found: dict[str, list[Subscription]] = {}
     for row in await session.execute(_OF_SUBSCRIBERS, {"subscribers": list(subscriber_ids)}):

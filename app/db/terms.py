@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, TIMESTAMP
 
+from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
 from app.db.models import IssueAdjustment as Adjusted
 from app.db.models import Payment, StoredOffer, table_of
@@ -48,7 +49,7 @@ _SAVE_DERIVED = text(
 )
 
 
-async def of_subscriptions(session: Session, subscription_ids: Sequence[str]) -> dict[str, list[Term]]:
+async def of_subscriptions(session: Reads, subscription_ids: Sequence[str]) -> dict[str, list[Term]]:
     """Return the terms of several subscriptions with their adjustments, earliest first, by subscription."""
     found: dict[str, list[Term]] = {}
     for row in await session.execute(_OF_SUBSCRIPTIONS, {"subscriptions": list(subscription_ids)}):

@@ -4,7 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from app.domain.errors import Invalid
+
 T = TypeVar("T")
+
+
+class BadCursor(Invalid):
+    """The cursor must be the `next` value of the previous page."""
+
+    code = "bad_cursor"
+    title = "Invalid cursor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

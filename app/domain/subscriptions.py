@@ -1,13 +1,12 @@
 """
-Subscriptions: their state at Stripe, our copy, and the terms and payments that follow from it.
-
-Stripe is the authority on money and on the state of a subscription. Its objects come as ``Stripe…State`` from the gateway.
+Subscriptions: their state at Stripe, which comes as ``Stripe…State`` from the gateway, our copy, and what follows from it.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from app.domain.cards import Card
 from app.domain.disputes import KEEPS_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
 from app.domain.invoice_lines import InvoiceEffect, InvoiceLine, effect_of
@@ -165,6 +164,7 @@ class StripeSubscriptionState:
     checkout_id: str | None = None  # of our checkout, from its metadata
     schedule_id: str | None = None  # of the subscription schedule that manages it
     known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
+    card: Card | None = None  # that pays; None: unknown, or it is not a card
 
     @property
     def pay_url(self) -> str | None:

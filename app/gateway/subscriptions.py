@@ -17,6 +17,8 @@ PAGE_SIZE = 100  # Stripe's maximum
 A_DAY = 86_400  # seconds, a safety margin
 A_MOMENT = timedelta(minutes=1)  # the most that lies between two effects of one request
 EXPANDED = ("data.payments", "data.amount_paid_off_stripe")  # of listed invoices
+# The card that pays, fetched with the subscription: its own, or the customer's default.
+PAYMENT_METHODS = ("default_payment_method", "customer.invoice_settings.default_payment_method")
 
 
 async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
@@ -26,7 +28,7 @@ async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
     :raises Gone: it does not exist.
     """
     seen, listed = await asyncio.gather(
-        gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}"),
+        gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}", expand=list(PAYMENT_METHODS)),
         gateway.read_every("/v1/invoices", subscription=stripe_id, expand=list(EXPANDED), limit=100),
     )
     invoices = [await _with_pending_payments(gateway, await whole(gateway, invoice)) for invoice in listed]
@@ -53,9 +55,9 @@ async def fetch_all(gateway: Gateway, stripe_ids: Collection[str]) -> dict[str, 
     """
     clocks: list[dict[str, str]] = [{}, *([{"test_clock": gateway.test_clock}] if gateway.test_clock else [])]
     wanted, found = set(stripe_ids), {}
-    oldest = 0
+    oldest, expand = 0, [f"data.{path}" for path in PAYMENT_METHODS]
     for clock in clocks:
-        async for page in gateway.pages("/v1/subscriptions", status="all", limit=PAGE_SIZE, **clock):
+        async for page in gateway.pages("/v1/subscriptions", status="all", expand=expand, limit=PAGE_SIZE, **clock):
             for one in page:
                 if one.id in wanted:  # keep the small states, not the large responses
                     found[one.id] = translate.subscription(one, []), translate.invoices_of(one)

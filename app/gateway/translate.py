@@ -13,6 +13,7 @@ from typing import Any
 from stripe import CreditNote, Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
 from stripe.radar import EarlyFraudWarning
 
+from app.domain.cards import Card
 from app.domain.customers import StripeCustomerState
 from app.domain.disputes import StripeDisputeState, StripeWarningState
 from app.domain.invoice_lines import InvoiceLine, Span
@@ -60,7 +61,16 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
         schedule_id=id_or_none(seen.schedule),
         subscriber_id=_said_by(seen.metadata, OUR_SUBSCRIBER),
         checkout_id=_said_by(seen.metadata, OUR_CHECKOUT),
+        card=_card(seen),
     )
+
+
+def _card(seen: Subscription) -> Card | None:
+    """Return the card that pays a subscription: its own, else the customer's default. None if it was not fetched, too."""
+    settings = _field(seen.customer, "invoice_settings") if not isinstance(seen.customer, str) else None
+    method = _field(seen, "default_payment_method") or _field(settings, "default_payment_method")
+    card = _field(method, "card") if method is not None and not isinstance(method, str) else None
+    return Card(card.brand, card.last4) if card is not None and card.last4 else None
 
 
 def _pause(seen: Subscription) -> Pause | None:

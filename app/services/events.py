@@ -8,22 +8,15 @@ from app.context import DatabaseContext
 from app.db import audit, events
 from app.db.engine.session import Session
 from app.db.events import StoredEvent
-from app.domain.errors import Invalid, NotFound
+from app.domain.errors import NotFound
 from app.domain.events import InvalidEvent, Selection, SelectionChanged, with_mode
-from app.domain.pages import Page, page_of
+from app.domain.pages import BadCursor, Page, page_of
 from app.domain.reconciliation import EVENT_RETENTION
 from app.gateway import events as at_stripe
 
 BATCH_SIZE = 1000  # events in one transaction
 REDUCED_TOGETHER = 100  # payloads in one transaction; reducing them takes about 10 ms
 UNKNOWN = "The event does not exist, or was deleted after its retention period"
-
-
-class BadCursor(Invalid):
-    """The cursor must be the `next` value of the previous page."""
-
-    code = "bad_cursor"
-    title = "Invalid cursor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
 """
-Readers as support sees them: the search, and everything about one reader.
+Readers as support sees them: everything about one reader. The search is in :mod:`app.services.reader_search`.
 
 Whoever sees a reader is recorded, so each function takes the viewer.
 """
@@ -37,7 +37,6 @@ from app.domain.errors import NotFound
 from app.domain.history import HistoryEntry, ReaderRecords, history_of
 from app.domain.issues import ledgers_of
 from app.domain.ledgers import Ledger
-from app.domain.pages import Page, page_of
 from app.domain.reader_views import Place, Viewer
 from app.domain.refunds import Refund
 from app.domain.subscriptions import Payment, Subscription, Term
@@ -152,17 +151,6 @@ async def subscribers_by_id(ctx: Context, subscriber_ids: Sequence[str], *, view
         found = await subscribers.by_ids(session, subscriber_ids)
     await reader_views.record(ctx.pool, list(found), replace(viewer, place=Place.SEARCH))
     return found
-
-
-async def search(ctx: Context, query: str, *, after: str | None, limit: int, viewer: Viewer) -> Page[Subscriber]:
-    """Find readers by the start of an email address or a name, or by an ID. An empty query finds no reader."""
-    query = query.strip()
-    if not query:
-        return Page(items=[], next=None)
-    found = await subscribers.search(FastReads(ctx.pool), query, after=after, limit=limit + 1)
-    page = page_of(found, limit, cursor=lambda subscriber: subscriber.id)
-    await reader_views.record(ctx.pool, [one.id for one in page.items], replace(viewer, place=Place.SEARCH))
-    return page
 
 
 async def overview(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: datetime) -> Overview:

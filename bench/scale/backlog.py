@@ -37,6 +37,13 @@ async def make_due(dsn: str, rows: int) -> None:
                 rows,
             )
             await connection.execute(f"ANALYZE {table}")
+        await connection.execute("UPDATE subscribers SET indexed_name = name WHERE indexed_name IS DISTINCT FROM name")
+        await connection.execute(
+            "UPDATE subscribers SET indexed_name = NULL WHERE id IN"
+            " (SELECT id FROM subscribers ORDER BY created_at DESC LIMIT $1)",
+            rows,
+        )
+        await connection.execute("ANALYZE subscribers")
         await connection.execute("DELETE FROM audit_seals WHERE seq > (SELECT max(seq) FROM audit_seals) - $1", rows)
         await connection.execute("ANALYZE events")
         await connection.execute("ANALYZE audit_unsealed")

@@ -33,6 +33,7 @@ EVENT_TYPES = (
 )  # fmt: skip
 RARE_ACTION, RARE_ACTOR, RARE_OBJECT = "issue.changed", "staff:rare", "iss_rare"
 RARE_TYPE, RARE_STATUS = "radar.early_fraud_warning.created", "requires_action"
+RARE_PLAN = "patron"
 FEW = 0.0  # for each reader: of tables that grow with the nights, or with what staff do by hand
 FEW_ROWS = 100
 RARE = 3  # the first rows have these
@@ -73,16 +74,24 @@ TABLES = (
     Rows("subscribers", 1, {
         "id": _READER, "sub": "'auth0|' || md5(k::text)", "email": "'reader-' || k || '@example.com'",
         "name": "'Given' || k % 997 || ' Family' || k % 7919", "stripe_customer_id": sql_id("cus", "k"),
-        "created_at": _LONG_AGO,
+        "created_at": _LONG_AGO, "indexed_name": "'Given' || k % 997 || ' Family' || k % 7919",
+    }),
+    # The first five parts of the given name, and the first seven of the family name.
+    Rows("reader_name_parts", 12, {
+        "part": "CASE WHEN k % 12 < 5 THEN substr('given' || k / 12 % 997, 1 + (k % 12)::int) "
+        "ELSE substr('family' || k / 12 % 7919, (k % 12)::int - 4) END",
+        "subscriber_id": sql_id("rdr", "k / 12"),
     }),
     Rows("subscriptions", 1.2, {
         "id": sql_id("scr", "k"), "stripe_id": sql_id("sub", "k"), "subscriber_id": _READER, "version": "3",
-        "plan": "'annual'", "print_edition": "k % 3 = 0",
+        "plan": f"CASE WHEN k < {RARE} THEN '{RARE_PLAN}' ELSE 'annual' END", "print_edition": "k % 3 = 0",
         "status": "CASE WHEN k % 20 < 16 THEN 'active' WHEN k % 20 = 16 THEN 'past_due' ELSE 'canceled' END",
         "price_amount": "4900", "currency": "'usd'", "created_at": _LONG_AGO,
         "current_period_start": "now() - interval '1 hour' * (k % 8760)",
         "current_period_end": "now() + interval '1 hour' * (8760 - k % 8760)",
         "ended_at": "CASE WHEN k % 20 > 16 THEN now() - interval '1 hour' * (k % 8760) END",
+        "cancel_at": "CASE WHEN k % 20 < 16 AND k % 13 = 0 THEN now() + interval '1 hour' * (k % 8760) END",
+        "card_brand": "'visa'", "card_last4": "lpad((k % 10000)::text, 4, '0')",
         "check_at": "CASE WHEN k % 20 < 17 THEN now() + interval '1 hour' * (8760 - k % 8760) END",
         "work_key": f"'subscription:' || {sql_id('sub', 'k')}",
     }),

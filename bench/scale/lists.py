@@ -1,5 +1,6 @@
 """Lists of the API and of the console: each with its rarest filter, and a thousand pages on."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from app.db import (
@@ -11,6 +12,8 @@ from app.db import (
     disputes,
     events,
     health,
+    reader_filters,
+    reader_search,
     reader_views,
     reconciliation,
     refunds,
@@ -20,8 +23,21 @@ from app.db import (
 from app.domain.audit import Selection as AuditSelection
 from app.domain.dashboard_stats import DashboardStats, first_monday
 from app.domain.events import Selection as EventSelection
+from app.domain.reader_names import misspellings
+from app.domain.reader_search import Filters, Position
 from bench.scale import fill
 from bench.scale.subject import DEEP, PAGE, ZONE, Query, Subject, days_ago, query
+
+NO_FILTERS = Filters()
+ALL_FILTERS = Filters(
+    status="past_due",
+    plan="none",
+    print_edition=True,
+    ends_soon=True,
+    unpaid=True,
+    disputed=True,
+    complimentary=True,
+)
 
 
 def _audit(case: str, before: int | None = None, **filters: str | datetime) -> Query:
@@ -182,12 +198,6 @@ LISTS = (
         lambda s: reconciliation.differences(s.session, s.id("swp", 7)),
         max_rows=200_000,
     ),
-    query(
-        "subscribers.search", lambda s: subscribers.search(s.session, "reader-1234@", after=None, limit=PAGE), "address"
-    ),
-    query("subscribers.search", lambda s: subscribers.search(s.session, "family77", after=None, limit=PAGE), "name"),
-    query("subscribers.search", lambda s: subscribers.search(s.session, s.id("pi"), after=None, limit=PAGE), "payment"),
-    query("subscribers.search", lambda s: subscribers.search(s.session, "NS-1234", after=None, limit=PAGE), "invoice"),
     query("subscribers.with_email", lambda s: subscribers.with_email(s.session, "reader-1234@example.com")),
     query(
         "reconciliation.unlisted_subscriptions",
@@ -195,6 +205,89 @@ LISTS = (
     ),
 )
 
+
+async def _readers_deep(s: Subject) -> None:
+    after = Position(at=days_ago(s, 500), id="")
+    await reader_filters.newest(s.session, Filters(), after=after, limit=PAGE, now=s.now)
+
+
+async def _readers_by_status_deep(s: Subject) -> None:
+    after = Position(at=days_ago(s, 500), id="")
+    await reader_filters.newest(s.session, Filters(status="active"), after=after, limit=PAGE, now=s.now)
+
+
+def _readers(case: str, filters: Filters) -> Query:
+    return query(
+        "reader_filters.newest",
+        lambda s: reader_filters.newest(s.session, filters, after=None, limit=PAGE, now=s.now),
+        case,
+    )
+
+
+def _named(case: str, *words: list[str], filters: Filters = NO_FILTERS, card: str | None = None) -> Query:
+    return query(
+        "reader_search.by_names",
+        lambda s: reader_search.by_names(s.session, words, filters, card=card, now=s.now),
+        case,
+        max_rows=13 * reader_search.SCANNED,  # a reader has a dozen parts, which are read for each other word
+    )
+
+
+def _valued(case: str, words: Callable[[Subject], str]) -> Query:
+    return query("reader_search.by_value", lambda s: reader_search.by_value(s.session, words(s)), case)
+
+
+READERS = (
+    _readers("all", Filters()),
+    query("reader_filters.newest", _readers_deep, "deep"),
+    _readers("commonest status", Filters(status="active")),
+    query("reader_filters.newest", _readers_by_status_deep, "commonest status, deep"),
+    _readers("no such status", Filters(status="paused")),
+    _readers("rarest plan", Filters(plan=fill.RARE_PLAN)),
+    _readers("commonest plan", Filters(plan="annual")),
+    _readers("no such plan", Filters(plan="none", print_edition=True)),
+    _readers("edition", Filters(print_edition=True)),
+    _readers("unpaid", Filters(unpaid=True)),
+    _readers("unpaid of a rare plan", Filters(unpaid=True, plan=fill.RARE_PLAN)),
+    _readers("ends soon", Filters(ends_soon=True)),
+    _readers("disputed", Filters(disputed=True)),
+    _readers("disputed and unpaid", Filters(disputed=True, unpaid=True)),
+    _readers("complimentary", Filters(complimentary=True)),
+    _readers("all filters, no match", ALL_FILTERS),
+    _valued("address", lambda s: "reader-1234@"),
+    _valued("many addresses", lambda s: "reader-"),
+    _valued("payment", lambda s: s.id("pi")),
+    _valued("invoice", lambda s: "NS-1234"),
+    _named("a name", ["family77"]),
+    _named("many names", ["f"]),
+    _named("two names", ["family77"], ["given7"]),
+    _named("two common words", ["fam"], ["giv"]),
+    _named("a misspelled name", ["family77", "family78"], ["given7", "given8"]),
+    _named("a name and filters", ["fam"], filters=Filters(plan=fill.RARE_PLAN, disputed=True)),
+    _named("a name and a card", ["fam"], card="1234"),
+    query(
+        "reader_search.by_card", lambda s: reader_search.by_card(s.session, "1234", NO_FILTERS, now=s.now), "no filter"
+    ),
+    query(
+        "reader_search.by_card",
+        lambda s: reader_search.by_card(s.session, "1234", Filters(unpaid=True), now=s.now),
+        "unpaid",
+    ),
+    query(
+        "reader_search.by_ids", lambda s: reader_search.by_ids(s.session, s.ids("rdr"), Filters(plan="none"), now=s.now)
+    ),
+    query(
+        "reader_search.count_parts",
+        lambda s: reader_search.count_parts(s.session, ["family77", "f"]),
+        max_rows=2 * reader_search.SCANNED,
+    ),
+    query(
+        "reader_search.known_parts",
+        lambda s: reader_search.known_parts(s.session, sorted(misspellings("famly77"))),
+    ),
+    query("reader_search.different_parts", lambda s: reader_search.different_parts(s.session, "fam", limit=1000)),
+    query("reader_search.details", lambda s: reader_search.details(s.session, s.ids("rdr"))),
+)
 NO_FIGURES = DashboardStats(subscriptions=[], weeks=[], refunds=[], unpaid=[])
 HEALTH = (
     query("health.read_readiness", lambda s: health.read_readiness(s.sessions)),

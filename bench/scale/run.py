@@ -14,13 +14,13 @@ from bench.scale.by_key import BY_KEY
 from bench.scale.derivations import DERIVATIONS
 from bench.scale.fill import Size
 from bench.scale.labels import LABELS
-from bench.scale.lists import HEALTH, LISTS
+from bench.scale.lists import HEALTH, LISTS, READERS
 from bench.scale.personal_data import PERSONAL_DATA
 from bench.scale.plans import Explained, explain
 from bench.scale.subject import Query, Subject
 from bench.scale.work import WORK
 
-QUERIES: tuple[Query, ...] = (*LISTS, *HEALTH, *WORK, *DERIVATIONS, *LABELS, *BY_KEY, *PERSONAL_DATA)
+QUERIES: tuple[Query, ...] = (*LISTS, *READERS, *HEALTH, *WORK, *DERIVATIONS, *LABELS, *BY_KEY, *PERSONAL_DATA)
 
 
 class OneConnection:

@@ -10,6 +10,7 @@ from app.db import (
     inbox,
     inbox_writer,
     issues,
+    reader_names,
     reader_views,
     reconciliation,
     revocations,
@@ -19,8 +20,10 @@ from app.db.engine import leases
 from app.db.inbox_writer import ReceivedEvent
 from app.domain.audit import Entry
 from app.domain.events import RefetchRequest
+from app.domain.reader_names import parts_of
 from app.domain.reader_views import Place, Viewer
 from app.jobs import ROW_JOBS, RowJob
+from app.services.reader_names import SLICE
 from bench.scale.subject import LEASE, OWNER, ZONE, Query, Subject, query
 
 PER_CLAIM = 10
@@ -63,7 +66,13 @@ async def _advance(s: Subject) -> None:
 
 WORK = (
     *map(_claim, ROW_JOBS),
-    query("leases.due_tables", lambda s: leases.due_tables(s.session, [job.table for job in ROW_JOBS])),
+    query(
+        "leases.due_tables",
+        lambda s: leases.due_tables(s.session, [*(job.table for job in ROW_JOBS), "reader_name_parts"]),
+    ),
+    query("reader_names.is_due", lambda s: reader_names.is_due(s.session)),
+    query("reader_names.take", lambda s: reader_names.take(s.session, limit=SLICE)),
+    query("reader_names.replace", lambda s: reader_names.replace(s.session, {s.reader: parts_of(["Ada Invented"])})),
     query("leases.take", lambda s: leases.take(s.session, "payment:pi_new", owner=OWNER, lease=LEASE)),
     query("leases.renew", lambda s: leases.renew(s.session, ["payment:pi_new"], owner=OWNER, lease=LEASE)),
     query("leases.release", lambda s: leases.release(s.session, "payment:pi_new", owner=OWNER)),

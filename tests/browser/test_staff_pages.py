@@ -60,6 +60,33 @@ def test_back_after_signing_out_asks_for_the_password(new_agent: NewAgent, shop:
     robin.expect_url("/readers")
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_readers_are_listed_filtered_and_found(new_visitor: NewVisitor, new_agent: NewAgent, *, scripts: bool) -> None:
+    reader, sam = new_visitor(), new_agent("supervisor@example.com", scripts=scripts)
+    name = f"Maria de la Fuente-Castellane of the very long family name, the {'first' if scripts else 'second'}"
+    reader.subscribe(name)
+    sam.open("/readers")
+    sam.expect_text("Paid until")
+    sam.page.get_by_label("Status").select_option("Active")
+    sam.page.get_by_label("Ends within 30 days").check()
+    sam.page.get_by_role("button", name="Filter").focus()
+    sam.page.keyboard.press("Enter")
+    sam.page.wait_for_url("**ends_soon=yes")
+    expect(sam.page.get_by_label("Status")).to_have_value("active")
+    expect(sam.page.get_by_label("Ends within 30 days")).to_be_checked()
+    sam.click("Clear all")
+    for query in ("castelane", "fuente 4242"):  # once the name is indexed
+        sam.open(f"/readers?q={query}")
+        while not sam.page.get_by_role("link", name=name).count():
+            sam.page.reload()
+    if scripts:  # the checks are scripts
+        page_checks.check(sam.page)
+        sam.page.set_viewport_size({"width": 320, "height": 640})
+        assert sam.page.evaluate("document.documentElement.scrollWidth") <= 320
+    sam.page.get_by_role("link", name=name).click()
+    expect(sam.page.get_by_role("heading", level=1)).to_have_text(name)
+
+
 def test_administrator_ends_sessions_and_manages_keys(new_agent: NewAgent) -> None:
     lou, alex = new_agent("circulation@example.com"), new_agent("admin@example.com")
     alex.click("Staff")

@@ -287,6 +287,10 @@ class Shop:
             while not next(iter((await self.rows(query))[0].values())):
                 await asyncio.sleep(0.02)
 
+    async def wait_for_names(self) -> None:
+        """Wait until a worker has indexed all names for the search."""
+        await self.wait_until("SELECT NOT EXISTS (SELECT FROM subscribers WHERE name IS DISTINCT FROM indexed_name)")
+
     async def rows(self, query: str, *arguments: object) -> list[dict[str, Any]]:
         """Return the rows of a query in the database."""
         return [dict(row) for row in await self.pool.fetch(query, *arguments)]

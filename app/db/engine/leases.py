@@ -92,10 +92,20 @@ class Claimed:
     version: int | None = None  # of the subscription, if the key is for one; read before the fetch
 
 
+# Work whose rows have no ``due_at``: the condition that there is some.
+_LOOKS = {
+    "reader_name_parts": "(SELECT id FROM subscribers WHERE name IS DISTINCT FROM indexed_name ORDER BY id LIMIT 1)"
+    " IS NOT NULL",
+}
+
+
 @cache
 def _looking(tables: tuple[str, ...]) -> TextClause:
     oldest = "SELECT min(due_at) FROM {} WHERE due_at IS NOT NULL"  # the first entry of the index, however many are due
-    looks = [f"SELECT '{one}' AS name WHERE ({oldest.format(_checked(one))}) <= now()" for one in tables]
+    looks = [
+        f"SELECT '{one}' AS name WHERE {_LOOKS.get(one) or f'({oldest.format(_checked(one))}) <= now()'}"
+        for one in tables
+    ]
     return text(" UNION ALL ".join(looks))
 
 

@@ -40,14 +40,13 @@ from app.db.models.operations import (
     Sweep,
 )
 from app.db.models.readers import (
-    FORMER_LAST_NAME,
-    LAST_NAME,
     Comp,
     ContactChange,
     Entitlement,
     Erasure,
     Grant,
     PendingRevocation,
+    ReaderNamePart,
     ReaderView,
     Revocation,
     Subscriber,
@@ -55,9 +54,7 @@ from app.db.models.readers import (
 
 __all__ = [
     "DUE_BY",
-    "FORMER_LAST_NAME",
     "JSON",
-    "LAST_NAME",
     "Anomaly",
     "ApiKey",
     "ApprovalRequest",
@@ -96,6 +93,7 @@ __all__ = [
     "Payment",
     "PendingRevocation",
     "PostalAddress",
+    "ReaderNamePart",
     "ReaderView",
     "Refund",
     "RetentionRun",

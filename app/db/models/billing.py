@@ -88,11 +88,23 @@ class Subscription(Base, Due):
     pay_url: Mapped[str | None]  # Stripe's payment page of the open invoice
     came_from: Mapped[str | None]  # the previous status, if the transition from it is impossible
     followed_since: Mapped[datetime | None]  # policy time; NULL: from its beginning
+    card_brand: Mapped[str | None]  # of the card that pays: at Stripe, the subscription's, else the customer's default
+    card_last4: Mapped[str | None]
     __table_args__ = (
         Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("subscriptions_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
         Index("subscriptions_check_at_idx", "check_at", postgresql_where=text("check_at IS NOT NULL")),
         Index("subscriptions_created_at_idx", "created_at"),  # Stripe lists them in that order
+        # The lists of readers, with every filter in the order of the list.
+        Index("subscriptions_status_idx", "status", "print_edition", "created_at", "id"),
+        Index("subscriptions_plan_status_idx", "plan", "status", "print_edition", "created_at", "id"),
+        Index(
+            "subscriptions_cancel_at_idx",
+            "cancel_at",
+            "id",
+            postgresql_where=text("cancel_at IS NOT NULL AND ended_at IS NULL"),
+        ),
+        Index("subscriptions_card_last4_idx", "card_last4", "created_at", "id"),
     )
 
 

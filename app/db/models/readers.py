@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Function, Identity, Index, func, literal_column, text
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
+from sqlalchemy import ForeignKey, Identity, Index, Text, func, text
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
 
@@ -20,6 +20,21 @@ class Subscriber(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     email_verified: Mapped[bool] = mapped_column(server_default=text("false"))  # according to the identity provider
     contact_as_of: Mapped[datetime | None]  # when the newest token with this contact was issued
+    indexed_name: Mapped[
+        str | None
+    ]  # the name whose parts are in ``reader_name_parts``; if it differs, a worker adds them
+    __table_args__ = (
+        Index("subscribers_unindexed_idx", "id", postgresql_where=text("name IS DISTINCT FROM indexed_name")),
+        Index("subscribers_created_at_idx", "created_at", "id"),
+    )
+
+
+class ReaderNamePart(Base):
+    """A part of a reader's present or former name, from some letter to the end of its word: see ``domain/reader_names``."""
+
+    __tablename__ = "reader_name_parts"
+    part: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), primary_key=True, index=True)
 
 
 class ContactChange(Base, Due):
@@ -37,16 +52,7 @@ class ContactChange(Base, Due):
     )
 
 
-def last_name_of(name: InstrumentedAttribute[str | None]) -> Function[str]:
-    """Return the last word of a name, in lowercase."""
-    # Literals, because the index can't be used for parameters in a plan that serves all values of them.
-    return func.lower(func.regexp_replace(name, literal_column(r"'^.*\s'"), literal_column("''")))
-
-
-LAST_NAME, FORMER_LAST_NAME = last_name_of(Subscriber.name), last_name_of(ContactChange.name)
-for _table, _last_name in (("subscribers", LAST_NAME), ("contact_changes", FORMER_LAST_NAME)):
-    Index(f"{_table}_last_name_idx", _last_name.label("last_name"), postgresql_ops={"last_name": "text_pattern_ops"})
-for _found_by in (Subscriber.email, Subscriber.name, ContactChange.email, ContactChange.name):  # by their beginning
+for _found_by in (Subscriber.email, ContactChange.email):  # by their beginning
     Index(
         f"{_found_by.class_.__tablename__}_{_found_by.key}_prefix_idx",
         func.lower(_found_by).label("beginning"),
@@ -79,7 +85,10 @@ class Comp(Base):
     given_by: Mapped[str]
     removed_at: Mapped[datetime | None]
     removed_by: Mapped[str | None]
-    __table_args__ = (Index("comps_given_by_idx", "given_by", "starts_at"),)  # what one person gave in a day
+    __table_args__ = (
+        Index("comps_given_by_idx", "given_by", "starts_at"),  # what one person gave in a day
+        Index("comps_until_idx", "until", "id", postgresql_where=text("removed_at IS NULL")),
+    )
 
 
 class Entitlement(Base):

@@ -15,6 +15,8 @@ from app.db import (
     grants,
     inbox,
     payments,
+    reader_filters,
+    reader_search,
     refunds,
     sign_outs,
     subscribers,
@@ -23,6 +25,7 @@ from app.db import (
 from app.db.engine.fast_reads import FastReads, Reads
 from app.db.engine.pool import open_pool
 from app.db.engine.session import DatabaseUnreachable, Sessions
+from app.domain.reader_search import Filters
 from tests.support.database import END_THE_OTHERS, OFTEN
 
 ROWS = """
@@ -66,8 +69,9 @@ async def reading(database: str) -> AsyncIterator[FastReads]:
 async def test_fast_reads_and_sessions_return_the_same_page(reading: FastReads, sessions: Sessions) -> None:
     asked: list[Ask] = [
         lambda read: subscribers.by_id(read, "rdr_1"),
-        lambda read: subscribers.search(read, "marl", after=None, limit=5),
-        lambda read: subscribers.search(read, "ns-1", after=None, limit=5),
+        lambda read: reader_search.by_value(read, "ns-1"),
+        lambda read: reader_search.details(read, ["rdr_1"]),
+        lambda read: reader_filters.newest(read, Filters(plan="annual"), after=None, limit=5, now=datetime.now(UTC)),
         lambda read: subscriptions.of_subscriber(read, "rdr_1"),
         lambda read: subscriptions.terms_by_subscription(read, "rdr_1"),
         lambda read: payments.of_subscriber(read, "rdr_1"),

@@ -94,7 +94,7 @@ async def test_support_finds_a_reader_by_part_of_an_email_or_any_id(shop: Shop) 
     for words in ("ad", "ADA@ex", "Ada", ada.sub, seen["stripe_customer"], payment["id"], payment["invoice"]):
         found = (await shop.get("/v1/support/subscribers", shop.agent, q=words)).json()["data"]
         assert [one["subscriber"] for one in found] == ["ada"], words
-    for words in ("", "%", "_", "\\", "x" * 200, "'; DROP TABLE subscribers; --"):
+    for words in ("%", "_", "\\", "x" * 200, "'; DROP TABLE subscribers; --"):
         found = (await shop.get("/v1/support/subscribers", shop.agent, q=words)).json()["data"]
         assert found == [], words
     assert (await shop.get("/v1/support/subscribers", ada, q="ada")).status_code == 403

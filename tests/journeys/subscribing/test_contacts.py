@@ -37,6 +37,7 @@ async def test_a_new_address_and_name_are_followed_and_pushed_to_stripe(shop: Sh
 
     (customer,) = await shop.stripe_customers()
     assert (customer["email"], customer["name"]) == ("ada@new.example.com", "Ada Married")
+    await shop.wait_for_names()
     for words in ("ada@old", "ada@new", "Ada Inv", "ada m", "invented", "Married"):
         (found,) = await found_by(shop, words)
         assert (found["email"], found["formerly"]) == ("ada@new.example.com", ["ada@old.example.com", "Ada Invented"])

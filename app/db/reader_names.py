@@ -1,0 +1,66 @@
+"""
+The parts of readers' names that the search finds.
+
+Who writes a name needs to do nothing: a name that differs from the one whose parts are stored is due, and a worker stores
+them. The rules are in :mod:`app.domain.reader_names`.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Text, bindparam, delete, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.db.engine.session import Session
+from app.db.models import ContactChange, ReaderNamePart, table_of
+
+_PARTS, _FORMER = table_of(ReaderNamePart), table_of(ContactChange)
+_IS_DUE = text(
+    "SELECT id FROM subscribers WHERE name IS DISTINCT FROM indexed_name ORDER BY id LIMIT 1"
+    " FOR NO KEY UPDATE SKIP LOCKED"
+)
+_TAKE = text(
+    "SELECT id, name FROM subscribers WHERE name IS DISTINCT FROM indexed_name ORDER BY id LIMIT :limit"
+    " FOR NO KEY UPDATE SKIP LOCKED"
+)
+_FORMERLY = select(_FORMER.c.subscriber_id, _FORMER.c.name).where(
+    _FORMER.c.subscriber_id == func.any(bindparam("ids", type_=ARRAY(Text))), _FORMER.c.name.is_not(None)
+)
+_REMOVE = delete(_PARTS).where(_PARTS.c.subscriber_id == func.any(bindparam("ids", type_=ARRAY(Text))))
+_ADD = text("INSERT INTO reader_name_parts (part, subscriber_id) SELECT * FROM unnest(:parts, :ids)").bindparams(
+    bindparam("parts", type_=ARRAY(Text)), bindparam("ids", type_=ARRAY(Text))
+)
+_COMPLETE = text("UPDATE subscribers SET indexed_name = name WHERE id = ANY(:ids)").bindparams(
+    bindparam("ids", type_=ARRAY(Text))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedReader:
+    """A reader with their present and former names."""
+
+    id: str
+    names: tuple[str, ...]
+
+
+async def is_due(session: Session) -> bool:
+    """Return whether the parts of a name must be stored, other than of readers that others have locked."""
+    return await session.scalar(_IS_DUE) is not None
+
+
+async def take(session: Session, *, limit: int) -> list[NamedReader]:
+    """Take readers whose names must be indexed, and lock them until this transaction ends."""
+    taken = {row.id: [row.name] for row in await session.execute(_TAKE, {"limit": limit})}
+    if taken:
+        for row in await session.execute(_FORMERLY, {"ids": list(taken)}):
+            taken[row.subscriber_id].append(row.name)
+    return [NamedReader(one, tuple(name for name in names if name is not None)) for one, names in taken.items()]
+
+
+async def replace(session: Session, parts: Mapping[str, Collection[str]]) -> None:
+    """Replace the parts of readers that :func:`take` has returned, by ID."""
+    ids = list(parts)
+    await session.execute(_REMOVE, {"ids": ids})
+    rows = sorted((part, reader) for reader, its_parts in parts.items() for part in its_parts)
+    await session.execute(_ADD, {"parts": [part for part, _ in rows], "ids": [reader for _, reader in rows]})
+    await session.execute(_COMPLETE, {"ids": ids})

@@ -1,0 +1,11 @@
+"""The card that pays: never more of it than receipts show."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card at Stripe, by its brand and its last four digits."""
+
+    brand: str
+    last4: str

@@ -1,0 +1,73 @@
+"""What staff look for in the list of readers: a search and filters."""
+
+import contextlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from app.domain.pages import BadCursor
+from app.domain.subscriptions import UNPAID, SubscriptionStatus
+from app.domain.text import is_storable
+
+ENDS_SOON = timedelta(days=30)  # until the scheduled end of a subscription
+LAST_DIGITS = 4  # of a card, as on receipts
+LONGEST_QUERY = 300  # characters; an email address has up to 254
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which readers are listed. Each is about the reader's current subscription; None and False: all."""
+
+    status: str | None = None
+    plan: str | None = None
+    print_edition: bool | None = None
+    ends_soon: bool = False  # its end is scheduled within :data:`ENDS_SOON`
+    unpaid: bool = False
+    disputed: bool = False  # a dispute is open
+    complimentary: bool = False  # access was given for free, and lasts
+
+    @property
+    def statuses(self) -> list[str]:
+        """The statuses that match, as at Stripe."""
+        wanted = UNPAID if self.unpaid else frozenset(SubscriptionStatus)
+        return sorted(one for one in wanted if self.status in {None, one})
+
+    @property
+    def by_subscription(self) -> bool:
+        """Whether a filter by status, plan or edition is set."""
+        return self.unpaid or self.status is not None or self.plan is not None or self.print_edition is not None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether any filter is set."""
+        return self != Filters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where a list continues: after the entry with this time and ID."""
+
+    at: datetime
+    id: str
+
+    def __str__(self) -> str:
+        """Return the cursor."""
+        return f"{self.at.isoformat()}~{self.id}"
+
+    @classmethod
+    def parse(cls, cursor: str) -> "Position":
+        """
+        Return the position of a cursor.
+
+        :raises BadCursor: it is not one of a list.
+        """
+        at, _, found = cursor.partition("~")
+        with contextlib.suppress(ValueError):
+            moment = datetime.fromisoformat(at)
+            if moment.tzinfo is not None and found and is_storable(found):
+                return cls(at=moment, id=found)
+        raise BadCursor("Use the `next` value of a page of the same list")
+
+
+def card_digits(terms: list[str]) -> str | None:
+    """Return the last four digits of a card among the words of a search; None if there are none."""
+    return next((term for term in terms if len(term) == LAST_DIGITS and term.isascii() and term.isdecimal()), None)
