@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from babel import Locale, dates, numbers
+from babel import Locale, UnknownLocaleError, dates, numbers
 
 from app.domain.money import exponent
 
@@ -109,6 +109,18 @@ class Localization:
     def _price_pattern(self) -> str:
         """CLDR's pattern, such as ``¤#,##0.00``."""
         return str(self.locale.currency_formats["standard"].pattern).split(";")[0]
+
+
+def parse_locale(name: str) -> Locale:
+    """
+    Return the locale of a name such as ``en_US`` or ``de-AT``.
+
+    :raises ValueError: there is no such locale.
+    """
+    try:
+        return Locale.parse(name.replace("-", "_"))
+    except (UnknownLocaleError, ValueError, TypeError) as unknown:
+        raise ValueError("must be a locale, such as en_US or de_DE") from unknown
 
 
 def _without_symbol(amount: str, symbols: set[str]) -> str:

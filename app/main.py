@@ -27,10 +27,11 @@ from app.account.state import account_state
 from app.api import docs_page, entitlement_checks, fast_path, gate, middleware, problems
 from app.api import webhooks as webhook_endpoint
 from app.api.auth import Authenticator
+from app.api.cors import CrossOrigin
 from app.api.deps import ApiState
 from app.api.hosts import host_rules
 from app.api.limits import OVERLOADED, UNLIMITED, Capacity
-from app.api.openapi import TAGS
+from app.api.openapi import REFERENCE, TAGS, restore_nulls
 from app.api.routes import ROUTERS
 from app.clock import Clock, StripeTestClock, SystemClock
 from app.console import app as console
@@ -277,7 +278,8 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
     app.checks, app.others = Capacity(settings.max_requests), Capacity(settings.max_requests)
     problems.install(app)
     asgi_routes = [*entitlement_checks.ROUTES, *gate.ROUTES, *webhook_endpoint.ROUTES]
-    middleware.install(app, direct=asgi_routes, hosts=host_rules(settings))
+    front_ends = CrossOrigin(frozenset(origin.encode() for origin in settings.allowed_origins))
+    middleware.install(app, direct=asgi_routes, hosts=host_rules(settings), cross_origin=front_ends)
     # Pages come first too, because matching all other routes before them costs as much as three queries.
     mounted = {CONSOLE: pages} | ({ACCOUNT: reader_pages} if reader_pages is not None else {})
     app.router.routes[:0] = [
@@ -311,6 +313,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         made["paths"].update(entitlement_checks.PATHS | gate.PATHS | webhook_endpoint.PATHS)
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         for model in (*entitlement_checks.SCHEMAS, *webhook_endpoint.SCHEMAS):
-            schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas[model.__name__] = model.model_json_schema(ref_template=REFERENCE)
+        restore_nulls(schemas)
         app.openapi_schema = made
     return app.openapi_schema

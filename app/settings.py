@@ -30,6 +30,10 @@ LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token, which stays valid 
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
 NOT_A_DURATION = "must be a duration with its unit, such as P14D or PT20S"
 _ACR = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")  # what a quoted string of a header can hold unescaped
+_ORIGIN = re.compile(
+    r"(http(?!:.*:80$)|https(?!:.*:443$))://([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])"
+    r"(:[1-9][0-9]{0,4})?"
+)
 CONSOLE = "/console"  # path of the console
 ACCOUNT = "/account"  # path of the hosted account
 
@@ -145,6 +149,11 @@ class Settings(BaseSettings):
     Comma-separated hosts that the service is reached by, each as `host` or `host:port`. Requests for other hosts are
     refused, except probes and the gate's. The console's host is always known. If not set, every host is accepted,
     except for the console if `NEWSSTAND_CONSOLE_URL` is set. Required with a live key.
+    """
+    allowed_origins: Separated = ()
+    """
+    Comma-separated origins of the front ends that may call the API of readers from a browser (CORS), each as
+    `https://www.example.com`. If not set, none may.
     """
     internal_pages: Literal["open", "support", "supervisor", "circulation", "privacy", "admin", "off"] | None = None
     """
@@ -302,6 +311,7 @@ class Settings(BaseSettings):
     @field_validator(
         "webhook_secrets",
         "allowed_hosts",
+        "allowed_origins",
         "allowed_return_hosts",
         "token_secrets",
         "recent_sign_in_acr",
@@ -318,6 +328,17 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(secret.get_secret_value()) < SHORTEST_SECRET for secret in value):
             raise ValueError(f"each must have at least {SHORTEST_SECRET} random characters")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Accept what browsers send: no path, no wildcard, in lowercase, and without the default port (RFC 6454)."""
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError(
+                "each must be an exact origin such as https://www.example.com: in lowercase, without a path, a wildcard "
+                "or the default port"
+            )
         return value
 
     @field_validator("recent_sign_in_acr")

@@ -71,6 +71,25 @@ def test_consistent_live_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) 
         pytest.param({"PUBLISHER_TIMEZONE": "../../etc/passwd"}, "PUBLISHER_TIMEZONE", id="path as time zone"),
         pytest.param({"STRIPE_URL": "ftp://api.stripe.com"}, "STRIPE_URL", id="URL that is not HTTP"),
         pytest.param({"OIDC_ISSUER": "login.example.com"}, "OIDC_ISSUER", id="issuer without https"),
+        *(
+            pytest.param(
+                {"ALLOWED_ORIGINS": f"https://www.example.com,{origin}"}, "ALLOWED_ORIGINS", id=f"origin {origin}"
+            )
+            for origin in (
+                "*",
+                "null",
+                "www.example.com",
+                "https://*.example.com",
+                "https://www.example.com/",
+                "https://www.example.com/account",
+                "https://WWW.example.com",
+                "https://www.example.com:443",
+                "http://www.example.com:80",
+                "https://user@www.example.com",
+                "ftp://www.example.com",
+                "https://",
+            )
+        ),
         pytest.param({"EVENT_ATTEMPTS": "0"}, "EVENT_ATTEMPTS", id="zero attempts for an event"),
         pytest.param({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", id="word as number"),
     ],
@@ -102,6 +121,12 @@ def test_an_invalid_setting_is_not_reported_again_for_its_default(monkeypatch: p
     with pytest.raises(BadSettings) as refused:
         with_these(monkeypatch, {**LIVE, "OIDC_ISSUER": "login.example.com"})
     assert str(refused.value) == "NEWSSTAND_OIDC_ISSUER: must be a URL such as https://host"
+
+
+def test_exact_origins_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    origins = ("https://www.example.com", "https://shop.example.com:8443", "http://localhost:3000", "http://[::1]:8080")
+    monkeypatch.setenv("NEWSSTAND_ALLOWED_ORIGINS", ", ".join(origins))
+    assert load().allowed_origins == origins
 
 
 def test_lists_use_commas_and_empty_values_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
 from app.api.deps import Admin, Ctx, RealNow, RecentAdmin
+from app.api.listed_values import ApiKeyState, ApiScopeText
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -44,8 +45,8 @@ class ApiKeyOut(ApiModel):
 
     id: str = Field(examples=["key_0c5e"])
     name: str = Field(examples=["the site"])
-    scopes: list[str] = Field(examples=[["entitlements:read"]])
-    state: str = Field(
+    scopes: list[ApiScopeText] = Field(examples=[["entitlements:read"]])
+    state: ApiKeyState = Field(
         description="`active`, `replaced` (rotated, and valid until it expires), `expired` or `revoked`.",
         examples=["active"],
     )

@@ -71,6 +71,11 @@ class Operation:
         """Method and path."""
         return f"{self.method} {self.path}"
 
+    @property
+    def words(self) -> str:
+        """What the operation does: its summary, then its description, which does not repeat it."""
+        return f"{self.summary}. {self.description}".strip()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, RecentSupervisor, Supervisor, SupportAgent
 from app.api.issued_refunds import NO_NOTE, RejectionIn
+from app.api.listed_values import ApprovalStatusText
 from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -46,7 +47,7 @@ class ApprovalOut(ApiModel):
 
     id: str = Field(description="ID of the refund, the complimentary access or the extension.", examples=["rfd_0c5e"])
     kind: ApprovalKind = Field(examples=["refund"])
-    status: str = Field(
+    status: ApprovalStatusText = Field(
         description="`awaiting_approval`, `approved` or `rejected`; of a decided refund, its own status.",
         examples=["awaiting_approval"],
     )

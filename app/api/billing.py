@@ -6,14 +6,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader
-from app.api.models import STORABLE, ApiModel, MoneyOut
+from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, Prices
+from app.api.listed_values import InvoiceStatusText
+from app.api.models import STORABLE, ApiModel, PriceOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound, StripeRefused, StripeUnavailable
 from app.domain.invoices import InvoiceSummary
 from app.domain.return_urls import ReturnUrlNotAllowed
 from app.domain.subscriptions import NoSubscription
+from app.localization import Localization
 from app.services import billing
 
 router = APIRouter(prefix="/v1/me", tags=["subscription"], route_class=Described)
@@ -40,9 +42,9 @@ class InvoiceOut(ApiModel):
 
     id: str = Field(examples=["in_123"])
     number: str | None = Field(examples=["ABCD-0001"])
-    status: str = Field(examples=["paid"])
-    total: MoneyOut
-    paid: MoneyOut
+    status: InvoiceStatusText = Field(examples=["paid"])
+    total: PriceOut
+    paid: PriceOut
     created_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     hosted_invoice_url: str | None = Field(examples=["https://invoice.stripe.com/i/acct_1/test_123"])
     invoice_pdf: str | None = Field(examples=["https://pay.stripe.com/invoice/acct_1/test_123/pdf"])
@@ -51,14 +53,14 @@ class InvoiceOut(ApiModel):
     )
 
     @classmethod
-    def of(cls, shown: InvoiceSummary) -> "InvoiceOut":
+    def of(cls, shown: InvoiceSummary, prices: Localization) -> "InvoiceOut":
         """Return the body for an invoice."""
         return cls(
             id=shown.id,
             number=shown.number,
             status=shown.status,
-            total=MoneyOut(amount=shown.total, currency=shown.currency),
-            paid=MoneyOut(amount=shown.paid, currency=shown.currency),
+            total=PriceOut.text(shown.total, shown.currency, prices),
+            paid=PriceOut.text(shown.paid, shown.currency, prices),
             created_at=shown.created_at,
             hosted_invoice_url=shown.hosted_url,
             invoice_pdf=shown.pdf_url,
@@ -89,9 +91,10 @@ async def open_billing_portal(body: PortalIn, reader: CurrentReader, ctx: Ctx) -
 async def my_invoices(
     reader: CurrentReader,
     ctx: Ctx,
+    prices: Prices,
     after: Annotated[str | None, Query(max_length=100), STORABLE] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> InvoicesOut:
     """List my invoices, newest first, with links to Stripe's pages."""
     page = await billing.invoices_of(ctx, reader.sub, after=after, limit=limit)
-    return InvoicesOut(data=[InvoiceOut.of(one) for one in page.items], next=page.next)
+    return InvoicesOut(data=[InvoiceOut.of(one, prices) for one in page.items], next=page.next)

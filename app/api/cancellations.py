@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import CALLS_STRIPE, Ctx, Now, RecentSupportAgent, SupportAgent, seen_by
+from app.api.listed_values import EndedBy, SubscriptionStatusText
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -46,13 +47,13 @@ class SubscriptionEndOut(ApiModel):
 
     id: str = Field(examples=["scr_0c5e"])
     subscriber: str = Field(examples=["user-1"])
-    status: str = Field(examples=["active"])
+    status: SubscriptionStatusText = Field(examples=["active"])
     current_period_end: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
     cancel_at: datetime | None = Field(
         description="When the subscription will end; null if it renews or has ended.", examples=["2027-03-01T18:00:00Z"]
     )
     ended_at: datetime | None = Field(examples=[None])
-    ended_by: str | None = Field(
+    ended_by: EndedBy | None = Field(
         description="What ended it: `cancel_now`, `not_renewed` (canceled while the current period was not paid) or a "
         "refund's basis; null if it has not ended, or Stripe ended it.",
         examples=[None],

@@ -1,12 +1,13 @@
 """``/v1/checkout-sessions``: start a checkout and get its result."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
 from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, Now
+from app.api.listed_values import CheckoutPaymentStatus, CheckoutStatus
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -58,7 +59,7 @@ class CheckoutOut(ApiModel):
 
     id: str = Field(examples=["cs_test_a1b2c3"])
     url: str | None = Field(examples=["https://checkout.stripe.com/c/pay/cs_test_a1b2c3"])
-    status: str = Field(examples=["open"])
+    status: CheckoutStatus = Field(examples=["open"])
     expires_at: datetime | None = Field(examples=["2026-03-02T18:00:00Z"])
     guaranteed: bool = Field(
         description="Whether the money-back guarantee covers the subscription; false if the reader has used it already.",
@@ -81,8 +82,8 @@ class CheckoutResultOut(ApiModel):
     """The result of a checkout session. ``entitled`` says whether the reader has access now."""
 
     id: str = Field(examples=["cs_test_a1b2c3"])
-    status: Literal["opening", "open", "complete", "expired", "failed"] = Field(examples=["complete"])
-    payment_status: str = Field(examples=["paid"])
+    status: CheckoutStatus = Field(examples=["complete"])
+    payment_status: CheckoutPaymentStatus = Field(examples=["paid"])
     entitled: bool = Field(examples=[True])
 
 

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, model_validator
 
 from app.api.deps import Ctx, Now, OptionalIdempotencyKey, RecentSupportAgent, SupportAgent
+from app.api.listed_values import CompStatus
 from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
@@ -45,7 +46,7 @@ class CompOut(ApiModel):
     """Complimentary access. After it is revoked, and until it is approved, it grants nothing."""
 
     id: str = Field(examples=["cmp_0c5e"])
-    status: str = Field(description="`given`, `revoked` or `awaiting_approval`.", examples=["given"])
+    status: CompStatus = Field(description="`given`, `revoked` or `awaiting_approval`.", examples=["given"])
     plan: str = Field(examples=["annual"])
     issues: int | None = Field(examples=[None])
     starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])

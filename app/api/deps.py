@@ -5,12 +5,13 @@ Nothing here opens a transaction or commits: services do, so that the commit pre
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, cast
 
-from fastapi import Depends, Header, Request, Security
+from fastapi import Depends, Header, Query, Request, Security
 from fastapi.security import HTTPBearer
+from pydantic import AfterValidator
 from starlette.requests import HTTPConnection
 
 from app.api.auth import Authenticator
@@ -18,6 +19,7 @@ from app.context import Context
 from app.domain.caller_limits import Limit
 from app.domain.callers import ApiScope, Reader, Role, ServerKey
 from app.domain.reader_views import Place, Viewer
+from app.localization import Localization, parse_locale
 from app.services import staff_sessions
 from app.services.entitlements import Entitlements
 from app.services.idempotency import check_key
@@ -36,6 +38,7 @@ class ApiState:
     end_long_polls: Callable[[], None]
 
 
+LOCALE = "^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$"
 LIMITED = "limited"  # attribute of the dependencies that limit callers
 
 
@@ -68,6 +71,24 @@ async def _real_time(ctx: Ctx) -> datetime:
 
 Now = Annotated[datetime, Depends(_policy_time)]  # decides about terms, guarantees and access
 RealNow = Annotated[datetime, Depends(_real_time)]  # for tokens, signatures and time-outs
+
+
+async def _localization(
+    ctx: Ctx,
+    locale: Annotated[
+        str | None,
+        Query(
+            max_length=35,
+            pattern=LOCALE,
+            description="Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's.",
+        ),
+        AfterValidator(lambda name: name if name is None else str(parse_locale(name))),
+    ] = None,
+) -> Localization:
+    return ctx.localization if locale is None else replace(ctx.localization, locale=parse_locale(locale))
+
+
+Prices = Annotated[Localization, Depends(_localization)]  # how amounts are written for the caller
 
 # Only for the OpenAPI document: the authenticator reads the header itself.
 _PERSON = HTTPBearer(

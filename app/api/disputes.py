@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from app.api.deps import Ctx, Now, SupportAgent
+from app.api.listed_values import AttentionKind, DisputeConcernText, DisputeStatus
 from app.api.models import STORABLE, ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -26,7 +27,7 @@ class DisputeOut(ApiModel):
     subscriber: str | None = Field(
         description="ID of the subscriber; null if the payment does not belong to this service.", examples=["rdr_0c5e"]
     )
-    status: str = Field(description="Stripe's dispute status.", examples=["needs_response"])
+    status: DisputeStatus = Field(description="Stripe's dispute status.", examples=["needs_response"])
     answer: str = Field(
         description="What the status means.",
         examples=["A chargeback: the bank has taken the money. Evidence has a deadline."],
@@ -41,7 +42,7 @@ class DisputeOut(ApiModel):
     due_by: datetime | None = Field(description="Deadline for evidence.", examples=["2026-03-10T18:00:00Z"])
     opened_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     closed_at: datetime | None = Field(examples=[None])
-    concern: str | None = Field(
+    concern: DisputeConcernText | None = Field(
         description="Why the dispute needs attention beyond the evidence: unknown_status, unknown_payment, "
         "other_currency, in_part, refunded_too, won_after_lost.",
         examples=[None],
@@ -78,7 +79,9 @@ class AttentionOut(ApiModel):
     """An item that no rule or policy decides."""
 
     id: str = Field(examples=["rfd_0c5e"])
-    kind: str = Field(description="dispute, fraud_warning, refund_failed or credit_note.", examples=["refund_failed"])
+    kind: AttentionKind = Field(
+        description="dispute, fraud_warning, refund_failed or credit_note.", examples=["refund_failed"]
+    )
     why: str = Field(examples=["expired_or_canceled_card"])
     subscriber: str | None = Field(examples=["rdr_0c5e"])
     payment: str | None = Field(examples=["pi_123"])

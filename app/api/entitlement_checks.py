@@ -17,6 +17,7 @@ from starlette.types import Receive
 from app.api import json_body
 from app.api.asgi import JsonEndpoint, json_content, operation, read_body
 from app.api.deps import api_state
+from app.api.listed_values import AccessReasonText
 from app.api.models import ApiModel
 from app.api.problems import MAX_ERRORS, MalformedBody, TooManyFields, ValidationFailed
 from app.domain.callers import LONGEST_SUB, ApiScope, NotAllowed, NotAuthenticated
@@ -49,7 +50,7 @@ class CheckOut(ApiModel):
     """A decision, and its reason."""
 
     allowed: bool = Field(examples=[True])
-    reason: str = Field(examples=["paid_term"])
+    reason: AccessReasonText = Field(examples=["paid_term"])
     until: str | None = Field(
         description="When the access ends or ended; null if no end is known.", examples=["2027-03-01T00:00:00Z"]
     )

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from app.api.deps import Api, CurrentReader, EntitlementReader, Now
+from app.api.listed_values import AccessReasonText
 from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -19,7 +20,7 @@ class GrantedFeatureOut(ApiModel):
     """A feature the reader may use: until when (exclusive; null if no end is known) and why."""
 
     until: datetime | None = Field(examples=["2027-03-01T00:00:00Z"])
-    reason: str = Field(examples=["paid_term"])
+    reason: AccessReasonText = Field(examples=["paid_term"])
     grant: str | None = Field(description="The grant that gives access.", examples=["grt_in_123"])
 
 
@@ -27,7 +28,7 @@ class DeniedFeatureOut(ApiModel):
     """A feature the reader may not use, and why. ``until`` is when access ended."""
 
     until: datetime | None = Field(examples=[None])
-    reason: str = Field(examples=["coming_soon"])
+    reason: AccessReasonText = Field(examples=["coming_soon"])
 
 
 class EntitlementsOut(ApiModel):

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
 from app.api.deps import Ctx, IssueEditor, IssueViewer, Now, OptionalIdempotencyKey, RecentSupportAgent
+from app.api.listed_values import ExtensionStatus
 from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
@@ -131,7 +132,7 @@ class ExtensionOut(ApiModel):
     """Issues added to a subscription's newest term, and the term's updated ledger. Above the limit they need approval."""
 
     id: str = Field(examples=["adj_0c5e"])
-    status: str = Field(description="`added` or `awaiting_approval`.", examples=["added"])
+    status: ExtensionStatus = Field(description="`added` or `awaiting_approval`.", examples=["added"])
     subscription: str = Field(examples=["scr_0c5e"])
     term: str = Field(description="The invoice that opened the term.", examples=["in_123"])
     issues: int = Field(examples=[2])

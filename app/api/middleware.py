@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api import problems
 from app.api.auth import CALLER
+from app.api.cors import PREFLIGHT, CrossOrigin, PreflightRoute, is_preflight
 from app.api.hosts import HostRules, UnknownHost
 from app.api.internal_pages import is_internal
 from app.api.limits import OVERLOADED, max_body
@@ -30,7 +31,15 @@ from app.domain.errors import DomainError, Overloaded, TooLarge
 REQUEST_ID = problems.REQUEST_ID.lower().encode()
 # Called on every page view or polled by machines, so they are logged only when they are slow or fail.
 RARELY_LOGGED = frozenset(
-    {"/v1/entitlements/check", "/v1/subscribers/{sub}/entitlements", "/v1/gate", "/healthz", "/readyz", "/metrics"}
+    {
+        "/v1/entitlements/check",
+        "/v1/subscribers/{sub}/entitlements",
+        "/v1/gate",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        PREFLIGHT,
+    }
 )
 SLOW = 1.0  # seconds
 _CREDENTIALS = frozenset({b"authorization", b"cookie"})
@@ -52,24 +61,39 @@ log = structlog.get_logger()
 
 
 ANY_HOST = HostRules()
+NO_OTHER_ORIGIN = CrossOrigin()
 
 
-def install(app: FastAPI, *, direct: Sequence[Route] = (), hosts: HostRules = ANY_HOST) -> None:
+def install(
+    app: FastAPI,
+    *,
+    direct: Sequence[Route] = (),
+    hosts: HostRules = ANY_HOST,
+    cross_origin: CrossOrigin = NO_OTHER_ORIGIN,
+) -> None:
     """
     Add the middleware to ``app``, outside all others.
 
     :param direct: plain ASGI routes without path parameters. They are called from here, because passing through the
         framework's own layers would take a quarter of their time.
     :param hosts: the hosts that requests may be for.
+    :param cross_origin: the front ends that may call the API from a browser.
     """
-    app.add_middleware(RequestContext, direct=direct, hosts=hosts)
+    app.add_middleware(RequestContext, direct=direct, hosts=hosts, cross_origin=cross_origin)
 
 
 class RequestContext:
     """Gives each request an ID, turns unexpected errors into a problem document, and writes the log line."""
 
-    def __init__(self, app: ASGIApp, *, direct: Sequence[Route] = (), hosts: HostRules = ANY_HOST) -> None:
-        self.app, self._hosts = app, hosts
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        direct: Sequence[Route] = (),
+        hosts: HostRules = ANY_HOST,
+        cross_origin: CrossOrigin = NO_OTHER_ORIGIN,
+    ) -> None:
+        self.app, self._hosts, self._cross_origin = app, hosts, cross_origin
         self._known: frozenset[str] | None = None
         self._direct = {(method, route.path): route for route in direct for method in route.methods or ()}
 
@@ -83,19 +107,26 @@ class RequestContext:
         scope["request_id"] = head.request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=head.request_id)
-        status = 0
+        status, has_front_ends = 0, self._cross_origin.covers(scope["path"])
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = _with_security_headers(scope, head, list(message.get("headers", ())))
+                if has_front_ends:
+                    message["headers"] += self._cross_origin.headers(head.origin)
             await send(message)
 
         try:
             refusal = self._refusal(scope, head)
             if refusal is not None:
                 await problems.response(refusal)(scope, receive, send_with_id)
+            elif has_front_ends and is_preflight(scope):
+                scope["route"] = PreflightRoute()
+                headers = self._cross_origin.preflight_headers(head.origin)
+                await send_with_id({"type": "http.response.start", "status": 204, "headers": headers})
+                await send_with_id({"type": "http.response.body"})
             else:
                 await self._app_of(scope)(scope, _limited(receive, max_body(scope["path"])), send_with_id)
         except BodyTooLarge:  # raised by a direct route; the framework handles it otherwise
@@ -143,11 +174,12 @@ class _Head:
     request_id: str  # the caller's if it is valid
     length: int  # of the body
     host: bytes
+    origin: bytes
     has_credentials: bool
 
 
 def _read_headers(scope: Scope) -> _Head:
-    request_id, length, host, has_credentials = "", 0, b"", False
+    request_id, length, host, origin, has_credentials = "", 0, b"", b"", False
     for name, value in scope["headers"]:
         if name == REQUEST_ID and VALID_REQUEST_ID.fullmatch(value):
             request_id = value.decode()
@@ -155,9 +187,11 @@ def _read_headers(scope: Scope) -> _Head:
             length = int(value[:20])
         elif name == b"host":
             host = value
+        elif name == b"origin":
+            origin = value
         elif name in _CREDENTIALS:
             has_credentials = True
-    return _Head(request_id or f"req_{secrets.token_hex(12)}", length, host, has_credentials)
+    return _Head(request_id or f"req_{secrets.token_hex(12)}", length, host, origin, has_credentials)
 
 
 def _with_security_headers(scope: Scope, head: _Head, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -9,9 +9,11 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from app.api.listed_values import AccessReasonText
 from app.domain.entitlements import OPEN_ENDED, OtherAccess
 from app.domain.money import Money
 from app.domain.text import is_storable
+from app.localization import Localization
 
 
 class ApiModel(BaseModel):
@@ -107,6 +109,19 @@ class MoneyOut(ApiModel):
         return cls(amount=money.amount, currency=money.currency)
 
 
+class PriceOut(MoneyOut):
+    """An amount of money, and how people write it."""
+
+    formatted: str = Field(
+        description="For people, in the publisher's locale or that of the parameter `locale`.", examples=["$49"]
+    )
+
+    @classmethod
+    def text(cls, amount: int, currency: str, localization: Localization) -> Self:
+        """Return the amount as a body shows it to people."""
+        return cls(amount=amount, currency=currency, formatted=localization.money(amount, currency))
+
+
 class OtherAccessOut(ApiModel):
     """
     Access from another source than the subscription, such as complimentary access, and when the last of it ends.
@@ -118,7 +133,7 @@ class OtherAccessOut(ApiModel):
 
     features: list[str] = Field(examples=[["archive", "digital_edition"]])
     until: datetime | None = Field(examples=["2026-06-01T18:00:00Z"])
-    reason: str = Field(examples=["comp"])
+    reason: AccessReasonText = Field(examples=["comp"])
 
     @classmethod
     def of(cls, access: OtherAccess | None) -> Self | None:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
-from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, IdempotencyKey, Now
+from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, IdempotencyKey, Now, Prices
 from app.api.models import ApiModel
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -43,10 +43,10 @@ class MyRefundIn(ApiModel):
 
 
 @router.get("/refund-quote", dependencies=[CALLS_STRIPE], responses=problems(NoSubscription))
-async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now) -> MyQuoteOut:
+async def my_refund_quote(reader: CurrentReader, ctx: Ctx, now: Now, prices: Prices) -> MyQuoteOut:
     """Quote my guarantee refund, or say why it is not possible."""
     payment, quote = await quotes.guarantee_of(ctx, reader.sub, now=now)
-    return MyQuoteOut(payment=payment, **QuoteOut.of(quote).model_dump())
+    return MyQuoteOut(payment=payment, **QuoteOut.of(quote, prices).model_dump())
 
 
 @router.post(

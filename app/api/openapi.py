@@ -18,12 +18,14 @@ from starlette.responses import Response
 from app.api.deps import LIMITED, RECENT_SIGN_IN_REQUIRED
 from app.api.hosts import UnknownHost
 from app.api.json_body import JsonRequest
+from app.api.models import ApiModel
 from app.api.problems import InvalidUrl, MalformedBody, TooManyFields, ValidationFailed, problems
 from app.domain.callers import IssuerUnavailable, NotAllowed, NotAuthenticated
 from app.domain.errors import DomainError, NotFound, Overloaded, TooLarge, TooManyRequests
 from app.domain.staff_sessions import AccessTokenTooOld, RecentSignInRequired
 
 _FIRST_SENTENCE = re.compile(r"[.;](?=\s|$)")
+REFERENCE = "#/components/schemas/{model}"
 Responses = dict[int | str, dict[str, Any]]
 ANY_REQUEST: tuple[type[DomainError], ...] = (InvalidUrl, UnknownHost, TooLarge, Overloaded)  # raised before routing
 
@@ -62,7 +64,9 @@ class Described(APIRoute):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.operation_id = self.operation_id or self.name
-        self.summary = self.summary or _FIRST_SENTENCE.split(self.description, maxsplit=1)[0]
+        if self.summary is None:  # the first sentence; the description does not repeat it
+            self.summary, rest = _FIRST_SENTENCE.split(self.description, maxsplit=1)
+            self.description = rest.strip()
         self.responses = merged(problems(*ANY_REQUEST, *_refusals(self)), self.responses)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -118,3 +122,29 @@ def _all(needed: Dependant) -> Iterator[Dependant]:
     yield needed
     for one in needed.dependencies:
         yield from _all(one)
+
+
+def restore_nulls(schemas: dict[str, Any]) -> None:
+    """Restore the nulls in the examples of all bodies. FastAPI leaves nulls out of the whole document."""
+    for model in _all_models(ApiModel):
+        if model.__name__ in schemas:
+            _copy_examples(model.model_json_schema(ref_template=REFERENCE), schemas[model.__name__])
+
+
+def _all_models(model: type[ApiModel]) -> Iterator[type[ApiModel]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _all_models(one)
+
+
+def _copy_examples(made: Any, shown: Any) -> None:
+    """Copy the examples of a schema and of its parts."""
+    if isinstance(shown, dict):
+        for name in shown:
+            if name == "examples" and isinstance(made[name], list):
+                shown[name] = made[name]
+            elif name in made:
+                _copy_examples(made[name], shown[name])
+    elif isinstance(shown, list):
+        for one, other in zip(made, shown, strict=True):
+            _copy_examples(one, other)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
 from app.api.deps import CALLS_STRIPE, Ctx, Now, PrivacyOfficer, RealNow, RecentPrivacyOfficer
+from app.api.listed_values import ErasureStatus, RefundBasisText
 from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -35,7 +36,7 @@ class RefundableOut(ApiModel):
     """What can be refunded of a payment."""
 
     payment: str = Field(examples=["pi_123"])
-    basis: str = Field(examples=["unserved_issues"])
+    basis: RefundBasisText = Field(examples=["unserved_issues"])
     amount: MoneyOut
 
 
@@ -93,7 +94,7 @@ class ErasureOut(ApiModel):
 
     id: str = Field(examples=["era_0c5e"])
     subscriber: str = Field(examples=["rdr_0c5e"])
-    status: str = Field(description="`processing` or `finished`.", examples=["finished"])
+    status: ErasureStatus = Field(description="`processing` or `finished`.", examples=["finished"])
     requested_by: str = Field(examples=["staff:user-7"])
     requested_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     finished_at: datetime | None = Field(examples=["2026-03-01T18:00:05Z"])

@@ -3,17 +3,17 @@
 import hashlib
 from datetime import datetime
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 
-from app.api.deps import Ctx, Now
-from app.api.models import ApiModel, MoneyOut
+from app.api.deps import Ctx, Now, Prices
+from app.api.models import ApiModel, PriceOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound
 from app.domain.plans import PRINT_FEATURE, Feature, Plan, Price
+from app.localization import Localization
 
 CACHING = "public, max-age=60"
 
@@ -32,7 +32,7 @@ class DigitalPriceOut(ApiModel):
     component: Literal["digital"] = Field(default="digital", examples=["digital"])
     title: str = Field(examples=["Digital Edition"])
     optional: bool = Field(default=False, examples=[False])
-    price: MoneyOut
+    price: PriceOut
 
 
 class PrintPriceOut(ApiModel):
@@ -41,7 +41,7 @@ class PrintPriceOut(ApiModel):
     component: Literal["print"] = "print"
     title: str = Field(examples=["Print Edition"])
     optional: bool = True
-    price: MoneyOut
+    price: PriceOut
     ships_to: list[str] = Field(
         description="ISO 3166 codes of the countries that print is mailed to.", examples=[["US"]]
     )
@@ -94,13 +94,13 @@ class PlanOut(ApiModel):
                     "component": "digital",
                     "title": "Digital Edition",
                     "optional": False,
-                    "price": {"amount": 4900, "currency": "usd"},
+                    "price": {"amount": 4900, "currency": "usd", "formatted": "$49"},
                 },
                 {
                     "component": "print",
                     "title": "Print Edition",
                     "optional": True,
-                    "price": {"amount": 2400, "currency": "usd"},
+                    "price": {"amount": 2400, "currency": "usd", "formatted": "$24"},
                     "ships_to": ["US"],
                     "postage_band": "domestic",
                 },
@@ -142,16 +142,16 @@ class PlanOut(ApiModel):
     )
 
     @classmethod
-    def of(cls, plan: Plan, *, guaranteed: bool = True, now: datetime, zone: ZoneInfo) -> Self:
+    def of(cls, plan: Plan, prices: Localization, *, guaranteed: bool = True, now: datetime) -> Self:
         """Return the plan as offered at ``now``. ``guaranteed``: whether the guarantee would apply."""
         return cls(
             code=plan.code,
             title=plan.title,
             term=PlanTermOut(issues=plan.issues, interval="year" if plan.interval == "year" else "month", renews=True),
-            prices=[_price(price) for price in plan.prices.values()],
+            prices=[_price(price, prices) for price in plan.prices.values()],
             features=[_feature(feature, now=now) for feature in plan.features.values()],
             guarantee=PlanGuaranteeOut(
-                days=plan.guarantee.on(now.astimezone(zone).date()).days,
+                days=plan.guarantee.on(now.astimezone(prices.zone).date()).days,
                 title=plan.guarantee.title,
                 available=guaranteed,
             ),
@@ -175,24 +175,22 @@ _UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earl
 
 
 @router.get("", response_model=PlansOut, responses=_UNCHANGED)
-async def list_plans(ctx: Ctx, now: Now, if_none_match: IfNoneMatch = None) -> Response:
+async def list_plans(ctx: Ctx, now: Now, prices: Prices, if_none_match: IfNoneMatch = None) -> Response:
     """List plans, with prices, features, guarantee and term. No authentication required."""
     offered = [plan for plan in ctx.catalogue.plans.values() if not plan.retired]
-    return _cacheable(
-        PlansOut(data=[PlanOut.of(plan, now=now, zone=ctx.rules.zone) for plan in offered]), if_none_match
-    )
+    return _cacheable(PlansOut(data=[PlanOut.of(plan, prices, now=now) for plan in offered]), if_none_match)
 
 
 @router.get("/{code}", response_model=PlanOut, responses={**_UNCHANGED, **problems(NotFound)})
-async def read_plan(code: str, ctx: Ctx, now: Now, if_none_match: IfNoneMatch = None) -> Response:
+async def read_plan(code: str, ctx: Ctx, now: Now, prices: Prices, if_none_match: IfNoneMatch = None) -> Response:
     """Retrieve a plan. No authentication required."""
     if code not in ctx.catalogue.plans:  # in a path, an unknown plan is 404; in a body, UnknownPlan (422)
         raise NotFound(f"No such plan: {code[:100]!r}.")
-    return _cacheable(PlanOut.of(ctx.catalogue.plan(code), now=now, zone=ctx.rules.zone), if_none_match)
+    return _cacheable(PlanOut.of(ctx.catalogue.plan(code), prices, now=now), if_none_match)
 
 
-def _price(price: Price) -> DigitalPriceOut | PrintPriceOut:
-    sum_ = MoneyOut.of(price.price)
+def _price(price: Price, prices: Localization) -> DigitalPriceOut | PrintPriceOut:
+    sum_ = PriceOut.text(price.price.amount, price.price.currency, prices)
     if price.postage_band is None:
         return DigitalPriceOut(title=price.title, price=sum_)
     return PrintPriceOut(title=price.title, price=sum_, ships_to=list(price.ships_to), postage_band=price.postage_band)

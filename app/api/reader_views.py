@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field, StringConstraints
 
 from app.api.deps import Ctx, PrivacyOfficer
+from app.api.listed_values import PlaceText
 from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import Described
 from app.domain.reader_views import ReaderView
@@ -23,7 +24,7 @@ class ReaderViewOut(ApiModel):
     at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     viewer: str = Field(description="As in the audit log.", examples=["staff:user-7"])
     subscriber: str = Field(description="ID of the subscriber.", examples=["rdr_0c5e"])
-    place: str = Field(
+    place: PlaceText = Field(
         description="`console`, `api`, `search` (the name and email address in a list) or `export`.",
         examples=["console"],
     )

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, RecentSupportAgent, SupportAgent
-from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut
+from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, Prices, RecentSupportAgent, SupportAgent
+from app.api.listed_values import RefundBasisText, RefundStatusText
+from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut, PriceOut
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
 from app.context import Context
@@ -38,6 +39,7 @@ from app.domain.refunds import (
     RefundStatus,
     RefundTooLarge,
 )
+from app.localization import Localization
 from app.services import idempotency, quotes, refunds
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 from app.services.refunds import RefundRequest
@@ -52,6 +54,9 @@ class MoneyIn(ApiModel):
 
     amount: Annotated[int, Field(ge=1, le=2**53, strict=True)] = Field(examples=[4900])
     currency: Annotated[str, StringConstraints(pattern="^[a-z]{3}$")] = Field(examples=["usd"])
+    formatted: Annotated[str, StringConstraints(max_length=100)] | None = Field(
+        default=None, description="Ignored, so that a quoted amount can be sent as it was received.", examples=["$49"]
+    )
 
 
 class RefundIn(ApiModel):
@@ -96,8 +101,8 @@ class PartOut(ApiModel):
     """The refund of one payment."""
 
     payment: str = Field(examples=["pi_123"])
-    amount: MoneyOut
-    tax: MoneyOut
+    amount: PriceOut
+    tax: PriceOut
 
 
 class QuotedIssuesOut(ApiModel):
@@ -111,12 +116,12 @@ class QuotedIssuesOut(ApiModel):
 class QuoteOut(ApiModel):
     """What a refund on one basis would pay and do, or why it is not possible."""
 
-    basis: str = Field(examples=["guarantee"])
+    basis: RefundBasisText = Field(examples=["guarantee"])
     allowed: bool = Field(examples=[True])
     reason: str | None = Field(description="Why it is not possible, as a code.", examples=[None])
     detail: str | None = Field(description="Why it is not possible, as a sentence.", examples=[None])
-    amount: MoneyOut = Field(description="Total amount; for goodwill, the maximum.")
-    tax: MoneyOut = Field(description="Tax included in the amount.")
+    amount: PriceOut = Field(description="Total amount; for goodwill, the maximum.")
+    tax: PriceOut = Field(description="Tax included in the amount.")
     parts: list[PartOut] = Field(description="The refund of each payment of the term.")
     issues: QuotedIssuesOut | None = Field(
         description="For `unserved_issues`: the issues the amount is calculated from."
@@ -138,7 +143,7 @@ class QuoteOut(ApiModel):
     )
 
     @classmethod
-    def of(cls, quote: Quote, *, alone: int | None = None) -> "QuoteOut":
+    def of(cls, quote: Quote, prices: Localization, *, alone: int | None = None) -> "QuoteOut":
         """Return the body for a quote. ``alone`` is the goodwill amount that needs no approval."""
         issues = quote.progress
         return cls(
@@ -146,13 +151,13 @@ class QuoteOut(ApiModel):
             allowed=quote.allowed,
             reason=quote.refusal.code if quote.refusal else None,
             detail=str(quote.refusal) if quote.refusal else None,
-            amount=MoneyOut(amount=quote.amount, currency=quote.currency),
-            tax=MoneyOut(amount=quote.tax, currency=quote.currency),
+            amount=PriceOut.text(quote.amount, quote.currency, prices),
+            tax=PriceOut.text(quote.tax, quote.currency, prices),
             parts=[
                 PartOut(
                     payment=part.payment.id,
-                    amount=MoneyOut(amount=part.amount, currency=quote.currency),
-                    tax=MoneyOut(amount=part.tax, currency=quote.currency),
+                    amount=PriceOut.text(part.amount, quote.currency, prices),
+                    tax=PriceOut.text(part.tax, quote.currency, prices),
                 )
                 for part in quote.parts
             ],
@@ -183,8 +188,8 @@ class RefundOut(ApiModel):
 
     id: str = Field(examples=["rfd_0c5e"])
     payment: str = Field(examples=["pi_123"])
-    basis: str = Field(examples=["guarantee"])
-    status: str = Field(examples=["succeeded"])
+    basis: RefundBasisText = Field(examples=["guarantee"])
+    status: RefundStatusText = Field(examples=["succeeded"])
     amount: MoneyOut
     tax: MoneyOut
     reason: str = Field(examples=["requested_by_reader"])
@@ -250,11 +255,11 @@ PROCESSING_ANSWER: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/payments/{payment_id}/refund-quote", responses=problems(NotFound))
-async def refund_quote(payment_id: str, agent: SupportAgent, ctx: Ctx, now: Now) -> QuotesOut:
+async def refund_quote(payment_id: str, agent: SupportAgent, ctx: Ctx, now: Now, prices: Prices) -> QuotesOut:
     """Quote a refund on each basis."""
     found = await quotes.of_payment(ctx, payment_id, now=now)
     alone = await quotes.goodwill_left(ctx, payment_id, by=agent.actor, now=now)
-    shown = [QuoteOut.of(one, alone=alone if one.basis == RefundBasis.GOODWILL else None) for one in found]
+    shown = [QuoteOut.of(one, prices, alone=alone if one.basis == RefundBasis.GOODWILL else None) for one in found]
     return QuotesOut(payment=payment_id, quotes=shown)
 
 

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, Now
-from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut
+from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, Now, Prices
+from app.api.listed_values import EndedBy, SubscriptionStatusText
+from app.api.models import STORABLE, ApiModel, OtherAccessOut, PriceOut
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
@@ -16,6 +17,7 @@ from app.domain.quotes import Quote
 from app.domain.refunds import GuaranteeUsed, PaidByCredit
 from app.domain.status_cells import ReaderAction
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
+from app.localization import Localization
 from app.services import cancel_previews, cancellations, subscriptions
 from app.services.cancel_previews import CancelPreview
 from app.services.subscriptions import SubscriptionDetails
@@ -56,19 +58,19 @@ class GuaranteeOut(ApiModel):
 
     eligible: bool = Field(examples=[True])
     until: datetime | None = Field(examples=["2026-04-30T18:00:00Z"])
-    amount: MoneyOut | None
+    amount: PriceOut | None
     reason: str | None = Field(
         default=None, description="Why the guarantee does not apply, as a code.", examples=[None]
     )
 
     @classmethod
-    def of(cls, quote: Quote | None) -> "GuaranteeOut":
+    def of(cls, quote: Quote | None, prices: Localization) -> "GuaranteeOut":
         """Return the body for a guarantee quote. A guarantee that doesn't exist has neither an end nor an amount."""
         none = quote is None or isinstance(quote.refusal, GuaranteeUsed | PaidByCredit)
         return cls(
             eligible=quote is not None and quote.allowed,
             until=quote.until.astimezone(UTC) if quote and quote.until and not none else None,
-            amount=MoneyOut(amount=quote.amount, currency=quote.currency) if quote and not none else None,
+            amount=PriceOut.text(quote.amount, quote.currency, prices) if quote and not none else None,
             reason=quote.refusal.code if quote and quote.refusal else None,
         )
 
@@ -83,7 +85,9 @@ class NoticeOut(ApiModel):
     code: str = Field(examples=["payment_failed"])
     text: str = Field(examples=["We couldn't charge your card. You keep access until March 15, 2027."])
     until: datetime | None = Field(examples=["2027-03-15T18:00:00Z"])
-    action: ReaderAction | None = Field(description="What the reader can do about it.")
+    action: ReaderAction | None = Field(
+        description="What the reader can do about it.", examples=["update_payment_method"]
+    )
     pay_url: str | None = Field(
         default=None, description="Stripe page where the reader pays the open invoice or confirms the payment."
     )
@@ -98,25 +102,29 @@ class SubscriptionOut(ApiModel):
     """
 
     id: str = Field(examples=["scr_0c5e"])
-    status: str = Field(examples=["active"])
+    status: SubscriptionStatusText = Field(examples=["active"])
     plan: str = Field(examples=["annual"])
     editions: list[Literal["digital", "print"]] = Field(examples=[["digital"]])
     term: TermOut | None
     issues: IssuesOut | None
     renews_at: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
     ends_at: datetime | None = Field(examples=[None])
-    ended_by: str | None = Field(
+    ended_by: EndedBy | None = Field(
         description="What ended the subscription: `cancel_now`, `not_renewed` (canceled while the current period was not "
         "paid; paid access continues to its end) or the basis of a refund.",
         examples=[None],
     )
-    price: MoneyOut
+    price: PriceOut
     guarantee: GuaranteeOut
-    notice: NoticeOut | None = Field(default=None, description="null if there is nothing to tell the reader.")
-    other_access: OtherAccessOut | None = Field(default=None, description="null if only the subscription gives access.")
+    notice: NoticeOut | None = Field(
+        default=None, description="null if there is nothing to tell the reader.", examples=[None]
+    )
+    other_access: OtherAccessOut | None = Field(
+        default=None, description="null if only the subscription gives access.", examples=[None]
+    )
 
     @classmethod
-    def of(cls, details: SubscriptionDetails) -> "SubscriptionOut":
+    def of(cls, details: SubscriptionDetails, prices: Localization) -> "SubscriptionOut":
         """Return the body for a subscription."""
         subscription, term, quote = details.subscription, details.term, details.guarantee
         status = details.status
@@ -131,8 +139,8 @@ class SubscriptionOut(ApiModel):
             renews_at=subscription.current_period_end if subscription.is_live and ends_at is None else None,
             ends_at=ends_at,
             ended_by=subscription.ended_by,
-            price=MoneyOut(amount=subscription.price, currency=subscription.currency),
-            guarantee=GuaranteeOut.of(quote),
+            price=PriceOut.text(subscription.price, subscription.currency, prices),
+            guarantee=GuaranteeOut.of(quote, prices),
             notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
             other_access=OtherAccessOut.of(details.other_access),
         )
@@ -164,7 +172,7 @@ class OpenInvoiceOut(ApiModel):
     """An unpaid invoice of the subscription."""
 
     number: str | None = Field(description="null while the invoice is a draft.", examples=["A1B2C3D4-0002"])
-    amount: MoneyOut
+    amount: PriceOut
     processing: bool = Field(
         description="A payment of it is already processing and can't be stopped. It is refunded when it arrives.",
         examples=[False],
@@ -181,14 +189,18 @@ class CancelPreviewOut(ApiModel):
     )
     refund: GuaranteeOut = Field(description="What POST /v1/me/refunds would refund. It ends the subscription, too.")
     notice: NoticeOut | None = Field(
-        default=None, description="The subscription's notice, such as `dispute_open`: access is on hold."
+        default=None,
+        description="The subscription's notice, such as `dispute_open`: access is on hold.",
+        examples=[None],
     )
     other_access: OtherAccessOut | None = Field(
-        default=None, description="What the reader keeps from other sources, however they cancel."
+        default=None, description="What the reader keeps from other sources, however they cancel.", examples=[None]
     )
 
     @classmethod
-    def of(cls, details: SubscriptionDetails, preview: CancelPreview, *, now: datetime) -> "CancelPreviewOut":
+    def of(
+        cls, details: SubscriptionDetails, preview: CancelPreview, prices: Localization, *, now: datetime
+    ) -> "CancelPreviewOut":
         """Return the body for a cancellation preview."""
         end = preview.period_end
         # Whether the issues of a disputed term will be served is unknown until the dispute is settled.
@@ -206,12 +218,12 @@ class CancelPreviewOut(ApiModel):
             open_invoices=[
                 OpenInvoiceOut(
                     number=invoice.number,
-                    amount=MoneyOut(amount=invoice.money.amount, currency=invoice.money.currency),
+                    amount=PriceOut.text(invoice.money.amount, invoice.money.currency, prices),
                     processing=invoice.processing,
                 )
                 for invoice in preview.open_invoices
             ],
-            refund=GuaranteeOut.of(details.guarantee),
+            refund=GuaranteeOut.of(details.guarantee, prices),
             notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
             other_access=OtherAccessOut.of(details.other_access),
         )
@@ -228,21 +240,23 @@ class CancelIn(ApiModel):
 
 
 @router.get("", responses=problems(NoSubscription))
-async def my_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
+async def my_subscription(reader: CurrentReader, ctx: Ctx, now: Now, prices: Prices) -> SubscriptionOut:
     """Retrieve my subscription."""
-    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))
+    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now), prices)
 
 
 @router.get("/cancel-preview", dependencies=[CALLS_STRIPE], responses=problems(NoSubscription, AlreadyEnded))
-async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now) -> CancelPreviewOut:
+async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now, prices: Prices) -> CancelPreviewOut:
     """Preview a cancellation. Nothing is changed."""
     details = await subscriptions.current(ctx, reader.sub, now=now)
     effects = await cancel_previews.preview(ctx, details.subscription, now=now)
-    return CancelPreviewOut.of(details, effects, now=now)
+    return CancelPreviewOut.of(details, effects, prices, now=now)
 
 
 @router.post("/cancel", dependencies=[CALLS_STRIPE], responses=problems(NoSubscription, StripeUnavailable))
-async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
+async def cancel_subscription(
+    body: CancelIn, reader: CurrentReader, ctx: Ctx, now: Now, prices: Prices
+) -> SubscriptionOut:
     """Cancel my subscription, at the end of the paid period or immediately. One that has ended stays as it is."""
     try:
         if body.when == "now":
@@ -253,7 +267,7 @@ async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, n
         pass
     except StripeRefused as refusal:
         raise StripeUnavailable("Stripe declined the cancellation; try again") from refusal
-    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))
+    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now), prices)
 
 
 @router.post(
@@ -261,7 +275,7 @@ async def cancel_subscription(body: CancelIn, reader: CurrentReader, ctx: Ctx, n
     dependencies=[CALLS_STRIPE],
     responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable),
 )
-async def resume_subscription(reader: CurrentReader, ctx: Ctx, now: Now) -> SubscriptionOut:
+async def resume_subscription(reader: CurrentReader, ctx: Ctx, now: Now, prices: Prices) -> SubscriptionOut:
     """Resume my subscription. Undoes a scheduled cancellation."""
     await cancellations.resume(ctx, reader.sub, now=now)
-    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now))
+    return SubscriptionOut.of(await subscriptions.current(ctx, reader.sub, now=now), prices)

@@ -10,6 +10,7 @@ from app.api.comps import CompOut
 from app.api.deps import Ctx, Now, SubscriberViewer, seen_by
 from app.api.disputes import DisputeOut
 from app.api.issues import LedgerOut
+from app.api.listed_values import AccessReasonText, EndedBy, HistoryKindText, PaymentKindText, SubscriptionStatusText
 from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -77,13 +78,13 @@ class ReaderSubscriptionOut(ApiModel):
     id: str = Field(examples=["scr_0c5e"])
     stripe_id: str = Field(examples=["sub_123"])
     plan: str = Field(examples=["annual"])
-    status: str = Field(examples=["canceled"])
+    status: SubscriptionStatusText = Field(examples=["canceled"])
     print_edition: bool = Field(examples=[False])
     created_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     current_period_end: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
     cancel_at: datetime | None = Field(examples=[None])
     ended_at: datetime | None = Field(examples=["2026-03-08T18:00:00Z"])
-    ended_by: str | None = Field(examples=["guarantee"])
+    ended_by: EndedBy | None = Field(examples=["guarantee"])
     standing: str = Field(
         description="What the status means, for staff. The documentation lists all of them.",
         examples=["Renews at the end of its period."],
@@ -102,7 +103,7 @@ class PaymentOut(ApiModel):
     credited: MoneyOut = Field(description="Returned without a refund: outside Stripe, or to the customer's balance.")
     paid_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     billing_reason: str = Field(examples=["subscription_create"])
-    kind: str = Field(
+    kind: PaymentKindText = Field(
         examples=["payment_intent"],
         description="payment_intent, charge (without a payment intent), payment_record or out_of_band (outside Stripe).",
     )
@@ -112,7 +113,7 @@ class AccessOut(ApiModel):
     """Whether a feature may be used, and why."""
 
     allowed: bool = Field(examples=[False])
-    reason: str = Field(examples=["refunded"])
+    reason: AccessReasonText = Field(examples=["refunded"])
     until: datetime | None = Field(examples=["2026-03-08T18:00:00Z"])
 
 
@@ -127,7 +128,7 @@ class GrantPeriodOut(ApiModel):
 
     starts_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
     until: datetime = Field(examples=["2027-03-01T18:00:00Z"])
-    reason: str = Field(examples=["paid_term"])
+    reason: AccessReasonText = Field(examples=["paid_term"])
 
 
 class GrantOut(ApiModel):
@@ -156,7 +157,7 @@ class TimelineEntryOut(ApiModel):
     model_config = ConfigDict(from_attributes=True)
 
     at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
-    kind: str = Field(examples=["paid"])
+    kind: HistoryKindText = Field(examples=["paid"])
     words: str = Field(examples=["March 1, 2026: paid $49 for 24 issues; access until March 1, 2027"])
 
 

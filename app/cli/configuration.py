@@ -245,6 +245,8 @@ def _live_addresses(settings: Settings) -> Iterator[Finding]:
         yield Finding(variable("oidc_issuer"), "must be the https:// URL of your identity provider with a live key")
     if not settings.allowed_hosts:
         yield Finding(variable("allowed_hosts"), "must name the hosts that this service is reached by, with a live key")
+    if any(not origin.startswith("https://") for origin in settings.allowed_origins):
+        yield Finding(variable("allowed_origins"), "must be https:// origins with a live key")
     hosts = settings.allowed_return_hosts
     if not hosts or any(_PORT.sub("", host).strip("[]").lower() in LOOPBACK for host in hosts):
         yield Finding(

@@ -64,6 +64,9 @@ class ApiKey:
         return "replaced" if self.replaced_by else "active"
 
 
+STATES = ("active", "replaced", "expired", "revoked")
+
+
 def compose(characters: Iterable[str]) -> str:
     """Return the key with these 36 random characters."""
     body = PREFIX + "".join(characters)

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List plans, with prices, features, guarantee and term
-         * @description List plans, with prices, features, guarantee and term. No authentication required.
+         * @description No authentication required.
          */
         get: operations["list_plans"];
         put?: never;
@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Retrieve a plan
-         * @description Retrieve a plan. No authentication required.
+         * @description No authentication required.
          */
         get: operations["read_plan"];
         put?: never;
@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * List plans as they apply to me
-         * @description List plans as they apply to me. A guarantee that I have used is not offered again.
+         * @description A guarantee that I have used is not offered again.
          */
         get: operations["list_my_plans"];
         put?: never;
@@ -75,7 +75,7 @@ export interface paths {
         put?: never;
         /**
          * Create a checkout session
-         * @description Create a checkout session. Returns the open session for the same choice; a different choice expires it first.
+         * @description Returns the open session for the same choice; a different choice expires it first.
          */
         post: operations["start_checkout"];
         delete?: never;
@@ -93,7 +93,7 @@ export interface paths {
         };
         /**
          * Retrieve a checkout session
-         * @description Retrieve a checkout session. If the webhook is late, its state is fetched from Stripe.
+         * @description If the webhook is late, its state is fetched from Stripe.
          */
         get: operations["checkout_outcome"];
         put?: never;
@@ -111,10 +111,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Retrieve my subscription
-         * @description Retrieve my subscription.
-         */
+        /** Retrieve my subscription */
         get: operations["my_subscription"];
         put?: never;
         post?: never;
@@ -133,7 +130,7 @@ export interface paths {
         };
         /**
          * Preview a cancellation
-         * @description Preview a cancellation. Nothing is changed.
+         * @description Nothing is changed.
          */
         get: operations["preview_cancellation"];
         put?: never;
@@ -155,7 +152,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel my subscription, at the end of the paid period or immediately
-         * @description Cancel my subscription, at the end of the paid period or immediately. One that has ended stays as it is.
+         * @description One that has ended stays as it is.
          */
         post: operations["cancel_subscription"];
         delete?: never;
@@ -175,117 +172,9 @@ export interface paths {
         put?: never;
         /**
          * Resume my subscription
-         * @description Resume my subscription. Undoes a scheduled cancellation.
+         * @description Undoes a scheduled cancellation.
          */
         post: operations["resume_subscription"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me/address": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Retrieve my postal addresses
-         * @description Retrieve my postal addresses.
-         */
-        get: operations["show_my_address"];
-        /**
-         * Save my postal address, or a temporary one
-         * @description Save my postal address, or a temporary one. Changes after an issue's label cut-off count for the next issue.
-         */
-        put: operations["save_my_address"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/me/address/temporary/{address_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Remove one of my temporary addresses
-         * @description Remove one of my temporary addresses.
-         */
-        delete: operations["remove_my_temporary_address"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/support/subscribers/{subscriber_id}/address": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Retrieve a subscriber's postal addresses
-         * @description Retrieve a subscriber's postal addresses.
-         */
-        get: operations["show_address"];
-        /**
-         * Save a subscriber's postal address, or a temporary one
-         * @description Save a subscriber's postal address, or a temporary one.
-         */
-        put: operations["save_address"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/support/subscribers/{subscriber_id}/address/temporary/{address_id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Remove one of a subscriber's temporary addresses
-         * @description Remove one of a subscriber's temporary addresses.
-         */
-        delete: operations["remove_temporary_address"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/print/unusable-addresses": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the print subscriptions that can't be sent the next issue, because their address is missing or unusable
-         * @description List the print subscriptions that can't be sent the next issue, because their address is missing or unusable.
-         */
-        get: operations["list_unusable_addresses"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -301,10 +190,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /**
-         * Create a billing portal session, where the reader manages payment methods
-         * @description Create a billing portal session, where the reader manages payment methods.
-         */
+        /** Create a billing portal session, where the reader manages payment methods */
         post: operations["open_billing_portal"];
         delete?: never;
         options?: never;
@@ -319,10 +205,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List my invoices, newest first, with links to Stripe's pages
-         * @description List my invoices, newest first, with links to Stripe's pages.
-         */
+        /** List my invoices, newest first, with links to Stripe's pages */
         get: operations["my_invoices"];
         put?: never;
         post?: never;
@@ -341,7 +224,7 @@ export interface paths {
         };
         /**
          * List my entitlements
-         * @description List my entitlements. A reader who never subscribed has none; that is not an error.
+         * @description A reader who never subscribed has none; that is not an error.
          */
         get: operations["my_entitlements"];
         put?: never;
@@ -361,7 +244,7 @@ export interface paths {
         };
         /**
          * List a reader's entitlements, by the identity provider's ``sub``
-         * @description List a reader's entitlements, by the identity provider's ``sub``. For servers with an API key.
+         * @description For servers with an API key.
          */
         get: operations["entitlements_of"];
         put?: never;
@@ -383,7 +266,7 @@ export interface paths {
         put?: never;
         /**
          * Create an entitlement token
-         * @description Create an entitlement token. Edge servers verify it themselves; it expires within minutes.
+         * @description Edge servers verify it themselves; it expires within minutes.
          */
         post: operations["mint_entitlement_token"];
         delete?: never;
@@ -401,7 +284,7 @@ export interface paths {
         };
         /**
          * List the keys that verify entitlement tokens
-         * @description List the keys that verify entitlement tokens. A new key is published before it signs.
+         * @description A new key is published before it signs.
          */
         get: operations["signing_keys"];
         put?: never;
@@ -421,7 +304,7 @@ export interface paths {
         };
         /**
          * List revocations (long polling)
-         * @description List revocations (long polling). For servers that cache tokens or answers.
+         * @description For servers that cache tokens or answers.
          */
         get: operations["follow_revocations"];
         put?: never;
@@ -439,10 +322,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Quote my guarantee refund, or say why it is not possible
-         * @description Quote my guarantee refund, or say why it is not possible.
-         */
+        /** Quote my guarantee refund, or say why it is not possible */
         get: operations["my_refund_quote"];
         put?: never;
         post?: never;
@@ -463,7 +343,7 @@ export interface paths {
         put?: never;
         /**
          * Request my guarantee refund
-         * @description Request my guarantee refund. It ends the subscription.
+         * @description It ends the subscription.
          */
         post: operations["issue_my_refund"];
         delete?: never;
@@ -479,10 +359,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Quote a refund on each basis
-         * @description Quote a refund on each basis.
-         */
+        /** Quote a refund on each basis */
         get: operations["refund_quote"];
         put?: never;
         post?: never;
@@ -499,15 +376,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List refunds, newest first
-         * @description List refunds, newest first.
-         */
+        /** List refunds, newest first */
         get: operations["list_refunds"];
         put?: never;
         /**
          * Refund a payment
-         * @description Refund a payment. The quoted amount must still be valid.
+         * @description The quoted amount must still be valid.
          */
         post: operations["issue_refund"];
         delete?: never;
@@ -523,10 +397,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Retrieve a refund, with all refunds of the same request
-         * @description Retrieve a refund, with all refunds of the same request.
-         */
+        /** Retrieve a refund, with all refunds of the same request */
         get: operations["show_refund"];
         put?: never;
         post?: never;
@@ -547,7 +418,7 @@ export interface paths {
         put?: never;
         /**
          * Approve a refund
-         * @description Approve a refund. The amount is quoted again before it is paid.
+         * @description The amount is quoted again before it is paid.
          */
         post: operations["approve_refund"];
         delete?: never;
@@ -567,7 +438,7 @@ export interface paths {
         put?: never;
         /**
          * Reject a refund
-         * @description Reject a refund. The reserved amount becomes available again.
+         * @description The reserved amount becomes available again.
          */
         post: operations["reject_refund"];
         delete?: never;
@@ -583,10 +454,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List the requests that await approval, newest first
-         * @description List the requests that await approval, newest first.
-         */
+        /** List the requests that await approval, newest first */
         get: operations["list_approvals"];
         put?: never;
         post?: never;
@@ -603,10 +471,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Retrieve a request that needs or needed a second person
-         * @description Retrieve a request that needs or needed a second person.
-         */
+        /** Retrieve a request that needs or needed a second person */
         get: operations["show_approval"];
         put?: never;
         post?: never;
@@ -627,7 +492,7 @@ export interface paths {
         put?: never;
         /**
          * Approve a request
-         * @description Approve a request. What it gives is checked again first.
+         * @description What it gives is checked again first.
          */
         post: operations["approve_request"];
         delete?: never;
@@ -647,7 +512,7 @@ export interface paths {
         put?: never;
         /**
          * Reject a request
-         * @description Reject a request. A refund's reserved amount becomes available again.
+         * @description A refund's reserved amount becomes available again.
          */
         post: operations["reject_request"];
         delete?: never;
@@ -667,7 +532,7 @@ export interface paths {
         put?: never;
         /**
          * Give complimentary access
-         * @description Give complimentary access. The reader does not need an existing account. Above the limit it must be approved.
+         * @description The reader does not need an existing account. Above the limit it must be approved.
          *
          *     With an Idempotency-Key, at most once for that key.
          */
@@ -690,7 +555,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke complimentary access immediately
-         * @description Revoke complimentary access immediately. The reader's other access is unaffected.
+         * @description The reader's other access is unaffected.
          */
         delete: operations["take_comp_back"];
         options?: never;
@@ -705,13 +570,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Search and list readers
-         * @description Search and list readers.
-         *
-         *     The best matches come first. Without `q`, the newest come first. With `ends_soon`, `disputed` or `complimentary`, those
-         *     come first whose subscription ends, evidence is due or access ends first.
-         */
+        /** Search readers by email address, name, ``sub``, Stripe ID or invoice number */
         get: operations["find_subscribers"];
         put?: never;
         post?: never;
@@ -728,10 +587,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Retrieve everything about a reader: subscriptions, payments, refunds, grants, history
-         * @description Retrieve everything about a reader: subscriptions, payments, refunds, grants, history.
-         */
+        /** Retrieve everything about a reader: subscriptions, payments, refunds, grants, history */
         get: operations["show_subscriber"];
         put?: never;
         post?: never;
@@ -752,7 +608,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel a reader's subscription
-         * @description Cancel a reader's subscription. Scheduling the same cancellation twice has no further effect.
+         * @description Scheduling the same cancellation twice has no further effect.
          */
         post: operations["cancel_for_reader"];
         delete?: never;
@@ -772,7 +628,7 @@ export interface paths {
         put?: never;
         /**
          * Resume the subscription
-         * @description Resume the subscription. A subscription that already renews is left unchanged.
+         * @description A subscription that already renews is left unchanged.
          */
         post: operations["resume_for_reader"];
         delete?: never;
@@ -788,10 +644,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List disputes, by evidence deadline
-         * @description List disputes, by evidence deadline.
-         */
+        /** List disputes, by evidence deadline */
         get: operations["list_disputes"];
         put?: never;
         post?: never;
@@ -808,10 +661,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List items that need attention: unusual disputes, fraud warnings without an action, failed refunds
-         * @description List items that need attention: unusual disputes, fraud warnings without an action, failed refunds.
-         */
+        /** List items that need attention: unusual disputes, fraud warnings without an action, failed refunds */
         get: operations["list_attention"];
         put?: never;
         post?: never;
@@ -830,10 +680,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /**
-         * Dismiss an item, with the action that was taken
-         * @description Dismiss an item, with the action that was taken.
-         */
+        /** Dismiss an item, with the action that was taken */
         post: operations["dismiss_attention"];
         delete?: never;
         options?: never;
@@ -848,10 +695,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List the issues of the calendar, by number
-         * @description List the issues of the calendar, by number.
-         */
+        /** List the issues of the calendar, by number */
         get: operations["list_issues"];
         put?: never;
         post?: never;
@@ -868,14 +712,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Retrieve an issue
-         * @description Retrieve an issue.
-         */
+        /** Retrieve an issue */
         get: operations["show_issue"];
         /**
          * Create or update an issue
-         * @description Create or update an issue. What readers are owed is recalculated.
+         * @description What readers are owed is recalculated.
          */
         put: operations["keep_issue"];
         post?: never;
@@ -896,73 +737,9 @@ export interface paths {
         put?: never;
         /**
          * Extend a subscription by a number of issues
-         * @description Extend a subscription by a number of issues. With an Idempotency-Key, at most once for that key.
+         * @description With an Idempotency-Key, at most once for that key.
          */
         post: operations["extend_subscription"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/issues/{number}/label-run": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Retrieve the label run of an issue, and its supplements
-         * @description Retrieve the label run of an issue, and its supplements.
-         */
-        get: operations["show_label_runs"];
-        put?: never;
-        /**
-         * Freeze the labels of an issue after its cut-off, or preview them with ``dry_run``
-         * @description Freeze the labels of an issue after its cut-off, or preview them with ``dry_run``.
-         */
-        post: operations["freeze_labels"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/issues/{number}/label-run/supplements": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Freeze a supplement: copies that are owed and not on the run, such as after a late payment
-         * @description Freeze a supplement: copies that are owed and not on the run, such as after a late payment.
-         */
-        post: operations["add_label_supplement"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/issues/{number}/label-run.csv": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Download the labels of a frozen run, as CSV in the order of the post office
-         * @description Download the labels of a frozen run, as CSV in the order of the post office. Every download is recorded.
-         */
-        get: operations["download_labels"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -976,10 +753,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List anomalies at Stripe: impossible states, subscriptions without a reader, several plans in one, quantities
-         * @description List anomalies at Stripe: impossible states, subscriptions without a reader, several plans in one, quantities.
-         */
+        /** List anomalies at Stripe: impossible states, subscriptions without a reader, several plans in one, quantities */
         get: operations["list_anomalies"];
         put?: never;
         post?: never;
@@ -996,10 +770,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List events, newest first
-         * @description List events, newest first.
-         */
+        /** List events, newest first */
         get: operations["list_events"];
         put?: never;
         post?: never;
@@ -1016,10 +787,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Retrieve an event with what is stored of its payload
-         * @description Retrieve an event with what is stored of its payload.
-         */
+        /** Retrieve an event with what is stored of its payload */
         get: operations["show_event"];
         put?: never;
         post?: never;
@@ -1040,7 +808,7 @@ export interface paths {
         put?: never;
         /**
          * Replay all matching events
-         * @description Replay all matching events. Always safe: the current state of each object is fetched from Stripe.
+         * @description Always safe: the current state of each object is fetched from Stripe.
          */
         post: operations["replay_events"];
         delete?: never;
@@ -1058,10 +826,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /**
-         * Replay an event in any state
-         * @description Replay an event in any state.
-         */
+        /** Replay an event in any state */
         post: operations["replay_event"];
         delete?: never;
         options?: never;
@@ -1076,10 +841,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List audit log entries, newest first
-         * @description List audit log entries, newest first.
-         */
+        /** List audit log entries, newest first */
         get: operations["list_audit"];
         put?: never;
         post?: never;
@@ -1096,10 +858,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List which staff saw which readers, newest first
-         * @description List which staff saw which readers, newest first.
-         */
+        /** List which staff saw which readers, newest first */
         get: operations["list_reader_views"];
         put?: never;
         post?: never;
@@ -1116,10 +875,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Export everything that is stored about a person, here and at Stripe
-         * @description Export everything that is stored about a person, here and at Stripe.
-         */
+        /** Export everything that is stored about a person, here and at Stripe */
         get: operations["export_subscriber"];
         put?: never;
         post?: never;
@@ -1136,10 +892,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Retrieve what an erasure would end, what can be refunded before, and what blocks it
-         * @description Retrieve what an erasure would end, what can be refunded before, and what blocks it.
-         */
+        /** Retrieve what an erasure would end, what can be refunded before, and what blocks it */
         get: operations["preview_erasure"];
         put?: never;
         post?: never;
@@ -1160,7 +913,7 @@ export interface paths {
         put?: never;
         /**
          * Erase a person: end what is running, and remove or anonymize their data
-         * @description Erase a person: end what is running, and remove or anonymize their data. A repeated request has no further effect.
+         * @description A repeated request has no further effect.
          */
         post: operations["erase_subscriber"];
         delete?: never;
@@ -1176,10 +929,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Retrieve an erasure and its report
-         * @description Retrieve an erasure and its report.
-         */
+        /** Retrieve an erasure and its report */
         get: operations["show_erasure"];
         put?: never;
         post?: never;
@@ -1196,10 +946,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List the open console sessions of all staff
-         * @description List the open console sessions of all staff.
-         */
+        /** List the open console sessions of all staff */
         get: operations["list_staff_sessions"];
         put?: never;
         post?: never;
@@ -1218,10 +965,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /**
-         * End all sessions of a person, and refuse their access tokens issued so far where a role is required
-         * @description End all sessions of a person, and refuse their access tokens issued so far where a role is required.
-         */
+        /** End all sessions of a person, and refuse their access tokens issued so far where a role is required */
         post: operations["end_staff_sessions"];
         delete?: never;
         options?: never;
@@ -1236,16 +980,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List all API keys
-         * @description List all API keys.
-         */
+        /** List all API keys */
         get: operations["list_api_keys"];
         put?: never;
-        /**
-         * Create an API key
-         * @description Create an API key.
-         */
+        /** Create an API key */
         post: operations["create_api_key"];
         delete?: never;
         options?: never;
@@ -1264,7 +1002,7 @@ export interface paths {
         put?: never;
         /**
          * Create a key with the same name, scopes and lifetime
-         * @description Create a key with the same name, scopes and lifetime. The old one stays valid for the overlap.
+         * @description The old one stays valid for the overlap.
          */
         post: operations["rotate_api_key"];
         delete?: never;
@@ -1285,7 +1023,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke an API key
-         * @description Revoke an API key. Every process refuses it within a second.
+         * @description Every process refuses it within a second.
          */
         delete: operations["revoke_api_key"];
         options?: never;
@@ -1302,7 +1040,7 @@ export interface paths {
         };
         /**
          * Liveness probe
-         * @description Liveness probe. It checks nothing else, so that an outage of another system restarts nothing.
+         * @description It checks nothing else, so that an outage of another system restarts nothing.
          */
         get: operations["healthz"];
         put?: never;
@@ -1322,7 +1060,7 @@ export interface paths {
         };
         /**
          * Readiness probe
-         * @description Readiness probe. It also reports a backlog of events, and a database that is read-only or not responding, as degraded.
+         * @description It also reports a backlog of events, and a database that is read-only or not responding, as degraded.
          *
          *     While checks of readers with recent access are answered from memory, the service stays ready. Everything but ``status``
          *     is for operators (`NEWSSTAND_INTERNAL_PAGES`); others don't receive it.
@@ -1345,7 +1083,7 @@ export interface paths {
         };
         /**
          * Metrics for Prometheus, for operators
-         * @description Metrics for Prometheus, for operators. Values from the database are NaN while it is unreachable.
+         * @description Values from the database are NaN while it is unreachable.
          */
         get: operations["metrics"];
         put?: never;
@@ -1458,282 +1196,14 @@ export interface components {
             /**
              * Reason
              * @example refunded
+             * @enum {string}
              */
-            reason: string;
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
             /**
              * Until
              * @example 2026-03-08T18:00:00Z
              */
             until: string | null;
-        };
-        /**
-         * AddressBookOut
-         * @description A reader's addresses, and from which issue a change counts that is made now.
-         * @example {
-         *       "address": {
-         *         "city": "Springfield",
-         *         "company": "",
-         *         "country": "US",
-         *         "district": "",
-         *         "id": "adr_0c5e",
-         *         "line1": "1 Lantern Street",
-         *         "line2": "Apt 2",
-         *         "lines": [
-         *           "Ada Invented",
-         *           "1 Lantern Street",
-         *           "Apt 2",
-         *           "SPRINGFIELD, IL 62701"
-         *         ],
-         *         "name": "Ada Invented",
-         *         "postal_code": "62701",
-         *         "region": "IL",
-         *         "saved_at": "2026-03-01T18:00:00Z",
-         *         "usable": true,
-         *         "warnings": []
-         *       },
-         *       "counts_from": {
-         *         "issue": 7,
-         *         "label_cutoff": "2026-05-28",
-         *         "mail_date": "2026-06-09"
-         *       },
-         *       "temporary": []
-         *     }
-         */
-        AddressBookOut: {
-            /** @description The permanent address; null if there is none. */
-            address: components["schemas"]["AddressOut"] | null;
-            /**
-             * Temporary
-             * @description Those that are not over.
-             * @example []
-             */
-            temporary: components["schemas"]["AddressOut"][];
-            /** @description In the answer to a temporary address, the first issue that is sent there. null if it is not on the calendar yet. */
-            counts_from: components["schemas"]["CountsFromOut"] | null;
-        };
-        /**
-         * AddressIn
-         * @description An address. With ``from`` and ``until``, it is a temporary one.
-         *
-         *     Which parts are required depends on the country.
-         * @example {
-         *       "city": "Springfield",
-         *       "company": "",
-         *       "country": "US",
-         *       "district": "",
-         *       "line1": "1 Lantern Street",
-         *       "line2": "Apt 2",
-         *       "name": "Ada Invented",
-         *       "postal_code": "62701",
-         *       "region": "IL"
-         *     }
-         */
-        AddressIn: {
-            /**
-             * Name
-             * @description The recipient. Required without a company.
-             * @default
-             * @example Ada Invented
-             */
-            name: string;
-            /**
-             * Company
-             * @default
-             * @example
-             */
-            company: string;
-            /**
-             * Line1
-             * @description Street and number, or PO box.
-             * @default
-             * @example 1 Lantern Street
-             */
-            line1: string;
-            /**
-             * Line2
-             * @description Apartment, suite or unit.
-             * @default
-             * @example Apt 2
-             */
-            line2: string;
-            /**
-             * District
-             * @description A part of the city, where the country uses it.
-             * @default
-             * @example
-             */
-            district: string;
-            /**
-             * City
-             * @description For US military mail, APO, FPO or DPO.
-             * @default
-             * @example Springfield
-             */
-            city: string;
-            /**
-             * Region
-             * @description State or province; AA, AE or AP for US military mail.
-             * @default
-             * @example IL
-             */
-            region: string;
-            /**
-             * Postal Code
-             * @default
-             * @example 62701
-             */
-            postal_code: string;
-            /**
-             * Country
-             * @description ISO 3166 code of two letters.
-             * @default
-             * @example US
-             */
-            country: string;
-            /**
-             * From
-             * @description First day at a temporary address.
-             * @example null
-             */
-            from?: string | null;
-            /**
-             * Until
-             * @description The day from which the permanent address counts again. Copies that are mailed before it go to the temporary address.
-             * @example null
-             */
-            until?: string | null;
-        };
-        /**
-         * AddressOut
-         * @description A saved address.
-         * @example {
-         *       "city": "Springfield",
-         *       "company": "",
-         *       "country": "US",
-         *       "district": "",
-         *       "id": "adr_0c5e",
-         *       "line1": "1 Lantern Street",
-         *       "line2": "Apt 2",
-         *       "lines": [
-         *         "Ada Invented",
-         *         "1 Lantern Street",
-         *         "Apt 2",
-         *         "SPRINGFIELD, IL 62701"
-         *       ],
-         *       "name": "Ada Invented",
-         *       "postal_code": "62701",
-         *       "region": "IL",
-         *       "saved_at": "2026-03-01T18:00:00Z",
-         *       "usable": true,
-         *       "warnings": []
-         *     }
-         */
-        AddressOut: {
-            /**
-             * Name
-             * @description The recipient. Required without a company.
-             * @default
-             * @example Ada Invented
-             */
-            name: string;
-            /**
-             * Company
-             * @default
-             * @example
-             */
-            company: string;
-            /**
-             * Line1
-             * @description Street and number, or PO box.
-             * @default
-             * @example 1 Lantern Street
-             */
-            line1: string;
-            /**
-             * Line2
-             * @description Apartment, suite or unit.
-             * @default
-             * @example Apt 2
-             */
-            line2: string;
-            /**
-             * District
-             * @description A part of the city, where the country uses it.
-             * @default
-             * @example
-             */
-            district: string;
-            /**
-             * City
-             * @description For US military mail, APO, FPO or DPO.
-             * @default
-             * @example Springfield
-             */
-            city: string;
-            /**
-             * Region
-             * @description State or province; AA, AE or AP for US military mail.
-             * @default
-             * @example IL
-             */
-            region: string;
-            /**
-             * Postal Code
-             * @default
-             * @example 62701
-             */
-            postal_code: string;
-            /**
-             * Country
-             * @description ISO 3166 code of two letters.
-             * @default
-             * @example US
-             */
-            country: string;
-            /**
-             * Id
-             * @example adr_0c5e
-             */
-            id: string;
-            /**
-             * Lines
-             * @description As on the label, in the format of the country.
-             * @example [
-             *       "Ada Invented",
-             *       "1 Lantern Street",
-             *       "Apt 2",
-             *       "SPRINGFIELD, IL 62701"
-             *     ]
-             */
-            lines: string[];
-            /**
-             * Usable
-             * @description Whether copies can be sent to it.
-             * @example true
-             */
-            usable: boolean;
-            /**
-             * Warnings
-             * @example []
-             */
-            warnings: components["schemas"]["WarningOut"][];
-            /**
-             * Since
-             * @description null: permanent
-             * @example null
-             */
-            since: string | null;
-            /**
-             * Until
-             * @example null
-             */
-            until: string | null;
-            /**
-             * Saved At
-             * Format: date-time
-             * @example 2026-03-01T18:00:00Z
-             */
-            saved_at: string;
         };
         /**
          * AnomaliesOut
@@ -1747,7 +1217,8 @@ export interface components {
          *           "seen_at": "2026-03-01T18:00:00Z",
          *           "subscriber": "rdr_0c5e"
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         AnomaliesOut: {
@@ -1842,6 +1313,8 @@ export interface components {
          *       "id": "key_0c5e",
          *       "last_used_at": "2026-03-09T18:00:00Z",
          *       "name": "the site",
+         *       "replaced_by": null,
+         *       "revoked_at": null,
          *       "scopes": [
          *         "entitlements:read"
          *       ],
@@ -1865,13 +1338,14 @@ export interface components {
              *       "entitlements:read"
              *     ]
              */
-            scopes: string[];
+            scopes: ("entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read")[];
             /**
              * State
              * @description `active`, `replaced` (rotated, and valid until it expires), `expired` or `revoked`.
              * @example active
+             * @enum {string}
              */
-            state: string;
+            state: "active" | "replaced" | "expired" | "revoked";
             /**
              * Created At
              * Format: date-time
@@ -1919,6 +1393,8 @@ export interface components {
          *           "id": "key_0c5e",
          *           "last_used_at": "2026-03-09T18:00:00Z",
          *           "name": "the site",
+         *           "replaced_by": null,
+         *           "revoked_at": null,
          *           "scopes": [
          *             "entitlements:read"
          *           ],
@@ -1952,13 +1428,21 @@ export interface components {
          *         "currency": "usd"
          *       },
          *       "created_at": "2026-03-08T18:00:00Z",
+         *       "days": null,
+         *       "decided_at": null,
+         *       "decided_by": null,
          *       "id": "rfd_0c5e",
+         *       "issues": null,
          *       "kind": "refund",
+         *       "note": null,
          *       "payment": "pi_123",
+         *       "plan": null,
          *       "reason": "copies_missing",
          *       "requested_by": "staff:agent-1",
          *       "status": "awaiting_approval",
-         *       "subscriber": "rdr_0c5e"
+         *       "subscriber": "rdr_0c5e",
+         *       "subscription": null,
+         *       "until": null
          *     }
          */
         ApprovalOut: {
@@ -1974,8 +1458,9 @@ export interface components {
              * Status
              * @description `awaiting_approval`, `approved` or `rejected`; of a decided refund, its own status.
              * @example awaiting_approval
+             * @enum {string}
              */
-            status: string;
+            status: "awaiting_approval" | "approved" | "rejected" | "withdrawn" | "processing" | "pending" | "requires_action" | "succeeded" | "failed" | "canceled";
             /**
              * Subscriber
              * @description ID of the reader who would get it.
@@ -2064,15 +1549,24 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "created_at": "2026-03-08T18:00:00Z",
+         *           "days": null,
+         *           "decided_at": null,
+         *           "decided_by": null,
          *           "id": "rfd_0c5e",
+         *           "issues": null,
          *           "kind": "refund",
+         *           "note": null,
          *           "payment": "pi_123",
+         *           "plan": null,
          *           "reason": "copies_missing",
          *           "requested_by": "staff:agent-1",
          *           "status": "awaiting_approval",
-         *           "subscriber": "rdr_0c5e"
+         *           "subscriber": "rdr_0c5e",
+         *           "subscription": null,
+         *           "until": null
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         ApprovalsOut: {
@@ -2132,8 +1626,9 @@ export interface components {
              * Kind
              * @description dispute, fraud_warning, refund_failed or credit_note.
              * @example refund_failed
+             * @enum {string}
              */
-            kind: string;
+            kind: "dispute" | "fraud_warning" | "refund_failed" | "credit_note";
             /**
              * Why
              * @example expired_or_canceled_card
@@ -2166,6 +1661,7 @@ export interface components {
          *         "amount": 100
          *       },
          *       "at": "2026-03-01T18:00:00Z",
+         *       "before": null,
          *       "hash": "9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de",
          *       "id": "1024",
          *       "note": "a torn copy",
@@ -2262,6 +1758,7 @@ export interface components {
          *             "amount": 100
          *           },
          *           "at": "2026-03-01T18:00:00Z",
+         *           "before": null,
          *           "hash": "9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de",
          *           "id": "1024",
          *           "note": "a torn copy",
@@ -2270,7 +1767,8 @@ export interface components {
          *           "request_id": "4f1c",
          *           "subscriber": "rdr_123"
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         AuditOut: {
@@ -2281,32 +1779,6 @@ export interface components {
              * @example null
              */
             next: string | null;
-        };
-        /**
-         * BandOut
-         * @description The copies to a country, at a postage band of the catalogue.
-         * @example {
-         *       "band": "domestic",
-         *       "copies": 912,
-         *       "country": "US"
-         *     }
-         */
-        BandOut: {
-            /**
-             * Country
-             * @example US
-             */
-            country: string;
-            /**
-             * Band
-             * @example domestic
-             */
-            band: string;
-            /**
-             * Copies
-             * @example 912
-             */
-            copies: number;
         };
         /**
          * BlockerOut
@@ -2334,6 +1806,7 @@ export interface components {
          * @example {
          *       "data": [
          *         {
+         *           "actual_mail_date": null,
          *           "counts_as": 1,
          *           "cover_date": "2026-06-14",
          *           "id": "iss_7",
@@ -2342,7 +1815,8 @@ export interface components {
          *           "planned_mail_date": "2026-06-09",
          *           "title": "Lanterns of the lower river"
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         CalendarOut: {
@@ -2400,6 +1874,8 @@ export interface components {
          * CancelIn
          * @description ``period_end``: access lasts until the end of the paid period. ``now``: access ends immediately, without a refund.
          * @example {
+         *       "comment": null,
+         *       "reason": null,
          *       "when": "period_end"
          *     }
          */
@@ -2419,11 +1895,7 @@ export interface components {
          * CancelPreviewOut
          * @description The effect of each way to cancel. Canceling refunds nothing; a refund is a separate request.
          * @example {
-         *       "notice": {
-         *         "code": "payment_failed",
-         *         "text": "We couldn't charge your card. You keep access until March 15, 2027.",
-         *         "until": "2027-03-15T18:00:00Z"
-         *       },
+         *       "notice": null,
          *       "now": {
          *         "access_until": "2027-03-01T18:00:00Z",
          *         "can_resume": true,
@@ -2435,20 +1907,14 @@ export interface components {
          *         {
          *           "amount": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           },
          *           "number": "A1B2C3D4-0002",
          *           "processing": false
          *         }
          *       ],
-         *       "other_access": {
-         *         "features": [
-         *           "archive",
-         *           "digital_edition"
-         *         ],
-         *         "reason": "comp",
-         *         "until": "2026-06-01T18:00:00Z"
-         *       },
+         *       "other_access": null,
          *       "period_end": {
          *         "access_until": "2027-03-01T18:00:00Z",
          *         "can_resume": true,
@@ -2459,9 +1925,11 @@ export interface components {
          *       "refund": {
          *         "amount": {
          *           "amount": 4900,
-         *           "currency": "usd"
+         *           "currency": "usd",
+         *           "formatted": "$49"
          *         },
          *         "eligible": true,
+         *         "reason": null,
          *         "until": "2026-04-30T18:00:00Z"
          *       }
          *     }
@@ -2477,9 +1945,15 @@ export interface components {
             open_invoices: components["schemas"]["OpenInvoiceOut"][];
             /** @description What POST /v1/me/refunds would refund. It ends the subscription, too. */
             refund: components["schemas"]["GuaranteeOut"];
-            /** @description The subscription's notice, such as `dispute_open`: access is on hold. */
+            /**
+             * @description The subscription's notice, such as `dispute_open`: access is on hold.
+             * @example null
+             */
             notice?: components["schemas"]["NoticeOut"] | null;
-            /** @description What the reader keeps from other sources, however they cancel. */
+            /**
+             * @description What the reader keeps from other sources, however they cancel.
+             * @example null
+             */
             other_access?: components["schemas"]["OtherAccessOut"] | null;
         };
         /**
@@ -2542,6 +2016,7 @@ export interface components {
          *       "cancel_url": "http://localhost:8080/subscribe",
          *       "plan": "annual",
          *       "print_edition": true,
+         *       "promotion_code": null,
          *       "success_url": "http://localhost:8080/welcome?session_id={CHECKOUT_SESSION_ID}"
          *     }
          */
@@ -2602,8 +2077,9 @@ export interface components {
             /**
              * Status
              * @example open
+             * @enum {string}
              */
-            status: string;
+            status: "opening" | "open" | "complete" | "expired" | "failed";
             /**
              * Expires At
              * @example 2026-03-02T18:00:00Z
@@ -2641,8 +2117,9 @@ export interface components {
             /**
              * Payment Status
              * @example paid
+             * @enum {string}
              */
-            payment_status: string;
+            payment_status: "paid" | "unpaid" | "no_payment_required";
             /**
              * Entitled
              * @example true
@@ -2653,6 +2130,7 @@ export interface components {
          * CompIn
          * @description Complimentary access to a plan, until a time or for a number of issues.
          * @example {
+         *       "issues": null,
          *       "plan": "annual",
          *       "reason": "a copy lost",
          *       "subscriber": "user-1",
@@ -2692,8 +2170,11 @@ export interface components {
          * @example {
          *       "given_by": "staff:agent-1",
          *       "id": "cmp_0c5e",
+         *       "issues": null,
          *       "plan": "annual",
          *       "reason": "a copy that never came",
+         *       "removed_at": null,
+         *       "removed_by": null,
          *       "starts_at": "2026-03-01T18:00:00Z",
          *       "status": "given",
          *       "until": "2026-06-01T05:00:00Z"
@@ -2709,8 +2190,9 @@ export interface components {
              * Status
              * @description `given`, `revoked` or `awaiting_approval`.
              * @example given
+             * @enum {string}
              */
-            status: string;
+            status: "given" | "revoked" | "awaiting_approval" | "approved" | "rejected";
             /**
              * Plan
              * @example annual
@@ -2755,96 +2237,11 @@ export interface components {
             removed_by: string | null;
         };
         /**
-         * CountsFromOut
-         * @description The first issue on whose labels a change is.
-         * @example {
-         *       "issue": 7,
-         *       "label_cutoff": "2026-05-28",
-         *       "mail_date": "2026-06-09"
-         *     }
-         */
-        CountsFromOut: {
-            /**
-             * Issue
-             * @example 7
-             */
-            issue: number;
-            /**
-             * Label Cutoff
-             * Format: date
-             * @description The last day for changes, in the publisher's time zone.
-             * @example 2026-05-28
-             */
-            label_cutoff: string;
-            /**
-             * Mail Date
-             * Format: date
-             * @example 2026-06-09
-             */
-            mail_date: string;
-        };
-        /**
-         * CountsOut
-         * @description How many copies, and the sum of the column ``control`` of the file.
-         * @example {
-         *       "bands": [
-         *         {
-         *           "band": "domestic",
-         *           "copies": 912,
-         *           "country": "US"
-         *         }
-         *       ],
-         *       "changed": 7,
-         *       "control_sum": 455123042,
-         *       "copies": 912,
-         *       "last_issue": 15,
-         *       "new": 31,
-         *       "renewed": 12
-         *     }
-         */
-        CountsOut: {
-            /**
-             * Copies
-             * @example 912
-             */
-            copies: number;
-            /**
-             * Control Sum
-             * @example 455123042
-             */
-            control_sum: number;
-            /** Bands */
-            bands: components["schemas"]["BandOut"][];
-            /**
-             * New
-             * @description The first copies of their subscriptions.
-             * @example 31
-             */
-            new: number;
-            /**
-             * Renewed
-             * @description The first copies of a new term.
-             * @example 12
-             */
-            renewed: number;
-            /**
-             * Changed
-             * @description Another address than for the last issue.
-             * @example 7
-             */
-            changed: number;
-            /**
-             * Last Issue
-             * @description Nothing is owed after it.
-             * @example 15
-             */
-            last_issue: number;
-        };
-        /**
          * DeniedFeatureOut
          * @description A feature the reader may not use, and why. ``until`` is when access ended.
          * @example {
-         *       "reason": "coming_soon"
+         *       "reason": "coming_soon",
+         *       "until": null
          *     }
          */
         DeniedFeatureOut: {
@@ -2856,57 +2253,9 @@ export interface components {
             /**
              * Reason
              * @example coming_soon
+             * @enum {string}
              */
-            reason: string;
-        };
-        /**
-         * DifferencesOut
-         * @description The run compared with that of the issue before. For each difference, up to 20 subscriptions are named.
-         * @example {
-         *       "joined": 31,
-         *       "left": 4,
-         *       "moved": 7,
-         *       "previous": 6,
-         *       "samples": {
-         *         "joined": [
-         *           "scr_0c5e"
-         *         ]
-         *       }
-         *     }
-         */
-        DifferencesOut: {
-            /**
-             * Previous
-             * @description The issue before; null if none has a run.
-             * @example 6
-             */
-            previous: number | null;
-            /**
-             * Joined
-             * @example 31
-             */
-            joined: number;
-            /**
-             * Left
-             * @example 4
-             */
-            left: number;
-            /**
-             * Moved
-             * @example 7
-             */
-            moved: number;
-            /**
-             * Samples
-             * @example {
-             *       "joined": [
-             *         "scr_0c5e"
-             *       ]
-             *     }
-             */
-            samples: {
-                [key: string]: string[];
-            };
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
         };
         /**
          * DigitalPriceOut
@@ -2916,7 +2265,8 @@ export interface components {
          *       "optional": false,
          *       "price": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "title": "Digital Edition"
          *     }
@@ -2940,7 +2290,7 @@ export interface components {
              * @example false
              */
             optional: boolean;
-            price: components["schemas"]["MoneyOut"];
+            price: components["schemas"]["PriceOut"];
         };
         /**
          * DismissalIn
@@ -2965,6 +2315,8 @@ export interface components {
          *         "currency": "usd"
          *       },
          *       "answer": "A chargeback: the bank has taken the money. Evidence has a deadline.",
+         *       "closed_at": null,
+         *       "concern": null,
          *       "due_by": "2026-03-10T18:00:00Z",
          *       "id": "dp_123",
          *       "open": true,
@@ -2997,8 +2349,9 @@ export interface components {
              * Status
              * @description Stripe's dispute status.
              * @example needs_response
+             * @enum {string}
              */
-            status: string;
+            status: "warning_needs_response" | "warning_under_review" | "warning_closed" | "needs_response" | "under_review" | "appeal_needs_response" | "appeal_under_review" | "won" | "lost" | "prevented";
             /**
              * Answer
              * @description What the status means.
@@ -3044,7 +2397,7 @@ export interface components {
              * @description Why the dispute needs attention beyond the evidence: unknown_status, unknown_payment, other_currency, in_part, refunded_too, won_after_lost.
              * @example null
              */
-            concern: string | null;
+            concern: ("unknown_status" | "unknown_payment" | "other_currency" | "in_part" | "refunded_too" | "won_after_lost") | null;
         };
         /**
          * DisputesOut
@@ -3057,6 +2410,8 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "answer": "A chargeback: the bank has taken the money. Evidence has a deadline.",
+         *           "closed_at": null,
+         *           "concern": null,
          *           "due_by": "2026-03-10T18:00:00Z",
          *           "id": "dp_123",
          *           "open": true,
@@ -3122,7 +2477,8 @@ export interface components {
          *       },
          *       "refused": {
          *         "ad_free": {
-         *           "reason": "coming_soon"
+         *           "reason": "coming_soon",
+         *           "until": null
          *         }
          *       },
          *       "subscriber": "user-1",
@@ -3152,7 +2508,8 @@ export interface components {
              * Refused
              * @example {
              *       "ad_free": {
-             *         "reason": "coming_soon"
+             *         "reason": "coming_soon",
+             *         "until": null
              *       }
              *     }
              */
@@ -3219,8 +2576,9 @@ export interface components {
              * Status
              * @description `processing` or `finished`.
              * @example finished
+             * @enum {string}
              */
-            status: string;
+            status: "processing" | "finished";
             /**
              * Requested By
              * @example staff:user-7
@@ -3309,13 +2667,16 @@ export interface components {
          * @description A Stripe event and its state.
          * @example {
          *       "api_version": "2026-10-28.endive",
+         *       "applied_at": null,
          *       "attempts": 12,
          *       "created_at": "2026-03-01T18:00:00Z",
+         *       "due_at": null,
          *       "id": "evt_123",
          *       "key": "subscription:sub_123",
          *       "last_error": "UnknownPlan: the catalogue has no plan quarterly",
          *       "livemode": true,
          *       "object": "sub_123",
+         *       "reason": null,
          *       "received_at": "2026-03-01T18:00:01Z",
          *       "state": "dead",
          *       "type": "customer.subscription.updated"
@@ -3407,8 +2768,10 @@ export interface components {
          * @description An event with its payload.
          * @example {
          *       "api_version": "2026-10-28.endive",
+         *       "applied_at": null,
          *       "attempts": 12,
          *       "created_at": "2026-03-01T18:00:00Z",
+         *       "due_at": null,
          *       "id": "evt_123",
          *       "key": "subscription:sub_123",
          *       "last_error": "UnknownPlan: the catalogue has no plan quarterly",
@@ -3423,6 +2786,7 @@ export interface components {
          *         "id": "evt_123",
          *         "object": "event"
          *       },
+         *       "reason": null,
          *       "received_at": "2026-03-01T18:00:01Z",
          *       "state": "dead",
          *       "type": "customer.subscription.updated"
@@ -3532,18 +2896,22 @@ export interface components {
          *       "data": [
          *         {
          *           "api_version": "2026-10-28.endive",
+         *           "applied_at": null,
          *           "attempts": 12,
          *           "created_at": "2026-03-01T18:00:00Z",
+         *           "due_at": null,
          *           "id": "evt_123",
          *           "key": "subscription:sub_123",
          *           "last_error": "UnknownPlan: the catalogue has no plan quarterly",
          *           "livemode": true,
          *           "object": "sub_123",
+         *           "reason": null,
          *           "received_at": "2026-03-01T18:00:01Z",
          *           "state": "dead",
          *           "type": "customer.subscription.updated"
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         EventsOut: {
@@ -3629,6 +2997,7 @@ export interface components {
          * @description The number of issues to add, and why.
          * @example {
          *       "issues": 2,
+         *       "note": null,
          *       "reason": "late_copies"
          *     }
          */
@@ -3663,6 +3032,7 @@ export interface components {
          *         "served": 7,
          *         "unserved": 19
          *       },
+         *       "note": null,
          *       "reason": "late_copies",
          *       "status": "added",
          *       "subscription": "scr_0c5e",
@@ -3679,8 +3049,9 @@ export interface components {
              * Status
              * @description `added` or `awaiting_approval`.
              * @example added
+             * @enum {string}
              */
-            status: string;
+            status: "added" | "awaiting_approval" | "approved" | "rejected";
             /**
              * Subscription
              * @example scr_0c5e
@@ -3724,6 +3095,7 @@ export interface components {
          * FeatureOut
          * @description A feature of a plan.
          * @example {
+         *       "available_from": null,
          *       "name": "print_edition",
          *       "optional": true,
          *       "status": "granted",
@@ -3832,8 +3204,9 @@ export interface components {
             /**
              * Reason
              * @example paid_term
+             * @enum {string}
              */
-            reason: string;
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
         };
         /**
          * GrantedFeatureOut
@@ -3853,8 +3226,9 @@ export interface components {
             /**
              * Reason
              * @example paid_term
+             * @enum {string}
              */
-            reason: string;
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
             /**
              * Grant
              * @description The grant that gives access.
@@ -3868,9 +3242,11 @@ export interface components {
          * @example {
          *       "amount": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "eligible": true,
+         *       "reason": null,
          *       "until": "2026-04-30T18:00:00Z"
          *     }
          */
@@ -3885,7 +3261,7 @@ export interface components {
              * @example 2026-04-30T18:00:00Z
              */
             until: string | null;
-            amount: components["schemas"]["MoneyOut"] | null;
+            amount: components["schemas"]["PriceOut"] | null;
             /**
              * Reason
              * @description Why the guarantee does not apply, as a code.
@@ -3920,13 +3296,15 @@ export interface components {
          *       "number": "ABCD-0001",
          *       "paid": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "receipt_url": "https://pay.stripe.com/receipts/test_123",
          *       "status": "paid",
          *       "total": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       }
          *     }
          */
@@ -3944,10 +3322,11 @@ export interface components {
             /**
              * Status
              * @example paid
+             * @enum {string}
              */
-            status: string;
-            total: components["schemas"]["MoneyOut"];
-            paid: components["schemas"]["MoneyOut"];
+            status: "draft" | "open" | "paid" | "uncollectible" | "void";
+            total: components["schemas"]["PriceOut"];
+            paid: components["schemas"]["PriceOut"];
             /**
              * Created At
              * Format: date-time
@@ -3984,16 +3363,19 @@ export interface components {
          *           "number": "ABCD-0001",
          *           "paid": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           },
          *           "receipt_url": "https://pay.stripe.com/receipts/test_123",
          *           "status": "paid",
          *           "total": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           }
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         InvoicesOut: {
@@ -4009,6 +3391,7 @@ export interface components {
          * IssueIn
          * @description An issue. Dates are in the publisher's time zone; the label cut-off is on or before the mail date.
          * @example {
+         *       "actual_mail_date": null,
          *       "counts_as": 1,
          *       "cover_date": "2026-06-14",
          *       "label_cutoff": "2026-05-28",
@@ -4058,6 +3441,7 @@ export interface components {
          * IssueOut
          * @description An issue of the calendar.
          * @example {
+         *       "actual_mail_date": null,
          *       "counts_as": 1,
          *       "cover_date": "2026-06-14",
          *       "id": "iss_7",
@@ -4111,12 +3495,6 @@ export interface components {
              * @example 1
              */
             counts_as: number;
-            /**
-             * Frozen At
-             * @description As of when its labels were frozen: the end of the cut-off day. null: they aren't.
-             * @example null
-             */
-            frozen_at: string | null;
         };
         /**
          * IssuesOut
@@ -4252,155 +3630,6 @@ export interface components {
             keys: components["schemas"]["KeyOut"][];
         };
         /**
-         * LabelRunIn
-         * @description Whether to freeze, or only to show what would be frozen.
-         * @example {
-         *       "dry_run": true
-         *     }
-         */
-        LabelRunIn: {
-            /**
-             * Dry Run
-             * @description Change nothing. Without it, the request freezes and needs an Idempotency-Key.
-             * @default false
-             * @example true
-             */
-            dry_run: boolean;
-        };
-        /**
-         * LabelRunOut
-         * @description A frozen run: of the issue (number 0), or a supplement to it.
-         * @example {
-         *       "as_of": "2026-05-29T05:00:00Z",
-         *       "counts": {
-         *         "bands": [
-         *           {
-         *             "band": "domestic",
-         *             "copies": 912,
-         *             "country": "US"
-         *           }
-         *         ],
-         *         "changed": 7,
-         *         "control_sum": 455123042,
-         *         "copies": 912,
-         *         "last_issue": 15,
-         *         "new": 31,
-         *         "renewed": 12
-         *       },
-         *       "erased": 0,
-         *       "frozen_at": "2026-05-29T14:03:00Z",
-         *       "frozen_by": "staff:circulation-1",
-         *       "id": "lbl_0c5e",
-         *       "issue": 7,
-         *       "mail_date": "2026-06-09",
-         *       "number": 0,
-         *       "repeatable": true,
-         *       "status": "frozen"
-         *     }
-         */
-        LabelRunOut: {
-            /**
-             * Id
-             * @example lbl_0c5e
-             */
-            id: string;
-            /**
-             * Issue
-             * @example 7
-             */
-            issue: number;
-            /**
-             * Number
-             * @description 0, or the number of the supplement.
-             * @example 0
-             */
-            number: number;
-            /**
-             * Status
-             * @example frozen
-             */
-            status: string;
-            /**
-             * As Of
-             * Format: date-time
-             * @description The time of the addresses.
-             * @example 2026-05-29T05:00:00Z
-             */
-            as_of: string;
-            /**
-             * Mail Date
-             * Format: date
-             * @example 2026-06-09
-             */
-            mail_date: string;
-            /**
-             * Frozen At
-             * Format: date-time
-             * @example 2026-05-29T14:03:00Z
-             */
-            frozen_at: string;
-            /**
-             * Frozen By
-             * @example staff:circulation-1
-             */
-            frozen_by: string;
-            counts: components["schemas"]["CountsOut"];
-            /**
-             * Repeatable
-             * @description Whether the file is still the same, byte for byte: nobody on it was erased.
-             * @example true
-             */
-            repeatable: boolean;
-            /**
-             * Erased
-             * @description Labels without an address, because their reader was erased.
-             * @example 0
-             */
-            erased: number;
-        };
-        /**
-         * LabelRunsOut
-         * @description The runs of an issue.
-         * @example {
-         *       "data": [
-         *         {
-         *           "as_of": "2026-05-29T05:00:00Z",
-         *           "counts": {
-         *             "bands": [
-         *               {
-         *                 "band": "domestic",
-         *                 "copies": 912,
-         *                 "country": "US"
-         *               }
-         *             ],
-         *             "changed": 7,
-         *             "control_sum": 455123042,
-         *             "copies": 912,
-         *             "last_issue": 15,
-         *             "new": 31,
-         *             "renewed": 12
-         *           },
-         *           "erased": 0,
-         *           "frozen_at": "2026-05-29T14:03:00Z",
-         *           "frozen_by": "staff:circulation-1",
-         *           "id": "lbl_0c5e",
-         *           "issue": 7,
-         *           "mail_date": "2026-06-09",
-         *           "number": 0,
-         *           "repeatable": true,
-         *           "status": "frozen"
-         *         }
-         *       ]
-         *     }
-         */
-        LabelRunsOut: {
-            /**
-             * Data
-             * @description The run, then its supplements. Empty: nothing is frozen yet.
-             */
-            data: components["schemas"]["LabelRunOut"][];
-        };
-        /**
          * LedgerOut
          * @description The issues of one term. ``bought`` + ``adjustments`` = ``owed`` = ``served`` + ``unserved`` + ``cancelled``.
          *
@@ -4453,123 +3682,12 @@ export interface components {
             last_issue: number | null;
         };
         /**
-         * LeftOutOut
-         * @description Copies that are owed and not on the run. A supplement adds them once nothing is in the way.
-         * @example {
-         *       "no_address": 2,
-         *       "payment_disputed": 0,
-         *       "refund_in_progress": 0,
-         *       "unusable_address": 1
-         *     }
-         */
-        LeftOutOut: {
-            /**
-             * No Address
-             * @example 2
-             */
-            no_address: number;
-            /**
-             * Unusable Address
-             * @example 1
-             */
-            unusable_address: number;
-            /**
-             * Refund In Progress
-             * @example 0
-             */
-            refund_in_progress: number;
-            /**
-             * Payment Disputed
-             * @example 0
-             */
-            payment_disputed: number;
-        };
-        /**
-         * ListedSubscriberOut
-         * @description A reader in a list, with the current subscription.
-         * @example {
-         *       "created_at": "2026-03-01T18:00:00Z",
-         *       "email": "ada@example.com",
-         *       "formerly": [],
-         *       "id": "rdr_0c5e",
-         *       "name": "Ada Invented",
-         *       "plan": "annual",
-         *       "print_edition": false,
-         *       "status": "active",
-         *       "stripe_customer": "cus_123",
-         *       "subscriber": "user-1",
-         *       "summary": "Paid until March 1, 2027, then renews for $49.00"
-         *     }
-         */
-        ListedSubscriberOut: {
-            /**
-             * Id
-             * @example rdr_0c5e
-             */
-            id: string;
-            /**
-             * Subscriber
-             * @example user-1
-             */
-            subscriber: string;
-            /**
-             * Email
-             * @example ada@example.com
-             */
-            email: string | null;
-            /**
-             * Name
-             * @example Ada Invented
-             */
-            name: string | null;
-            /**
-             * Formerly
-             * @description Former email addresses and names.
-             * @default []
-             * @example []
-             */
-            formerly: string[];
-            /**
-             * Stripe Customer
-             * @example cus_123
-             */
-            stripe_customer: string | null;
-            /**
-             * Created At
-             * Format: date-time
-             * @example 2026-03-01T18:00:00Z
-             */
-            created_at: string;
-            /**
-             * Status
-             * @description Status of the current subscription; null: the reader has never had one.
-             * @example active
-             */
-            status?: string | null;
-            /**
-             * Plan
-             * @example annual
-             */
-            plan?: string | null;
-            /**
-             * Print Edition
-             * @example false
-             */
-            print_edition?: boolean | null;
-            /**
-             * Summary
-             * @description The reader's access, for staff.
-             * @default
-             * @example Paid until March 1, 2027, then renews for $49.00
-             */
-            summary: string;
-        };
-        /**
          * MoneyIn
          * @description An amount in minor units of a currency.
          * @example {
          *       "amount": 4900,
-         *       "currency": "usd"
+         *       "currency": "usd",
+         *       "formatted": "$49"
          *     }
          */
         MoneyIn: {
@@ -4583,6 +3701,12 @@ export interface components {
              * @example usd
              */
             currency: string;
+            /**
+             * Formatted
+             * @description Ignored, so that a quoted amount can be sent as it was received.
+             * @example $49
+             */
+            formatted?: string | null;
         };
         /**
          * MoneyOut
@@ -4613,13 +3737,15 @@ export interface components {
          *       "allowed": true,
          *       "amount": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "approval_above": {
          *         "amount": 4900,
          *         "currency": "usd"
          *       },
          *       "basis": "guarantee",
+         *       "detail": null,
          *       "effect": "Access ends immediately and the subscription is canceled.",
          *       "ends_access": true,
          *       "issues": {
@@ -4639,20 +3765,24 @@ export interface components {
          *         {
          *           "amount": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           },
          *           "payment": "pi_123",
          *           "tax": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           }
          *         }
          *       ],
          *       "payment": "pi_123",
+         *       "reason": null,
          *       "stops_print": false,
          *       "tax": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "until": "2026-04-30T18:00:00Z"
          *     }
@@ -4661,8 +3791,9 @@ export interface components {
             /**
              * Basis
              * @example guarantee
+             * @enum {string}
              */
-            basis: string;
+            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             /**
              * Allowed
              * @example true
@@ -4681,9 +3812,9 @@ export interface components {
              */
             detail: string | null;
             /** @description Total amount; for goodwill, the maximum. */
-            amount: components["schemas"]["MoneyOut"];
+            amount: components["schemas"]["PriceOut"];
             /** @description Tax included in the amount. */
-            tax: components["schemas"]["MoneyOut"];
+            tax: components["schemas"]["PriceOut"];
             /**
              * Parts
              * @description The refund of each payment of the term.
@@ -4732,7 +3863,8 @@ export interface components {
          * @example {
          *       "expected_amount": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       }
          *     }
          */
@@ -4772,7 +3904,9 @@ export interface components {
          *
          *     ``until`` is when access ends, or when it ended; null if no end is known, as while a payment is processing.
          * @example {
+         *       "action": "update_payment_method",
          *       "code": "payment_failed",
+         *       "pay_url": null,
          *       "text": "We couldn't charge your card. You keep access until March 15, 2027.",
          *       "until": "2027-03-15T18:00:00Z"
          *     }
@@ -4793,7 +3927,10 @@ export interface components {
              * @example 2027-03-15T18:00:00Z
              */
             until: string | null;
-            /** @description What the reader can do about it. */
+            /**
+             * @description What the reader can do about it.
+             * @example update_payment_method
+             */
             action: components["schemas"]["ReaderAction"] | null;
             /**
              * Pay Url
@@ -4807,7 +3944,8 @@ export interface components {
          * @example {
          *       "amount": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "number": "A1B2C3D4-0002",
          *       "processing": false
@@ -4820,7 +3958,7 @@ export interface components {
              * @example A1B2C3D4-0002
              */
             number: string | null;
-            amount: components["schemas"]["MoneyOut"];
+            amount: components["schemas"]["PriceOut"];
             /**
              * Processing
              * @description A payment of it is already processing and can't be stopped. It is refunded when it arrives.
@@ -4859,8 +3997,9 @@ export interface components {
             /**
              * Reason
              * @example comp
+             * @enum {string}
              */
-            reason: string;
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
         };
         /**
          * OverviewOut
@@ -4878,8 +4017,11 @@ export interface components {
          *         {
          *           "given_by": "staff:agent-1",
          *           "id": "cmp_0c5e",
+         *           "issues": null,
          *           "plan": "annual",
          *           "reason": "a copy that never came",
+         *           "removed_at": null,
+         *           "removed_by": null,
          *           "starts_at": "2026-03-01T18:00:00Z",
          *           "status": "given",
          *           "until": "2026-06-01T05:00:00Z"
@@ -4893,6 +4035,8 @@ export interface components {
          *             "currency": "usd"
          *           },
          *           "answer": "A chargeback: the bank has taken the money. Evidence has a deadline.",
+         *           "closed_at": null,
+         *           "concern": null,
          *           "due_by": "2026-03-10T18:00:00Z",
          *           "id": "dp_123",
          *           "open": true,
@@ -4954,10 +4098,15 @@ export interface components {
          *             "amount": 4900,
          *             "currency": "usd"
          *           },
+         *           "attention": null,
          *           "basis": "guarantee",
          *           "created_at": "2026-03-08T18:00:00Z",
          *           "credit_note": "cn_123",
+         *           "decided_at": null,
+         *           "decided_by": null,
+         *           "failure_reason": null,
          *           "id": "rfd_0c5e",
+         *           "note": null,
          *           "payment": "pi_123",
          *           "reason": "requested_by_reader",
          *           "requested_by": "staff:agent-1",
@@ -4973,6 +4122,7 @@ export interface components {
          *       "subscriber": "user-1",
          *       "subscriptions": [
          *         {
+         *           "cancel_at": null,
          *           "created_at": "2026-03-01T18:00:00Z",
          *           "current_period_end": "2027-03-01T18:00:00Z",
          *           "ended_at": "2026-03-08T18:00:00Z",
@@ -4998,9 +4148,12 @@ export interface components {
          *                 "unserved": 19
          *               },
          *               "print_edition": false,
+         *               "print_from": null,
+         *               "print_until": null,
          *               "refund_failed": false,
          *               "refunded_as": "guarantee",
-         *               "starts_at": "2026-03-01T18:00:00Z"
+         *               "starts_at": "2026-03-01T18:00:00Z",
+         *               "suspended_as": null
          *             }
          *           ]
          *         }
@@ -5009,7 +4162,7 @@ export interface components {
          *         {
          *           "at": "2026-03-01T18:00:00Z",
          *           "kind": "paid",
-         *           "words": "March 1, 2026: paid $49 for 24 issues; access until March 1, 2027"
+         *           "words": "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"
          *         }
          *       ]
          *     }
@@ -5113,9 +4266,12 @@ export interface components {
          *         "unserved": 19
          *       },
          *       "print_edition": false,
+         *       "print_from": null,
+         *       "print_until": null,
          *       "refund_failed": false,
          *       "refunded_as": "guarantee",
-         *       "starts_at": "2026-03-01T18:00:00Z"
+         *       "starts_at": "2026-03-01T18:00:00Z",
+         *       "suspended_as": null
          *     }
          */
         PaidTermOut: {
@@ -5183,12 +4339,14 @@ export interface components {
          * @example {
          *       "amount": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "payment": "pi_123",
          *       "tax": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       }
          *     }
          */
@@ -5198,8 +4356,8 @@ export interface components {
              * @example pi_123
              */
             payment: string;
-            amount: components["schemas"]["MoneyOut"];
-            tax: components["schemas"]["MoneyOut"];
+            amount: components["schemas"]["PriceOut"];
+            tax: components["schemas"]["PriceOut"];
         };
         /**
          * PaymentOut
@@ -5259,8 +4417,9 @@ export interface components {
              * Kind
              * @description payment_intent, charge (without a payment intent), payment_record or out_of_band (outside Stripe).
              * @example payment_intent
+             * @enum {string}
              */
-            kind: string;
+            kind: "payment_intent" | "charge" | "payment_record" | "out_of_band";
         };
         /**
          * PlanGuaranteeOut
@@ -5301,36 +4460,42 @@ export interface components {
          *       "code": "annual",
          *       "features": [
          *         {
+         *           "available_from": null,
          *           "name": "print_edition",
          *           "optional": true,
          *           "status": "granted",
          *           "title": "Optional Print Edition"
          *         },
          *         {
+         *           "available_from": null,
          *           "name": "digital_edition",
          *           "optional": false,
          *           "status": "granted",
          *           "title": "Digital Edition Access"
          *         },
          *         {
+         *           "available_from": null,
          *           "name": "exclusive_content",
          *           "optional": false,
          *           "status": "granted",
          *           "title": "Exclusive Subscriber Content"
          *         },
          *         {
+         *           "available_from": null,
          *           "name": "audio",
          *           "optional": false,
          *           "status": "granted",
          *           "title": "Audio provided for all articles"
          *         },
          *         {
+         *           "available_from": null,
          *           "name": "archive",
          *           "optional": false,
          *           "status": "granted",
          *           "title": "Unlimited access to past issues"
          *         },
          *         {
+         *           "available_from": null,
          *           "name": "ad_free",
          *           "optional": false,
          *           "status": "coming_soon",
@@ -5359,7 +4524,8 @@ export interface components {
          *           "optional": false,
          *           "price": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           },
          *           "title": "Digital Edition"
          *         },
@@ -5369,7 +4535,8 @@ export interface components {
          *           "postage_band": "domestic",
          *           "price": {
          *             "amount": 2400,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$24"
          *           },
          *           "ships_to": [
          *             "US"
@@ -5405,7 +4572,8 @@ export interface components {
              *         "optional": false,
              *         "price": {
              *           "amount": 4900,
-             *           "currency": "usd"
+             *           "currency": "usd",
+             *           "formatted": "$49"
              *         },
              *         "title": "Digital Edition"
              *       },
@@ -5415,7 +4583,8 @@ export interface components {
              *         "postage_band": "domestic",
              *         "price": {
              *           "amount": 2400,
-             *           "currency": "usd"
+             *           "currency": "usd",
+             *           "formatted": "$24"
              *         },
              *         "ships_to": [
              *           "US"
@@ -5429,36 +4598,42 @@ export interface components {
              * Features
              * @example [
              *       {
+             *         "available_from": null,
              *         "name": "print_edition",
              *         "optional": true,
              *         "status": "granted",
              *         "title": "Optional Print Edition"
              *       },
              *       {
+             *         "available_from": null,
              *         "name": "digital_edition",
              *         "optional": false,
              *         "status": "granted",
              *         "title": "Digital Edition Access"
              *       },
              *       {
+             *         "available_from": null,
              *         "name": "exclusive_content",
              *         "optional": false,
              *         "status": "granted",
              *         "title": "Exclusive Subscriber Content"
              *       },
              *       {
+             *         "available_from": null,
              *         "name": "audio",
              *         "optional": false,
              *         "status": "granted",
              *         "title": "Audio provided for all articles"
              *       },
              *       {
+             *         "available_from": null,
              *         "name": "archive",
              *         "optional": false,
              *         "status": "granted",
              *         "title": "Unlimited access to past issues"
              *       },
              *       {
+             *         "available_from": null,
              *         "name": "ad_free",
              *         "optional": false,
              *         "status": "coming_soon",
@@ -5529,36 +4704,42 @@ export interface components {
          *           "code": "annual",
          *           "features": [
          *             {
+         *               "available_from": null,
          *               "name": "print_edition",
          *               "optional": true,
          *               "status": "granted",
          *               "title": "Optional Print Edition"
          *             },
          *             {
+         *               "available_from": null,
          *               "name": "digital_edition",
          *               "optional": false,
          *               "status": "granted",
          *               "title": "Digital Edition Access"
          *             },
          *             {
+         *               "available_from": null,
          *               "name": "exclusive_content",
          *               "optional": false,
          *               "status": "granted",
          *               "title": "Exclusive Subscriber Content"
          *             },
          *             {
+         *               "available_from": null,
          *               "name": "audio",
          *               "optional": false,
          *               "status": "granted",
          *               "title": "Audio provided for all articles"
          *             },
          *             {
+         *               "available_from": null,
          *               "name": "archive",
          *               "optional": false,
          *               "status": "granted",
          *               "title": "Unlimited access to past issues"
          *             },
          *             {
+         *               "available_from": null,
          *               "name": "ad_free",
          *               "optional": false,
          *               "status": "coming_soon",
@@ -5587,7 +4768,8 @@ export interface components {
          *               "optional": false,
          *               "price": {
          *                 "amount": 4900,
-         *                 "currency": "usd"
+         *                 "currency": "usd",
+         *                 "formatted": "$49"
          *               },
          *               "title": "Digital Edition"
          *             },
@@ -5597,7 +4779,8 @@ export interface components {
          *               "postage_band": "domestic",
          *               "price": {
          *                 "amount": 2400,
-         *                 "currency": "usd"
+         *                 "currency": "usd",
+         *                 "formatted": "$24"
          *               },
          *               "ships_to": [
          *                 "US"
@@ -5612,7 +4795,8 @@ export interface components {
          *           },
          *           "title": "24 Issues Per Year"
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         PlansOut: {
@@ -5653,80 +4837,33 @@ export interface components {
             url: string;
         };
         /**
-         * PreviewOut
-         * @description What would be frozen.
+         * PriceOut
+         * @description An amount of money, and how people write it.
          * @example {
-         *       "as_of": "2026-05-29T05:00:00Z",
-         *       "counts": {
-         *         "bands": [
-         *           {
-         *             "band": "domestic",
-         *             "copies": 912,
-         *             "country": "US"
-         *           }
-         *         ],
-         *         "changed": 7,
-         *         "control_sum": 455123042,
-         *         "copies": 912,
-         *         "last_issue": 15,
-         *         "new": 31,
-         *         "renewed": 12
-         *       },
-         *       "differences": {
-         *         "joined": 31,
-         *         "left": 4,
-         *         "moved": 7,
-         *         "previous": 6,
-         *         "samples": {
-         *           "joined": [
-         *             "scr_0c5e"
-         *           ]
-         *         }
-         *       },
-         *       "issue": 7,
-         *       "left_out": {
-         *         "no_address": 2,
-         *         "payment_disputed": 0,
-         *         "refund_in_progress": 0,
-         *         "unusable_address": 1
-         *       },
-         *       "mail_date": "2026-06-09",
-         *       "number": 0,
-         *       "status": "preview"
+         *       "amount": 4900,
+         *       "currency": "usd",
+         *       "formatted": "$49"
          *     }
          */
-        PreviewOut: {
+        PriceOut: {
             /**
-             * Issue
-             * @example 7
+             * Amount
+             * @description Amount in minor units of the currency, such as cents or whole yen.
+             * @example 4900
              */
-            issue: number;
+            amount: number;
             /**
-             * Number
-             * @description 0, or the number of the supplement.
-             * @example 0
+             * Currency
+             * @description ISO 4217 code in lowercase.
+             * @example usd
              */
-            number: number;
+            currency: string;
             /**
-             * Status
-             * @example preview
+             * Formatted
+             * @description For people, in the publisher's locale or that of the parameter `locale`.
+             * @example $49
              */
-            status: string;
-            /**
-             * As Of
-             * Format: date-time
-             * @example 2026-05-29T05:00:00Z
-             */
-            as_of: string;
-            /**
-             * Mail Date
-             * Format: date
-             * @example 2026-06-09
-             */
-            mail_date: string;
-            counts: components["schemas"]["CountsOut"];
-            differences: components["schemas"]["DifferencesOut"];
-            left_out: components["schemas"]["LeftOutOut"];
+            formatted: string;
         };
         /**
          * PrintPriceOut
@@ -5737,7 +4874,8 @@ export interface components {
          *       "postage_band": "domestic",
          *       "price": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "ships_to": [
          *         "US"
@@ -5762,7 +4900,7 @@ export interface components {
              * @default true
              */
             optional: boolean;
-            price: components["schemas"]["MoneyOut"];
+            price: components["schemas"]["PriceOut"];
             /**
              * Ships To
              * @description ISO 3166 codes of the countries that print is mailed to.
@@ -5784,13 +4922,15 @@ export interface components {
          *       "allowed": true,
          *       "amount": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "approval_above": {
          *         "amount": 4900,
          *         "currency": "usd"
          *       },
          *       "basis": "guarantee",
+         *       "detail": null,
          *       "effect": "Access ends immediately and the subscription is canceled.",
          *       "ends_access": true,
          *       "issues": {
@@ -5810,19 +4950,23 @@ export interface components {
          *         {
          *           "amount": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           },
          *           "payment": "pi_123",
          *           "tax": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           }
          *         }
          *       ],
+         *       "reason": null,
          *       "stops_print": false,
          *       "tax": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "until": "2026-04-30T18:00:00Z"
          *     }
@@ -5831,8 +4975,9 @@ export interface components {
             /**
              * Basis
              * @example guarantee
+             * @enum {string}
              */
-            basis: string;
+            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             /**
              * Allowed
              * @example true
@@ -5851,9 +4996,9 @@ export interface components {
              */
             detail: string | null;
             /** @description Total amount; for goodwill, the maximum. */
-            amount: components["schemas"]["MoneyOut"];
+            amount: components["schemas"]["PriceOut"];
             /** @description Tax included in the amount. */
-            tax: components["schemas"]["MoneyOut"];
+            tax: components["schemas"]["PriceOut"];
             /**
              * Parts
              * @description The refund of each payment of the term.
@@ -5926,13 +5071,15 @@ export interface components {
          *           "allowed": true,
          *           "amount": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           },
          *           "approval_above": {
          *             "amount": 4900,
          *             "currency": "usd"
          *           },
          *           "basis": "guarantee",
+         *           "detail": null,
          *           "effect": "Access ends immediately and the subscription is canceled.",
          *           "ends_access": true,
          *           "issues": {
@@ -5952,19 +5099,23 @@ export interface components {
          *             {
          *               "amount": {
          *                 "amount": 4900,
-         *                 "currency": "usd"
+         *                 "currency": "usd",
+         *                 "formatted": "$49"
          *               },
          *               "payment": "pi_123",
          *               "tax": {
          *                 "amount": 4900,
-         *                 "currency": "usd"
+         *                 "currency": "usd",
+         *                 "formatted": "$49"
          *               }
          *             }
          *           ],
+         *           "reason": null,
          *           "stops_print": false,
          *           "tax": {
          *             "amount": 4900,
-         *             "currency": "usd"
+         *             "currency": "usd",
+         *             "formatted": "$49"
          *           },
          *           "until": "2026-04-30T18:00:00Z"
          *         }
@@ -5990,6 +5141,7 @@ export interface components {
          * ReaderSubscriptionOut
          * @description A subscription with its terms.
          * @example {
+         *       "cancel_at": null,
          *       "created_at": "2026-03-01T18:00:00Z",
          *       "current_period_end": "2027-03-01T18:00:00Z",
          *       "ended_at": "2026-03-08T18:00:00Z",
@@ -6015,9 +5167,12 @@ export interface components {
          *             "unserved": 19
          *           },
          *           "print_edition": false,
+         *           "print_from": null,
+         *           "print_until": null,
          *           "refund_failed": false,
          *           "refunded_as": "guarantee",
-         *           "starts_at": "2026-03-01T18:00:00Z"
+         *           "starts_at": "2026-03-01T18:00:00Z",
+         *           "suspended_as": null
          *         }
          *       ]
          *     }
@@ -6041,8 +5196,9 @@ export interface components {
             /**
              * Status
              * @example canceled
+             * @enum {string}
              */
-            status: string;
+            status: "incomplete" | "incomplete_expired" | "trialing" | "active" | "past_due" | "unpaid" | "paused" | "canceled";
             /**
              * Print Edition
              * @example false
@@ -6073,7 +5229,7 @@ export interface components {
              * Ended By
              * @example guarantee
              */
-            ended_by: string | null;
+            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues") | null;
             /**
              * Standing
              * @description What the status means, for staff. The documentation lists all of them.
@@ -6116,8 +5272,9 @@ export interface components {
              * Place
              * @description `console`, `api`, `search` (the name and email address in a list) or `export`.
              * @example console
+             * @enum {string}
              */
-            place: string;
+            place: "console" | "api" | "search" | "export";
         };
         /**
          * ReaderViewsOut
@@ -6130,7 +5287,8 @@ export interface components {
          *           "subscriber": "rdr_0c5e",
          *           "viewer": "staff:user-7"
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         ReaderViewsOut: {
@@ -6149,6 +5307,7 @@ export interface components {
          *       "degraded": false,
          *       "oldest_unapplied_event": 0,
          *       "status": "ok",
+         *       "why": null,
          *       "writable": true
          *     }
          */
@@ -6193,13 +5352,16 @@ export interface components {
          * @example {
          *       "amount": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "basis": "guarantee",
          *       "expected_amount": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
+         *       "note": null,
          *       "payment": "pi_123",
          *       "reason": "requested_by_reader"
          *     }
@@ -6236,10 +5398,15 @@ export interface components {
          *         "amount": 4900,
          *         "currency": "usd"
          *       },
+         *       "attention": null,
          *       "basis": "guarantee",
          *       "created_at": "2026-03-08T18:00:00Z",
          *       "credit_note": "cn_123",
+         *       "decided_at": null,
+         *       "decided_by": null,
+         *       "failure_reason": null,
          *       "id": "rfd_0c5e",
+         *       "note": null,
          *       "payment": "pi_123",
          *       "reason": "requested_by_reader",
          *       "requested_by": "staff:agent-1",
@@ -6264,13 +5431,15 @@ export interface components {
             /**
              * Basis
              * @example guarantee
+             * @enum {string}
              */
-            basis: string;
+            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             /**
              * Status
              * @example succeeded
+             * @enum {string}
              */
-            status: string;
+            status: "awaiting_approval" | "rejected" | "withdrawn" | "processing" | "pending" | "requires_action" | "succeeded" | "failed" | "canceled";
             amount: components["schemas"]["MoneyOut"];
             tax: components["schemas"]["MoneyOut"];
             /**
@@ -6336,20 +5505,30 @@ export interface components {
          *         "amount": 4900,
          *         "currency": "usd"
          *       },
+         *       "attention": null,
          *       "basis": "guarantee",
          *       "created_at": "2026-03-08T18:00:00Z",
          *       "credit_note": "cn_123",
+         *       "decided_at": null,
+         *       "decided_by": null,
+         *       "failure_reason": null,
          *       "id": "rfd_0c5e",
+         *       "note": null,
          *       "parts": [
          *         {
          *           "amount": {
          *             "amount": 4900,
          *             "currency": "usd"
          *           },
+         *           "attention": null,
          *           "basis": "guarantee",
          *           "created_at": "2026-03-08T18:00:00Z",
          *           "credit_note": "cn_123",
+         *           "decided_at": null,
+         *           "decided_by": null,
+         *           "failure_reason": null,
          *           "id": "rfd_0c5e",
+         *           "note": null,
          *           "payment": "pi_123",
          *           "reason": "requested_by_reader",
          *           "requested_by": "staff:agent-1",
@@ -6388,13 +5567,15 @@ export interface components {
             /**
              * Basis
              * @example guarantee
+             * @enum {string}
              */
-            basis: string;
+            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             /**
              * Status
              * @example succeeded
+             * @enum {string}
              */
-            status: string;
+            status: "awaiting_approval" | "rejected" | "withdrawn" | "processing" | "pending" | "requires_action" | "succeeded" | "failed" | "canceled";
             amount: components["schemas"]["MoneyOut"];
             tax: components["schemas"]["MoneyOut"];
             /**
@@ -6474,8 +5655,9 @@ export interface components {
             /**
              * Basis
              * @example unserved_issues
+             * @enum {string}
              */
-            basis: string;
+            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             amount: components["schemas"]["MoneyOut"];
         };
         /**
@@ -6488,10 +5670,15 @@ export interface components {
          *             "amount": 4900,
          *             "currency": "usd"
          *           },
+         *           "attention": null,
          *           "basis": "guarantee",
          *           "created_at": "2026-03-08T18:00:00Z",
          *           "credit_note": "cn_123",
+         *           "decided_at": null,
+         *           "decided_by": null,
+         *           "failure_reason": null,
          *           "id": "rfd_0c5e",
+         *           "note": null,
          *           "payment": "pi_123",
          *           "reason": "requested_by_reader",
          *           "requested_by": "staff:agent-1",
@@ -6533,10 +5720,15 @@ export interface components {
          * @description The filter: events that match all given fields are replayed.
          * @example {
          *       "dry_run": true,
+         *       "expected": null,
+         *       "key": null,
+         *       "object": null,
+         *       "since": null,
          *       "state": [
          *         "dead"
          *       ],
-         *       "type": "invoice.*"
+         *       "type": "invoice.*",
+         *       "until": null
          *     }
          */
         ReplayIn: {
@@ -6617,6 +5809,7 @@ export interface components {
          * ResumptionIn
          * @description Why the subscription is resumed.
          * @example {
+         *       "note": null,
          *       "reason": "cancelled_by_mistake"
          *     }
          */
@@ -6839,23 +6032,19 @@ export interface components {
          *           "formerly": [],
          *           "id": "rdr_0c5e",
          *           "name": "Ada Invented",
-         *           "plan": "annual",
-         *           "print_edition": false,
-         *           "status": "active",
          *           "stripe_customer": "cus_123",
-         *           "subscriber": "user-1",
-         *           "summary": "Paid until March 1, 2027, then renews for $49.00"
+         *           "subscriber": "user-1"
          *         }
          *       ],
-         *       "next": "2026-03-01T18:00:00+00:00~rdr_0c5e"
+         *       "next": "rdr_0c5e"
          *     }
          */
         SubscribersOut: {
             /** Data */
-            data: components["schemas"]["ListedSubscriberOut"][];
+            data: components["schemas"]["SubscriberOut"][];
             /**
              * Next
-             * @example 2026-03-01T18:00:00+00:00~rdr_0c5e
+             * @example rdr_0c5e
              */
             next: string | null;
         };
@@ -6865,6 +6054,8 @@ export interface components {
          * @example {
          *       "cancel_at": "2027-03-01T18:00:00Z",
          *       "current_period_end": "2027-03-01T18:00:00Z",
+         *       "ended_at": null,
+         *       "ended_by": null,
          *       "id": "scr_0c5e",
          *       "status": "active",
          *       "subscriber": "user-1"
@@ -6884,8 +6075,9 @@ export interface components {
             /**
              * Status
              * @example active
+             * @enum {string}
              */
-            status: string;
+            status: "incomplete" | "incomplete_expired" | "trialing" | "active" | "past_due" | "unpaid" | "paused" | "canceled";
             /**
              * Current Period End
              * @example 2027-03-01T18:00:00Z
@@ -6907,7 +6099,7 @@ export interface components {
              * @description What ended it: `cancel_now`, `not_renewed` (canceled while the current period was not paid) or a refund's basis; null if it has not ended, or Stripe ended it.
              * @example null
              */
-            ended_by: string | null;
+            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues") | null;
         };
         /**
          * SubscriptionOut
@@ -6919,12 +6111,16 @@ export interface components {
          *       "editions": [
          *         "digital"
          *       ],
+         *       "ended_by": null,
+         *       "ends_at": null,
          *       "guarantee": {
          *         "amount": {
          *           "amount": 4900,
-         *           "currency": "usd"
+         *           "currency": "usd",
+         *           "formatted": "$49"
          *         },
          *         "eligible": true,
+         *         "reason": null,
          *         "until": "2026-04-30T18:00:00Z"
          *       },
          *       "id": "scr_0c5e",
@@ -6934,23 +6130,13 @@ export interface components {
          *         "served": 7,
          *         "unserved": 17
          *       },
-         *       "notice": {
-         *         "code": "payment_failed",
-         *         "text": "We couldn't charge your card. You keep access until March 15, 2027.",
-         *         "until": "2027-03-15T18:00:00Z"
-         *       },
-         *       "other_access": {
-         *         "features": [
-         *           "archive",
-         *           "digital_edition"
-         *         ],
-         *         "reason": "comp",
-         *         "until": "2026-06-01T18:00:00Z"
-         *       },
+         *       "notice": null,
+         *       "other_access": null,
          *       "plan": "annual",
          *       "price": {
          *         "amount": 4900,
-         *         "currency": "usd"
+         *         "currency": "usd",
+         *         "formatted": "$49"
          *       },
          *       "renews_at": "2027-03-01T18:00:00Z",
          *       "status": "active",
@@ -6969,8 +6155,9 @@ export interface components {
             /**
              * Status
              * @example active
+             * @enum {string}
              */
-            status: string;
+            status: "incomplete" | "incomplete_expired" | "trialing" | "active" | "past_due" | "unpaid" | "paused" | "canceled";
             /**
              * Plan
              * @example annual
@@ -7000,20 +6187,20 @@ export interface components {
              * @description What ended the subscription: `cancel_now`, `not_renewed` (canceled while the current period was not paid; paid access continues to its end) or the basis of a refund.
              * @example null
              */
-            ended_by: string | null;
-            price: components["schemas"]["MoneyOut"];
+            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues") | null;
+            price: components["schemas"]["PriceOut"];
             guarantee: components["schemas"]["GuaranteeOut"];
-            /** @description null if there is nothing to tell the reader. */
+            /**
+             * @description null if there is nothing to tell the reader.
+             * @example null
+             */
             notice?: components["schemas"]["NoticeOut"] | null;
-            /** @description null if only the subscription gives access. */
+            /**
+             * @description null if only the subscription gives access.
+             * @example null
+             */
             other_access?: components["schemas"]["OtherAccessOut"] | null;
         };
-        /**
-         * SubscriptionStatus
-         * @description Stripe's status of a subscription.
-         * @enum {string}
-         */
-        SubscriptionStatus: "incomplete" | "incomplete_expired" | "trialing" | "active" | "past_due" | "unpaid" | "paused" | "canceled";
         /**
          * TermOut
          * @description A paid period, from ``starts_at`` (inclusive) to ``ends_at`` (exclusive).
@@ -7042,7 +6229,7 @@ export interface components {
          * @example {
          *       "at": "2026-03-01T18:00:00Z",
          *       "kind": "paid",
-         *       "words": "March 1, 2026: paid $49 for 24 issues; access until March 1, 2027"
+         *       "words": "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"
          *     }
          */
         TimelineEntryOut: {
@@ -7055,11 +6242,12 @@ export interface components {
             /**
              * Kind
              * @example paid
+             * @enum {string}
              */
-            kind: string;
+            kind: "paid" | "payment_failed" | "refund" | "ended" | "comp" | "dispute" | "noted" | "told" | "waiting";
             /**
              * Words
-             * @example March 1, 2026: paid $49 for 24 issues; access until March 1, 2027
+             * @example March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027
              */
             words: string;
         };
@@ -7083,100 +6271,6 @@ export interface components {
              * @example 2026-03-01T18:05:00Z
              */
             expires_at: string;
-        };
-        /**
-         * UnusableAddressesOut
-         * @description Print subscriptions that can't be sent the next issue. ``next`` is the cursor of the next page, or null.
-         * @example {
-         *       "data": [
-         *         {
-         *           "problems": [
-         *             {
-         *               "code": "invalid",
-         *               "field": "postal_code",
-         *               "message": "The postal code doesn't look like one of this country"
-         *             }
-         *           ],
-         *           "subscriber": "rdr_0c5e",
-         *           "subscription": "scr_0c5e"
-         *         }
-         *       ],
-         *       "issue": 7
-         *     }
-         */
-        UnusableAddressesOut: {
-            /**
-             * Issue
-             * @description The next issue whose labels are open.
-             * @example 7
-             */
-            issue: number | null;
-            /** Data */
-            data: components["schemas"]["UnusableOut"][];
-            /**
-             * Next
-             * @example null
-             */
-            next: string | null;
-        };
-        /**
-         * UnusableOut
-         * @description A print subscription without a usable address.
-         * @example {
-         *       "problems": [
-         *         {
-         *           "code": "invalid",
-         *           "field": "postal_code",
-         *           "message": "The postal code doesn't look like one of this country"
-         *         }
-         *       ],
-         *       "subscriber": "rdr_0c5e",
-         *       "subscription": "scr_0c5e"
-         *     }
-         */
-        UnusableOut: {
-            /**
-             * Subscription
-             * @example scr_0c5e
-             */
-            subscription: string;
-            /**
-             * Subscriber
-             * @example rdr_0c5e
-             */
-            subscriber: string;
-            /**
-             * Problems
-             * @description Empty: there is no address.
-             */
-            problems: components["schemas"]["WarningOut"][];
-        };
-        /**
-         * WarningOut
-         * @description A doubt about a part of an address.
-         * @example {
-         *       "code": "invalid",
-         *       "field": "postal_code",
-         *       "message": "The postal code doesn't look like one of this country"
-         *     }
-         */
-        WarningOut: {
-            /**
-             * Field
-             * @example postal_code
-             */
-            field: string;
-            /**
-             * Code
-             * @description `invalid`: it differs from the country's format; copies are sent all the same. `required`, `too_long`, `unknown_country` or `country_not_served`: no copy can be sent until it is repaired.
-             * @example invalid
-             */
-            code: string;
-            /**
-             * Message
-             * @example The postal code doesn't look like one of this country
-             */
-            message: string;
         };
         /**
          * CheckIn
@@ -7217,8 +6311,9 @@ export interface components {
             /**
              * Reason
              * @example paid_term
+             * @enum {string}
              */
-            reason: string;
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
             /**
              * Until
              * @description When the access ends or ended; null if no end is known.
@@ -7271,8 +6366,9 @@ export interface components {
             /**
              * Reason
              * @example paid_term
+             * @enum {string}
              */
-            reason: string;
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
             /**
              * Until
              * @description When the access ends or ended; null if no end is known.
@@ -7322,8 +6418,9 @@ export interface components {
                     /**
                      * Reason
                      * @example paid_term
+                     * @enum {string}
                      */
-                    reason: string;
+                    reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
                     /**
                      * Until
                      * @description When the access ends or ended; null if no end is known.
@@ -7437,7 +6534,10 @@ export type $defs = Record<string, never>;
 export interface operations {
     list_plans: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: {
                 /** @description The `ETag` of an earlier response. Returns 304 if it is still current. */
                 "if-none-match"?: string | null;
@@ -7503,7 +6603,10 @@ export interface operations {
     };
     read_plan: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: {
                 /** @description The `ETag` of an earlier response. Returns 304 if it is still current. */
                 "if-none-match"?: string | null;
@@ -7580,7 +6683,10 @@ export interface operations {
     };
     list_my_plans: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7616,6 +6722,15 @@ export interface operations {
             };
             /** @description Content Too Large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7808,7 +6923,10 @@ export interface operations {
     };
     my_subscription: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7860,6 +6978,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Service Unavailable */
             503: {
                 headers: {
@@ -7873,7 +7000,10 @@ export interface operations {
     };
     preview_cancellation: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -7934,6 +7064,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Too Many Requests */
             429: {
                 headers: {
@@ -7956,7 +7095,10 @@ export interface operations {
     };
     cancel_subscription: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -8043,7 +7185,10 @@ export interface operations {
     };
     resume_subscription: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -8104,565 +7249,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Too Many Requests */
             429: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    show_my_address: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AddressBookOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    save_my_address: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AddressIn"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AddressBookOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    remove_my_temporary_address: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                address_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AddressBookOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    show_address: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                subscriber_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AddressBookOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    save_address: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                subscriber_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["AddressIn"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AddressBookOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    remove_temporary_address: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                subscriber_id: string;
-                address_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["AddressBookOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_unusable_addresses: {
-        parameters: {
-            query?: {
-                /** @description `next` of the previous page. */
-                after?: string;
-                limit?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UnusableAddressesOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8782,6 +7379,8 @@ export interface operations {
             query?: {
                 after?: string | null;
                 limit?: number;
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
             };
             header?: never;
             path?: never;
@@ -9197,7 +7796,10 @@ export interface operations {
     };
     my_refund_quote: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -9242,6 +7844,15 @@ export interface operations {
             };
             /** @description Content Too Large */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9382,7 +7993,10 @@ export interface operations {
     };
     refund_quote: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
             header?: never;
             path: {
                 payment_id: string;
@@ -10537,22 +9151,8 @@ export interface operations {
     find_subscribers: {
         parameters: {
             query?: {
-                /** @description Parts of a name, the beginning of an email address, an invoice number, the last four digits of a card, or an ID of Newsstand or Stripe. */
+                /** @description Beginning of an email address or name, or an exact ID. */
                 q?: string;
-                /** @description Status of the current subscription. */
-                status?: components["schemas"]["SubscriptionStatus"] | null;
-                /** @description Plan of the current subscription. */
-                plan?: string | null;
-                /** @description `print` has the digital edition too. */
-                edition?: ("digital" | "print") | null;
-                /** @description Only those whose scheduled end is within 30 days. */
-                ends_soon?: boolean;
-                /** @description Only those with an unpaid renewal. */
-                unpaid?: boolean;
-                /** @description Only those with an open dispute. */
-                disputed?: boolean;
-                /** @description Only those with complimentary access. */
-                complimentary?: boolean;
                 after?: string | null;
                 limit?: number;
             };
@@ -11515,409 +10115,6 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    show_label_runs: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                number: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LabelRunsOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    freeze_labels: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
-                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
-                 */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                number: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["LabelRunIn"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PreviewOut"];
-                };
-            };
-            /** @description The labels are frozen */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LabelRunOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    add_label_supplement: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
-                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
-                 */
-                "Idempotency-Key"?: string;
-            };
-            path: {
-                number: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["LabelRunIn"];
-            };
-        };
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PreviewOut"];
-                };
-            };
-            /** @description The labels are frozen */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LabelRunOut"];
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not Found */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Conflict */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Content Too Large */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unprocessable Content */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Service Unavailable */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    download_labels: {
-        parameters: {
-            query?: {
-                /** @description The number of a supplement; 0: the run. */
-                supplement?: number;
-            };
-            header?: never;
-            path: {
-                number: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The labels, in the order of the post office */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example position,keyline,name
-                     *     1,#…,Ada Invented
-                     */
-                    "text/csv": string;
-                };
-            };
-            /** @description Bad Request */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Unauthorized */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Forbidden */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Not Found */
-            404: {
                 headers: {
                     [name: string]: unknown;
                 };

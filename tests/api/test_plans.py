@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import httpx2
 import pytest
+from babel import Locale
 from fastapi import FastAPI
 
 from app.api import plans, problems
@@ -17,6 +18,7 @@ from app.clock import SystemClock
 from app.domain.dunning import AccessPolicy
 from app.domain.plans import Catalogue
 from app.domain.rules import Rules
+from app.localization import Localization
 from app.services.catalogue import load
 from tests.support.wording import american
 
@@ -56,7 +58,11 @@ async def site(shop: Catalogue, clock: SetClock) -> AsyncIterator[httpx2.AsyncCl
         renewal_allowance=timedelta(days=3), grace_period=timedelta(days=14), zone=zone, wording=american()
     )
     rules = Rules(catalogue=shop, access=access, zone=zone)
-    app.state.api = SimpleNamespace(ctx=SimpleNamespace(catalogue=shop, clock=clock, rules=rules))
+    app.state.api = SimpleNamespace(
+        ctx=SimpleNamespace(
+            catalogue=shop, clock=clock, rules=rules, localization=Localization(Locale("en", "US"), zone)
+        )
+    )
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://newsstand") as client:
         yield client
 
@@ -68,6 +74,24 @@ async def test_the_plan_is_shown_in_full(site: httpx2.AsyncClient) -> None:
     expected["features"][-1]["available_from"] = "2027-03-01T00:00:00Z"
     assert answer.json() == {"data": [expected], "next": None}
     assert len(expected["offer"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("locale", "formatted"), [("de", "49 $"), ("en-GB", "US$49"), ("en_US", "$49"), ("fr-CA", "49 $ US"), ("ja", "$49")]
+)
+async def test_prices_are_written_for_the_locale_that_is_asked_for(
+    site: httpx2.AsyncClient, locale: str, formatted: str
+) -> None:
+    answer = await site.get("/v1/plans/annual", params={"locale": locale})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["prices"][0]["price"] == {"amount": 49_00, "currency": "usd", "formatted": formatted}
+
+
+@pytest.mark.parametrize("locale", ["xx", "en_US_x_y_z_w", "../etc", "e", "en;q=1", "", "a" * 40, "en\n"])
+async def test_an_unknown_locale_is_refused(site: httpx2.AsyncClient, locale: str) -> None:
+    answer = await site.get("/v1/plans", params={"locale": locale})
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    assert answer.json()["errors"][0]["field"] == "query.locale"
 
 
 async def test_a_plan_is_found_by_its_code(site: httpx2.AsyncClient) -> None:

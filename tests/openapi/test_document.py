@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,15 @@ def test_names_suit_generated_clients() -> None:
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
-def test_each_operation_has_a_summary_and_a_description(path: str, operation: dict[str, Any]) -> None:
-    assert operation["summary"]
-    assert operation["description"]
+def test_each_operation_has_a_summary_that_its_description_does_not_repeat(
+    path: str, operation: dict[str, Any]
+) -> None:
+    summary, description = operation["summary"], operation.get("description", "")
+    assert summary
+    assert not summary.endswith(".")
+    assert description[:1] == description[:1].upper()
+    assert summary.lower() not in description.lower()
+    assert description.lower().rstrip(".") not in summary.lower() or not description
     assert operation["tags"]
     assert bool(operation.get("security")) == path.startswith(
         (
@@ -133,17 +140,60 @@ def test_operations_that_move_money_require_an_idempotency_key() -> None:
     assert with_key == {"issue_refund", "issue_my_refund", "approve_refund", "approve_request"}
 
 
+def test_every_example_of_the_document_fits_its_schema() -> None:
+    found = list(examples(DOCUMENT))
+    assert len(found) > 500
+    for where, value, schema in found:
+        try:
+            assert_fits(value, schema)
+        except jsonschema_rs.ValidationError as wrong:
+            raise AssertionError(f"{where}: {wrong.message}") from wrong
+
+
+def test_examples_keep_their_nulls() -> None:
+    (example,) = SCHEMAS["SubscriptionOut"]["examples"]
+    assert (example["ends_at"], example["ended_by"]) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["status", "payment_status", "state", "basis", "kind", "ended_by"])
+def test_the_values_of_each_status_are_listed(name: str) -> None:
+    fields = [schema["properties"][name] for schema in SCHEMAS.values() if name in schema.get("properties", {})]
+    described = [
+        [*one.get("anyOf", []), one.get("items", {}), one] for one in fields if "integer" not in str(one)
+    ]  # a problem's HTTP status
+    assert described
+    for alternatives in described:
+        assert any("enum" in one or "const" in one or "$ref" in one for one in alternatives), alternatives
+
+
+def examples(part: Any, where: str = "") -> Iterator[tuple[str, object, dict[str, Any]]]:
+    """Yield every example below a part of the document: its place, its value and its schema."""
+    if isinstance(part, dict):
+        yield from ((where, value, schema) for value, schema in _own_examples(part))
+    parts = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for name, one in parts:
+        if name not in {"example", "examples"}:
+            yield from examples(one, f"{where}/{name}")
+
+
+def _own_examples(part: dict[str, Any]) -> Iterator[tuple[object, dict[str, Any]]]:
+    shown = part.get("examples", [])
+    if isinstance(shown, list):  # of a schema
+        yield from ((one, part) for one in shown)
+    elif isinstance(part.get("schema"), dict):  # of a media type
+        yield from ((one["value"], part["schema"]) for one in shown.values())
+    if "example" in part:  # of a parameter or a header
+        yield part["example"], part["schema"]
+
+
 def assert_fits(value: object, schema: dict[str, Any]) -> None:
     """Check that a value conforms to a schema of the document."""
-    components = {"schemas": {name: _null_left_out(one) for name, one in SCHEMAS.items()}}
-    jsonschema_rs.validator_for({**schema, "components": components}).validate(value)
+    _validator(json.dumps(schema)).validate(value)
 
 
-def _null_left_out(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with nullable fields optional, because FastAPI omits nulls from examples."""
-    fields = schema.get("properties", {})
-    needed = [name for name in schema.get("required", []) if {"type": "null"} not in fields[name].get("anyOf", [])]
-    return {**schema, "required": needed}
+@cache
+def _validator(schema: str) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for({**json.loads(schema), "components": {"schemas": SCHEMAS}})
 
 
 def references(part: object) -> Iterator[str]:

@@ -43,6 +43,7 @@ def test_strong_secrets_and_named_addresses_are_accepted(monkeypatch: pytest.Mon
         pytest.param({"OIDC_ISSUER": "http://login.example.com"}, "OIDC_ISSUER", id="issuer without TLS"),
         pytest.param({"OIDC_ISSUER": "https://localhost:9000"}, "OIDC_ISSUER", id="issuer on this machine"),
         pytest.param({"ALLOWED_HOSTS": ""}, "ALLOWED_HOSTS", id="hosts not set"),
+        pytest.param({"ALLOWED_ORIGINS": "http://www.example.com"}, "ALLOWED_ORIGINS", id="front end without TLS"),
         pytest.param({"ALLOWED_RETURN_HOSTS": ""}, "ALLOWED_RETURN_HOSTS", id="return hosts not set"),
         pytest.param({"ALLOWED_RETURN_HOSTS": " , "}, "ALLOWED_RETURN_HOSTS", id="no return host"),
         pytest.param(

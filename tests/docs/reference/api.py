@@ -60,7 +60,7 @@ def _caller(operation: Operation) -> str:
 
 def _operation(operation: Operation) -> Iterator[str]:
     yield f"### `{operation.route}` {{ #{operation.id} }}\n"
-    yield prose(operation.description or operation.summary) + "\n"
+    yield prose(operation.words) + "\n"
     rows = (
         (f"`{one.name}`", one.place, _type(one.type), _need(one), prose(one.description))
         for one in operation.parameters

@@ -16,7 +16,10 @@ async def test_the_preview_of_a_cancellation_matches_its_effect(shop: Shop) -> N
 
     assert (seen["period_end"]["ends_at"], seen["period_end"]["access_until"]) == ("2027-03-01T18:00:00Z",) * 2
     assert seen["now"]["ends_at"] == "2026-03-01T18:00:00Z"
-    assert (seen["refund"]["eligible"], seen["refund"]["amount"]) == (True, {"amount": 49_00, "currency": "usd"})
+    assert (seen["refund"]["eligible"], seen["refund"]["amount"]) == (
+        True,
+        {"amount": 49_00, "currency": "usd", "formatted": "$49"},
+    )
     assert await shop.rows("SELECT FROM audit_log") == [], "the preview changes nothing"
     await shop.advance_to(START_TIME + timedelta(days=90))
     assert (await shop.get("/v1/me/subscription/cancel-preview", ada)).json()["refund"]["reason"] == "outside_guarantee"
@@ -65,7 +68,7 @@ async def test_a_reader_sees_only_their_own_invoices_and_receipts(shop: Shop) ->
     assert rest["next"] is None
     assert newest["created_at"] > first["created_at"]
     assert {one["status"] for one in (newest, first)} == {"paid"}
-    assert all(one["paid"] == {"amount": 49_00, "currency": "usd"} for one in (newest, first))
+    assert all(one["paid"] == {"amount": 49_00, "currency": "usd", "formatted": "$49"} for one in (newest, first))
     assert all(
         one[link].startswith("http") for one in (newest, first) for link in ("hosted_invoice_url", "receipt_url")
     )

@@ -17,7 +17,7 @@ async def test_a_reader_who_subscribes_to_the_digital_edition_has_access(shop: S
     assert await shop.check(ada) == {"allowed": True, "reason": "paid_term", "until": "2027-03-01T18:00:00Z"}
     mine = (await shop.get("/v1/me/subscription", ada)).json()
     assert (mine["status"], mine["plan"], mine["editions"]) == ("active", "annual", ["digital"])
-    assert mine["price"] == {"amount": 49_00, "currency": "usd"}
+    assert mine["price"] == {"amount": 49_00, "currency": "usd", "formatted": "$49"}
     assert (mine["renews_at"], mine["ends_at"]) == ("2027-03-01T18:00:00Z", None)
     assert mine["issues"]["owed"] == 24
     assert mine["guarantee"]["eligible"] is True

@@ -1,0 +1,50 @@
+"""
+Statuses and reasons whose values the OpenAPI document lists.
+
+The values are documented and not enforced: a response must not fail because Stripe has a new status.
+"""
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Annotated
+
+from pydantic import WithJsonSchema
+
+from app.domain.api_keys import STATES
+from app.domain.approvals import ApprovalStatus
+from app.domain.callers import ApiScope
+from app.domain.disputes import STATUS_EFFECTS, DisputeConcern
+from app.domain.entitlements import AccessReason
+from app.domain.history import HistoryKind
+from app.domain.invoices import InvoiceStatus
+from app.domain.reader_views import Place
+from app.domain.reasons import EndReason
+from app.domain.refunds import ENDING, RefundBasis, RefundStatus
+from app.domain.subscriptions import PaymentKind, SubscriptionStatus
+
+
+def listed(*values: Iterable[str]) -> WithJsonSchema:
+    """Return the schema of a text that has one of these values."""
+    return WithJsonSchema({"type": "string", "enum": list(dict.fromkeys(map(str, chain(*values))))})
+
+
+SubscriptionStatusText = Annotated[str, listed(SubscriptionStatus)]
+EndedBy = Annotated[str, listed(EndReason, sorted(ENDING))]
+InvoiceStatusText = Annotated[str, listed(InvoiceStatus)]
+CheckoutStatus = Annotated[str, listed(["opening", "open", "complete", "expired", "failed"])]
+CheckoutPaymentStatus = Annotated[str, listed(["paid", "unpaid", "no_payment_required"])]
+PaymentKindText = Annotated[str, listed(PaymentKind)]
+RefundBasisText = Annotated[str, listed(RefundBasis)]
+RefundStatusText = Annotated[str, listed(RefundStatus)]
+ApprovalStatusText = Annotated[str, listed(ApprovalStatus, RefundStatus)]
+CompStatus = Annotated[str, listed(["given", "revoked"], ApprovalStatus)]
+ExtensionStatus = Annotated[str, listed(["added"], ApprovalStatus)]
+DisputeStatus = Annotated[str, listed(STATUS_EFFECTS)]
+DisputeConcernText = Annotated[str, listed(DisputeConcern)]
+AttentionKind = Annotated[str, listed(["dispute", "fraud_warning", "refund_failed", "credit_note"])]
+AccessReasonText = Annotated[str, listed(AccessReason)]
+HistoryKindText = Annotated[str, listed(HistoryKind)]
+ErasureStatus = Annotated[str, listed(["processing", "finished"])]
+ApiKeyState = Annotated[str, listed(STATES)]
+ApiScopeText = Annotated[str, listed(ApiScope)]
+PlaceText = Annotated[str, listed(Place)]
