@@ -171,22 +171,22 @@ IfNoneMatch = Annotated[
     str | None, Header(description="The `ETag` of an earlier response. Returns 304 if it is still current.")
 ]
 router = APIRouter(prefix="/v1/plans", tags=["plans"], route_class=Described)
-_UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earlier response is still current."}}
+UNCHANGED: dict[int | str, dict[str, object]] = {304: {"description": "The earlier response is still current."}}
 
 
-@router.get("", response_model=PlansOut, responses=_UNCHANGED)
+@router.get("", response_model=PlansOut, responses=UNCHANGED)
 async def list_plans(ctx: Ctx, now: Now, prices: Prices, if_none_match: IfNoneMatch = None) -> Response:
     """List plans, with prices, features, guarantee and term. No authentication required."""
     offered = [plan for plan in ctx.catalogue.plans.values() if not plan.retired]
-    return _cacheable(PlansOut(data=[PlanOut.of(plan, prices, now=now) for plan in offered]), if_none_match)
+    return cacheable(PlansOut(data=[PlanOut.of(plan, prices, now=now) for plan in offered]), if_none_match)
 
 
-@router.get("/{code}", response_model=PlanOut, responses={**_UNCHANGED, **problems(NotFound)})
+@router.get("/{code}", response_model=PlanOut, responses={**UNCHANGED, **problems(NotFound)})
 async def read_plan(code: str, ctx: Ctx, now: Now, prices: Prices, if_none_match: IfNoneMatch = None) -> Response:
     """Retrieve a plan. No authentication required."""
     if code not in ctx.catalogue.plans:  # in a path, an unknown plan is 404; in a body, UnknownPlan (422)
         raise NotFound(f"No such plan: {code[:100]!r}.")
-    return _cacheable(PlanOut.of(ctx.catalogue.plan(code), prices, now=now), if_none_match)
+    return cacheable(PlanOut.of(ctx.catalogue.plan(code), prices, now=now), if_none_match)
 
 
 def _price(price: Price, prices: Localization) -> DigitalPriceOut | PrintPriceOut:
@@ -206,7 +206,8 @@ def _feature(feature: Feature, *, now: datetime) -> FeatureOut:
     )
 
 
-def _cacheable(answer: BaseModel, known: str | None) -> Response:
+def cacheable(answer: BaseModel, known: str | None) -> Response:
+    """Return a response that can be cached. ``known``: the ETags that the caller has."""
     body = answer.model_dump_json().encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"Cache-Control": CACHING, "ETag": tag}

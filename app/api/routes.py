@@ -14,6 +14,7 @@ from app.api import (
     entitlement_tokens,
     entitlements,
     events,
+    features,
     health,
     issued_refunds,
     issues,
@@ -35,6 +36,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         plans,
+        features,
         my_plans,
         checkout_sessions,
         subscriptions,

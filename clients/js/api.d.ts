@@ -44,6 +44,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/features": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List features
+         * @description Checks can name these, also announced ones and those of retired plans.
+         */
+        get: operations["list_features"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/plans": {
         parameters: {
             query?: never;
@@ -2009,6 +2029,26 @@ export interface components {
             title: string;
         };
         /**
+         * CatalogueFeatureOut
+         * @description A feature that checks can name.
+         * @example {
+         *       "name": "archive",
+         *       "title": "Unlimited access to past issues"
+         *     }
+         */
+        CatalogueFeatureOut: {
+            /**
+             * Name
+             * @example archive
+             */
+            name: string;
+            /**
+             * Title
+             * @example Unlimited access to past issues
+             */
+            title: string;
+        };
+        /**
          * CheckoutIn
          * @description What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's ID.
          * @example {
@@ -3132,6 +3172,28 @@ export interface components {
              * @example null
              */
             available_from: string | null;
+        };
+        /**
+         * FeaturesOut
+         * @description All features, on one page.
+         * @example {
+         *       "data": [
+         *         {
+         *           "name": "archive",
+         *           "title": "Unlimited access to past issues"
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        FeaturesOut: {
+            /** Data */
+            data: components["schemas"]["CatalogueFeatureOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next?: string | null;
         };
         /**
          * GrantOut
@@ -6645,6 +6707,72 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_features: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an earlier response. Returns 304 if it is still current. */
+                "if-none-match"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeaturesOut"];
+                };
+            };
+            /** @description The earlier response is still current. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
                 headers: {
                     [name: string]: unknown;
                 };

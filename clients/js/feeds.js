@@ -1,7 +1,8 @@
-// The two feeds that keep an edge up to date: signing keys and revocations. During an outage the last known state stays in
+// The feeds that keep an edge up to date: signing keys and feature names, and revocations. During an outage the last known state stays in
 // use; tokens expire within minutes, so a reader keeps lost access for that time at most.
 
 const KEYS_PATH = "/.well-known/jwks.json";
+const FEATURES_PATH = "/v1/features";
 const REVOCATIONS_PATH = "/v1/revocations";
 const KEYS_INTERVAL = 60; // seconds between fetches; Newsstand publishes a new key long before it signs with it
 const LONG_POLL = 20; // seconds that Newsstand may hold a request for revocations open
@@ -10,11 +11,15 @@ const [BACKOFF, MAX_BACKOFF] = [1, 30]; // seconds after a failed request
 /** Newsstand can't be reached, or returned an invalid response. */
 export class Unavailable extends Error {}
 
+/** Newsstand refused the API key: it is wrong, expired or revoked, or lacks the scope `entitlements:read`. */
+export class ApiKeyRefused extends Error {}
+
 /** Polls the signing keys and, with an API key, the revocations, until it is closed. */
 export class Feeds {
   #url;
   #apiKey;
   #keys;
+  #features;
   #revoked;
   #onError;
   /** @type {string | undefined} */
@@ -24,33 +29,49 @@ export class Feeds {
 
   /**
    * @param {string} url
-   * @param {{apiKey?: string, keys: (found: unknown) => Promise<void>, revoked: (row: any) => void,
-   *   onError: (error: unknown) => void}} options
+   * @param {{apiKey?: string, keys: (found: unknown) => Promise<void>, features: (names: Set<string>) => void,
+   *   revoked: (row: any) => void, onError: (error: unknown) => void}} options
    */
-  constructor(url, { apiKey, keys, revoked, onError }) {
+  constructor(url, { apiKey, keys, features, revoked, onError }) {
     this.#url = url;
     this.#apiKey = apiKey;
     this.#keys = keys;
+    this.#features = features;
     this.#revoked = revoked;
     this.#onError = onError;
   }
 
-  /** Fetch the keys, and start polling. Throws Unavailable if the keys can't be fetched; polling starts anyway. */
+  /**
+   * Fetch the keys and the revocations, and start polling. Throws ApiKeyRefused, and starts nothing, if Newsstand refuses the
+   * API key. Throws Unavailable if they can't be fetched; polling starts anyway.
+   */
   async start() {
     try {
+      if (this.#apiKey) await this.fetchRevocations();
       await this.fetchKeys();
-    } finally {
-      if (!this.#started) {
-        this.#started = true;
-        this.#repeat(() => this.fetchKeys(), KEYS_INTERVAL);
-        if (this.#apiKey) this.#repeat(() => this.#pollRevocations(), 0);
-      }
+    } catch (failure) {
+      if (!(failure instanceof ApiKeyRefused)) this.#startPolling();
+      throw failure;
     }
+    this.#startPolling();
   }
 
-  /** Fetch the current keys. */
+  #startPolling() {
+    if (this.#started) return;
+    this.#started = true;
+    this.#repeat(() => this.fetchKeys(), KEYS_INTERVAL);
+    if (this.#apiKey) this.#repeat(() => this.#pollRevocations(), 0);
+  }
+
+  /** Fetch the current keys, and the names of the features, without which unknown ones are not reported. */
   async fetchKeys() {
     await this.#keys(await this.#get(KEYS_PATH, 10));
+    try {
+      const { data } = /** @type {any} */ (await this.#get(FEATURES_PATH, 10));
+      this.#features(new Set(data.map((/** @type {any} */ one) => one.name)));
+    } catch (failure) {
+      this.#onError(failure);
+    }
   }
 
   /**
@@ -90,9 +111,13 @@ export class Feeds {
     try {
       const signal = AbortSignal.any([AbortSignal.timeout(seconds * 1000), this.#closed.signal]);
       const response = await fetch(this.#url + path, { headers, signal });
+      if (headers.has("authorization") && [401, 403].includes(response.status)) {
+        throw new ApiKeyRefused(`${this.#url}${path}: status ${response.status}. The API key needs the scope entitlements:read.`);
+      }
       if (!response.ok) throw new TypeError(`status ${response.status}`);
       return await response.json();
     } catch (failure) {
+      if (failure instanceof ApiKeyRefused) throw failure;
       throw new Unavailable(`${this.#url}${path}: ${failure instanceof Error ? failure.message : failure}`);
     }
   }

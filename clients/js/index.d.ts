@@ -2,8 +2,9 @@
 export interface Answer {
   allowed: boolean;
   /**
-   * `entitled`, `not_entitled`, `no_token`, `token_expired`, `token_revoked`, `token_invalid`, `token_unknown_key` or
-   * `token_not_yet_valid`. If it starts with `token_`, get the reader a new token before you refuse access.
+   * `entitled`, `not_entitled`, `unknown_feature`, `no_token`, `token_expired`, `token_revoked`, `token_invalid`,
+   * `token_unknown_key` or `token_not_yet_valid`. `unknown_feature` is an error in your code: the catalogue has no feature of
+   * this name. If the reason starts with `token_`, get the reader a new token before you refuse access.
    */
   reason: string;
   /** The reader's `sub` at your identity provider, if the token is valid. */
@@ -32,17 +33,29 @@ export interface EdgeOptions {
   remember?: number;
   /** Returns the current time in seconds since 1970. */
   clock?: () => number;
-  /** Called each time that Newsstand can't be reached. */
+  /**
+   * Called with each `Unavailable`, `ApiKeyRefused` and `UnknownFeature`. By default, the last two are written with
+   * `console.error`.
+   */
   onError?: (error: unknown) => void;
 }
 
 /** Newsstand can't be reached, or returned an invalid response. */
 export declare class Unavailable extends Error {}
 
+/** Newsstand refused the API key: it is wrong, expired or revoked, or lacks the scope `entitlements:read`. */
+export declare class ApiKeyRefused extends Error {}
+
+/** A check named a feature that the catalogue doesn't have. It is passed to `onError`, and never thrown. */
+export declare class UnknownFeature extends Error {}
+
 /** A client of one Newsstand service. */
 export declare class Edge {
   constructor(url: string, options?: EdgeOptions);
-  /** Fetch the keys, and keep keys and revocations up to date. Throws `Unavailable` if the keys can't be fetched. */
+  /**
+   * Fetch the keys, and keep keys and revocations up to date. Throws `ApiKeyRefused`, and starts nothing, if Newsstand refuses
+   * the API key. Throws `Unavailable` if they can't be fetched, and retries in the background.
+   */
   start(): Promise<void>;
   /** Fetch keys and revocations once, for processes that do not live between requests. */
   refresh(): Promise<void>;

@@ -6,16 +6,20 @@
 //   const answer = await edge.may(request, "archive");
 //   if (answer.allowed) ...
 
-import { Feeds, Unavailable } from "./feeds.js";
+import { ApiKeyRefused, Feeds, Unavailable } from "./feeds.js";
 import { TokenRejected, TokenVerifier } from "./tokens.js";
 
-export { Unavailable };
+export { ApiKeyRefused, Unavailable };
 
 const [ISSUER, AUDIENCE] = ["newsstand", "newsstand-site"];
 const COOKIE = "newsstand_entitlements";
+const MAX_REPORTED = 100; // unknown features that are reported
 const MAX_REVOCATIONS = 100_000; // a revocation is needed only until the reader's tokens expire, within minutes
 
 /** @typedef {import("./index.d.ts").Answer} Answer */
+
+/** A check named a feature that the catalogue doesn't have. It is passed to onError, and never thrown. */
+export class UnknownFeature extends Error {}
 
 /** A client of one Newsstand service. See index.d.ts for the options. */
 export class Edge {
@@ -23,6 +27,11 @@ export class Edge {
   #feeds;
   #cookie;
   #clock;
+  #onError;
+  /** @type {Set<string>} of the catalogue; empty until it is known */
+  #features = new Set();
+  /** @type {Set<string>} unknown features */
+  #reported = new Set();
   /** @type {Map<string, number>} by reason */
   #counts = new Map();
   /** @type {Map<string, number>} by subscriber: the oldest version that is still valid */
@@ -37,12 +46,16 @@ export class Edge {
     const { issuer = ISSUER, audience = AUDIENCE, leeway = 5, remember = 10_000 } = options;
     this.#cookie = options.cookie ?? COOKIE;
     this.#clock = options.clock ?? (() => Date.now() / 1000);
+    this.#onError = options.onError ?? report;
     this.#tokens = new TokenVerifier({ issuer, audience, leeway, remember });
     this.#feeds = new Feeds(baseUrl, {
       apiKey: options.apiKey,
       keys: (found) => this.#tokens.setKeys(found),
+      features: (names) => {
+        this.#features = names;
+      },
       revoked: (row) => this.#revoke(row),
-      onError: options.onError ?? (() => {}),
+      onError: this.#onError,
     });
   }
 
@@ -85,6 +98,7 @@ export class Edge {
    */
   async mayToken(token, feature) {
     const answer = token ? await this.#answer(token, feature) : refused("no_token");
+    if (!answer.allowed && this.#isUnknown(feature) && answer.reason === "not_entitled") answer.reason = "unknown_feature";
     this.#counts.set(answer.reason, (this.#counts.get(answer.reason) ?? 0) + 1);
     return answer;
   }
@@ -109,6 +123,19 @@ export class Edge {
     return { allowed: true, reason: "entitled", subscriber, until };
   }
 
+  /**
+   * Return whether the catalogue has no such feature. The first time it is reported as an error.
+   * @param {string} feature
+   */
+  #isUnknown(feature) {
+    if (this.#features.size === 0 || this.#features.has(feature)) return false;
+    if (!this.#reported.has(feature) && this.#reported.size < MAX_REPORTED) {
+      this.#reported.add(feature);
+      this.#onError(new UnknownFeature(`The catalogue has no feature "${feature}". It has: ${[...this.#features].join(", ")}`));
+    }
+    return true;
+  }
+
   /** @param {any} row */
   #revoke(row) {
     const { subscriber, version } = row ?? {};
@@ -121,6 +148,14 @@ export class Edge {
       if (oldest !== undefined) this.#revoked.delete(oldest);
     }
   }
+}
+
+/**
+ * Write what somebody must fix to the console. An outage ends by itself.
+ * @param {unknown} error
+ */
+function report(error) {
+  if (error instanceof ApiKeyRefused || error instanceof UnknownFeature) console.error(`newsstand-edge: ${error.message}`);
 }
 
 /**

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from newsstand_edge import Edge, Unavailable
+from newsstand_edge import ApiKeyRefused, Edge, Unavailable
 
 from tests.clients.conftest import EntitledReader, entitlement_token
 from tests.support.shop import free_socket
@@ -58,7 +58,6 @@ async def test_valid_token_grants_its_features_and_nothing_else(
         assert answer.until is not None
         assert edge.may(Request({"authorization": f"bearer {entitled_reader.token}"}), "archive")
         assert edge.may(request_with(entitled_reader.token), "print_edition").reason == "not_entitled"
-        assert edge.may(request_with(entitled_reader.token), "no_such_feature").reason == "not_entitled"
     assert edge.may(Request(), "archive").reason == "no_token"
     assert edge.may(Request({"cookie": "newsstand_entitlements="}), "archive").reason == "no_token"
 
@@ -66,7 +65,7 @@ async def test_valid_token_grants_its_features_and_nothing_else(
         answer = edge.may_token(token, "archive")
         assert (answer.allowed, answer.reason) == (False, reason), name
     expected = Counter(reason for _, reason in entitled_reader.forged_tokens.values()) | Counter(
-        {"no_token": 2, "not_entitled": 4}
+        {"no_token": 2, "not_entitled": 2}
     )
     assert {reason: edge.counts[reason] for reason in expected} == expected
     for other in (Edge(entitled_reader.shop.url, issuer="another"), Edge(entitled_reader.shop.url, audience="another")):
@@ -94,6 +93,32 @@ async def test_revoked_token_is_rejected_before_it_expires(entitled_reader: Enti
         edge.may_token(await entitlement_token(entitled_reader.shop, entitled_reader.person), "archive").reason
         == "not_entitled"
     )
+
+
+async def test_wrong_api_key_is_reported_at_the_start(entitled_reader: EntitledReader) -> None:
+    wrong = Edge(entitled_reader.shop.url, api_key=f"{entitled_reader.shop.server_key[:-6]}000000")
+
+    with pytest.raises(ApiKeyRefused, match="entitlements:read"):
+        await asyncio.to_thread(wrong.start)
+
+    assert not wrong.feeds._threads, "it doesn't run without revocations"
+
+
+async def test_unknown_feature_is_reported_once(
+    entitled_reader: EntitledReader, edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = request_with(entitled_reader.token)
+    assert edge.may(request, "archiv").reason == "token_unknown_key", "nothing is known yet"
+    await asyncio.to_thread(edge.feeds.fetch_keys)
+
+    for _ in range(2):
+        answer = edge.may(request, "archiv")
+        assert (answer.allowed, answer.reason) == (False, "unknown_feature")
+    assert edge.may(Request(), "audiobooks").reason == "no_token"
+
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [message.split("'")[1] for message in errors] == ["archiv", "audiobooks"]
+    assert "archive" in errors[0]
 
 
 async def test_client_grants_nothing_while_newsstand_is_unreachable() -> None:

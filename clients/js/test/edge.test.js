@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { Edge, Unavailable } from "newsstand-edge";
+import { ApiKeyRefused, Edge, UnknownFeature, Unavailable } from "newsstand-edge";
 
 const config = JSON.parse(readFileSync(process.env.NEWSSTAND_TEST_CONFIG, "utf8"));
 let clockOffset = 0; // seconds
@@ -26,7 +26,6 @@ test("a valid token grants its features and nothing else", async () => {
     const fetched = new Request("https://site.example.com/", { headers: { authorization: `Bearer ${config.token}` } });
     assert.equal((await edge.may(fetched, "archive")).allowed, true);
     assert.equal((await edge.may(requestWith(config.token), "print_edition")).reason, "not_entitled");
-    assert.equal((await edge.may(requestWith(config.token), "constructor")).reason, "not_entitled");
   }
   assert.equal((await edge.may({ headers: {} }, "archive")).reason, "no_token");
 });
@@ -78,6 +77,25 @@ test("a revoked token is rejected before it expires", async () => {
   while ((await edge.mayToken(config.token, "archive")).allowed) await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal((await edge.mayToken(config.token, "archive")).reason, "token_revoked");
   edge.close();
+});
+
+test("a wrong API key is reported at the start", async () => {
+  const edge = new Edge(config.url, { apiKey: "nsk_wrong" });
+  await assert.rejects(edge.start(), ApiKeyRefused);
+  await assert.rejects(edge.refresh(), ApiKeyRefused);
+  edge.close();
+});
+
+test("an unknown feature is reported once, and answered with its own reason", async () => {
+  const errors = [];
+  const edge = await startEdge({ onError: (error) => errors.push(error) });
+  for (const name of ["constructor", "archiv", "archiv"]) {
+    const answer = await edge.may(requestWith(config.token), name);
+    assert.deepEqual([answer.allowed, answer.reason], [false, "unknown_feature"]);
+  }
+  assert.equal((await edge.may({ headers: {} }, "audiobooks")).reason, "no_token");
+  assert.ok(errors.every((error) => error instanceof UnknownFeature));
+  assert.deepEqual(errors.map((error) => error.message.split('"')[1]), ["constructor", "archiv", "audiobooks"]);
 });
 
 test("nothing is granted while Newsstand is unreachable", async () => {

@@ -14,6 +14,6 @@ call to Newsstand: background threads fetch the signing keys and the revocations
 """
 
 from newsstand_edge.edge import Answer, Edge
-from newsstand_edge.feeds import Unavailable
+from newsstand_edge.feeds import ApiKeyRefused, Unavailable
 
-__all__ = ["Answer", "Edge", "Unavailable"]
+__all__ = ["Answer", "ApiKeyRefused", "Edge", "Unavailable"]

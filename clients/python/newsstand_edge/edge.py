@@ -1,10 +1,11 @@
 """Access checks with entitlement tokens."""
 
+import logging
 import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from newsstand_edge.feeds import Feeds
@@ -12,7 +13,10 @@ from newsstand_edge.tokens import TokenRejected, TokenVerifier
 
 ISSUER, AUDIENCE = "newsstand", "newsstand-site"
 COOKIE = "newsstand_entitlements"
+MAX_REPORTED = 100  # unknown features that are logged
 MAX_REVOCATIONS = 100_000  # a revocation is needed only until the reader's tokens expire, within minutes
+
+log = logging.getLogger("newsstand_edge")
 
 
 class Request(Protocol):
@@ -28,8 +32,9 @@ class Answer:
     """
     Whether the reader may use the feature. True in a condition if they may.
 
-    ``reason`` is ``entitled``, ``not_entitled``, ``no_token``, ``token_expired``, ``token_revoked``, ``token_invalid``,
-    ``token_unknown_key`` or ``token_not_yet_valid``. If it starts with ``token_``, get the reader a new token before
+    ``reason`` is ``entitled``, ``not_entitled``, ``unknown_feature``, ``no_token``, ``token_expired``, ``token_revoked``,
+    ``token_invalid``, ``token_unknown_key`` or ``token_not_yet_valid``. ``unknown_feature`` is an error in your code: the
+    catalogue has no feature of this name. If the reason starts with ``token_``, get the reader a new token before
     you refuse access. ``subscriber`` is the reader's ``sub`` at your identity provider, if the token is valid.
     ``until`` is in seconds since 1970.
     """
@@ -76,12 +81,22 @@ class Edge:
         self._revoked: OrderedDict[str, int] = OrderedDict()  # by subscriber: the oldest version that is still valid
         self._counts: Counter[str] = Counter()
         self._counts_lock = threading.Lock()
-        self.feeds = Feeds(self._url, api_key=api_key, keys=self._tokens.set_keys, revoked=self._revoke)
+        self._features: frozenset[str] = frozenset()  # of the catalogue; empty until it is known
+        self._reported: set[str] = set()  # unknown features
+        self.feeds = Feeds(
+            self._url,
+            api_key=api_key,
+            keys=self._tokens.set_keys,
+            features=self._set_features,
+            revoked=self._revoke,
+        )
 
     def start(self) -> None:
         """
         Fetch the keys, and keep keys and revocations up to date. Call it once, when your process starts.
 
+        :raises ApiKeyRefused: if Newsstand refuses the API key. Nothing is started. A key that is refused later is logged as
+            an error every time, and tokens keep working until they expire.
         :raises Unavailable: if the keys can't be fetched. Retries continue in the background; until they succeed, every
             token is rejected with the reason ``token_unknown_key``.
         """
@@ -104,6 +119,8 @@ class Edge:
     def may_token(self, token: str, feature: str) -> Answer:
         """Return whether the owner of a token may use a feature."""
         answer = self._answer(token, feature) if token else Answer(False, "no_token")
+        if not answer.allowed and self._is_unknown(feature) and answer.reason == "not_entitled":
+            answer = replace(answer, reason="unknown_feature")
         with self._counts_lock:
             self._counts[answer.reason] += 1
         return answer
@@ -120,6 +137,18 @@ class Edge:
         if until is None or now >= until:
             return Answer(False, "not_entitled", claims.subscriber, until)
         return Answer(True, "entitled", claims.subscriber, until)
+
+    def _is_unknown(self, feature: str) -> bool:
+        """Return whether the catalogue has no such feature. The first time it is logged as an error."""
+        if not self._features or feature in self._features:
+            return False
+        if feature not in self._reported and len(self._reported) < MAX_REPORTED:
+            self._reported.add(feature)
+            log.error("the catalogue has no feature %r; it has: %s", feature, ", ".join(sorted(self._features)))
+        return True
+
+    def _set_features(self, names: frozenset[str]) -> None:
+        self._features = names
 
     def _find_token(self, request: Request) -> str | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

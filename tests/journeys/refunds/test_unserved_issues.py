@@ -1,12 +1,13 @@
 """Refunds of unserved issues, after the guarantee has expired."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from tests.journeys.lifecycle.test_issues import ledger, two_years
 from tests.support.shop import Person, Shop
 
 
-async def get_quotes(shop: Shop, payment: str) -> dict[str, dict[str, object]]:
+async def get_quotes(shop: Shop, payment: str) -> dict[str, dict[str, Any]]:
     answer = await shop.get(f"/v1/support/payments/{payment}/refund-quote", shop.agent)
     assert answer.status_code == 200, answer.text
     return {quote["basis"]: quote for quote in answer.json()["quotes"]}
