@@ -18,6 +18,8 @@ from babel import Locale, UnknownLocaleError
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.validation_messages import NOT_A_DURATION
+
 PREFIX = "NEWSSTAND_"
 STRIPE = "https://api.stripe.com"
 TEST_RATE = 20.0  # calls a second: Stripe's own limit for a test key is 25
@@ -28,11 +30,9 @@ SANDBOX_WEBHOOK_SECRET = "whsec_sandbox_public_do_not_use_live"  # noqa: S105 - 
 SHORTEST_SECRET = 32  # characters
 LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token, which stays valid for that long
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
-NOT_A_DURATION = "must be a duration with its unit, such as P14D or PT20S"
 _ACR = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")  # what a quoted string of a header can hold unescaped
 _ORIGIN = re.compile(
-    r"(http(?!:.*:80$)|https(?!:.*:443$))://([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:]+\])"
-    r"(:[1-9][0-9]{0,4})?"
+    r"(http(?!:.*:80$)|https(?!:.*:443$))://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?"
 )
 CONSOLE = "/console"  # path of the console
 ACCOUNT = "/account"  # path of the hosted account
@@ -333,12 +333,8 @@ class Settings(BaseSettings):
     @field_validator("allowed_origins")
     @classmethod
     def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Accept what browsers send: no path, no wildcard, in lowercase, and without the default port (RFC 6454)."""
         if not all(_ORIGIN.fullmatch(origin) for origin in value):
-            raise ValueError(
-                "each must be an exact origin such as https://www.example.com: in lowercase, without a path, a wildcard "
-                "or the default port"
-            )
+            raise ValueError("each must be an origin such as https://www.example.com, without a path or default port")
         return value
 
     @field_validator("recent_sign_in_acr")

@@ -41,6 +41,7 @@ from app.domain.errors import (
 )
 from app.domain.staff_sessions import AccessTokenTooOld, RecentSignInRequired
 from app.observability import REFUSALS
+from app.validation_messages import message
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20  # invalid fields that a response names
@@ -197,7 +198,10 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
     if any(one["type"] == "json_invalid" for one in found):
         return response(MalformedBody())
     errors = [
-        {"field": _field(one["loc"]), "message": str(one["msg"]).removeprefix("Value error, ")[:MAX_MESSAGE]}
+        {
+            "field": _field(one["loc"]),
+            "message": message(one["type"], str(one["msg"]), one.get("ctx", {}))[:MAX_MESSAGE],
+        }
         for one in found[:MAX_ERRORS]
     ]
     fields = ", ".join(dict.fromkeys(one["field"] for one in errors))

@@ -9,12 +9,11 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from app.cli.secret_strength import PUBLIC_SECRETS, weaknesses
 from app.domain.plans import BadCatalogue
@@ -24,7 +23,6 @@ from app.services import catalogue
 from app.settings import (
     ACCOUNT,
     CONSOLE,
-    NOT_A_DURATION,
     PREFIX,
     SANDBOX_API_KEY,
     SANDBOX_WEBHOOK_SECRET,
@@ -32,6 +30,7 @@ from app.settings import (
     STRIPE,
     Settings,
 )
+from app.validation_messages import message
 
 SHORTEST_ISSUED = 24  # characters of a secret that Stripe or an identity provider issued; Stripe's have 32
 KEY_PREFIXES = ("sk_live_", "rk_live_", "sk_test_", "rk_test_")
@@ -40,32 +39,6 @@ KEY_PREFIXES = ("sk_live_", "rk_live_", "sk_test_", "rk_test_")
 _SERVICE_NAME = re.compile(r"\w*?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _PORT = re.compile(r":\d+$")
 _SERVICE_VALUE = re.compile(r"(tcp|udp|sctp)://\S+")
-
-_NUMBER = "must be a number"
-# What pydantic calls an error, and what we say. {} is the bound.
-_MESSAGES = {
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "float_parsing": _NUMBER,
-    "finite_number": _NUMBER,
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "is too large",
-    "int_from_float": "must be a whole number",
-    "time_delta_parsing": NOT_A_DURATION,
-    "time_delta_type": NOT_A_DURATION,
-    "time_parsing": "must be a time of day such as 03:30",
-    "time_type": "must be a time of day such as 03:30",
-    "literal_error": "must be {}",
-    "enum": "must be {}",
-    "greater_than": "must be more than {}",
-    "greater_than_equal": "must be at least {}",
-    "less_than": "must be less than {}",
-    "less_than_equal": "must be at most {}",
-    "string_too_long": "must have at most {} characters",
-    "string_too_short": "must have at least {} characters",
-    "string_pattern_mismatch": "has an invalid format",
-}
-_BOUNDS = ("expected", "gt", "ge", "lt", "le", "max_length", "min_length")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +131,7 @@ def _invalid_fields(wrong: ValidationError) -> list[str]:
 
 def _validation_findings(wrong: ValidationError) -> Iterator[Finding]:
     for error in wrong.errors(include_input=False, include_url=False):
-        yield Finding(variable(str(error["loc"][0])), _message(error["type"], error["msg"], error.get("ctx", {})))
-
-
-def _message(kind: str, text: str, context: Mapping[str, object]) -> str:
-    if kind == "value_error":  # raised by a validator of ours
-        return text.removeprefix("Value error, ")
-    bound = next((context[name] for name in _BOUNDS if name in context), "")
-    if isinstance(bound, timedelta):
-        bound = TypeAdapter(timedelta).dump_python(bound, mode="json")
-    return _MESSAGES.get(kind, "is invalid").format(str(bound).replace("'", ""))
+        yield Finding(variable(str(error["loc"][0])), message(error["type"], error["msg"], error.get("ctx", {})))
 
 
 def dangers(settings: Settings) -> Iterator[Finding]:

@@ -4224,7 +4224,7 @@ export interface components {
          *         {
          *           "at": "2026-03-01T18:00:00Z",
          *           "kind": "paid",
-         *           "words": "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"
+         *           "words": "March 1, 2026: paid $49 for 24 issues; access until March 1, 2027"
          *         }
          *       ]
          *     }
@@ -6291,7 +6291,7 @@ export interface components {
          * @example {
          *       "at": "2026-03-01T18:00:00Z",
          *       "kind": "paid",
-         *       "words": "March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027"
+         *       "words": "March 1, 2026: paid $49 for 24 issues; access until March 1, 2027"
          *     }
          */
         TimelineEntryOut: {
@@ -6309,7 +6309,7 @@ export interface components {
             kind: "paid" | "payment_failed" | "refund" | "ended" | "comp" | "dispute" | "noted" | "told" | "waiting";
             /**
              * Words
-             * @example March 1, 2026: paid 49.00 USD for 24 issues; access until March 1, 2027
+             * @example March 1, 2026: paid $49 for 24 issues; access until March 1, 2027
              */
             words: string;
         };
