@@ -50,6 +50,7 @@ def of(*programs: str) -> list[tuple[str, ...]]:
 def test_every_program_in_the_documents_is_checked_here() -> None:
     checked = of("make", "newsstand", "python", "docker", "cp", "curl")
     checked += of("pg_dump", "pg_restore")  # run by tests/journeys/operations/test_recovery.py
+    checked += of("pip", "npm")  # run by tests/clients/test_packages.py
     assert set(COMMANDS) == set(checked)
 
 
