@@ -89,8 +89,10 @@ async def test_print_added_and_invoiced_at_once_is_granted_for_the_rest_of_the_t
     assert (served, bought, quote["issues"]["served"]) == (13, 11, 0)
     whole = (await get_quotes(shop, first))[UNSERVED]
     assert whole["issues"] == {"owed": 24, "served": 13, "unserved": 11}
-    (paid_for_print,) = [one["amount"] for one in (await shop.overview(ada))["payments"] if one["id"] == later]
-    assert quote["parts"][0]["amount"] == paid_for_print, "no copy that it paid for was sent yet"
+    (paid_for_print,) = [
+        one["amount"]["amount"] for one in (await shop.overview(ada))["payments"] if one["id"] == later
+    ]
+    assert quote["parts"][0]["amount"]["amount"] == paid_for_print, "no copy that it paid for was sent yet"
 
     await shop.advance_to(AUTUMN + timedelta(days=60))
     quote = (await get_quotes(shop, later))[UNSERVED]

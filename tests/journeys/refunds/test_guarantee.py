@@ -33,7 +33,7 @@ async def test_a_guarantee_refund_is_full_ends_access_and_cancels(shop: Shop) ->
     quote = await shop.quote(payment)
     assert (quote["allowed"], quote["amount"], quote["ends_access"]) == (
         True,
-        {"amount": 73_00, "currency": "usd"},
+        {"amount": 73_00, "currency": "usd", "formatted": "$73"},
         True,
     )
 
