@@ -99,6 +99,8 @@ class WarningOut(ApiModel):
 class AddressOut(AddressFields):
     """A saved address."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     id: str = Field(examples=["adr_0c5e"])
     lines: list[str] = Field(
         description="As on the label, in the format of the country.",
@@ -106,7 +108,7 @@ class AddressOut(AddressFields):
     )
     usable: bool = Field(description="Whether copies can be sent to it.", examples=[True])
     warnings: list[WarningOut] = Field(examples=[[]])
-    since: date | None = Field(serialization_alias="from", description="null: permanent", examples=[None])
+    since: date | None = Field(alias="from", description="null: permanent", examples=[None])
     until: date | None = Field(examples=[None])
     saved_at: datetime = Field(examples=["2026-03-01T18:00:00Z"])
 

@@ -1,7 +1,7 @@
 """``/v1/issues/{number}/label-run``: who gets a copy of an issue, and at which address."""
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -105,7 +105,7 @@ class PreviewOut(ApiModel):
 
     issue: int = Field(examples=[7])
     number: int = Field(description="0, or the number of the supplement.", examples=[0])
-    status: str = Field(examples=["preview"])
+    status: Literal["preview"] = Field(examples=["preview"])
     as_of: datetime = Field(examples=["2026-05-29T05:00:00Z"])
     mail_date: date = Field(examples=["2026-06-09"])
     counts: CountsOut
@@ -140,7 +140,7 @@ class LabelRunOut(ApiModel):
     id: str = Field(examples=["lbl_0c5e"])
     issue: int = Field(examples=[7])
     number: int = Field(description="0, or the number of the supplement.", examples=[0])
-    status: str = Field(examples=["frozen"])
+    status: Literal["frozen"] = Field(examples=["frozen"])
     as_of: datetime = Field(description="The time of the addresses.", examples=["2026-05-29T05:00:00Z"])
     mail_date: date = Field(examples=["2026-06-09"])
     frozen_at: datetime = Field(examples=["2026-05-29T14:03:00Z"])

@@ -28,7 +28,8 @@ class ApiModel(BaseModel):
     @classmethod
     def example(cls) -> dict[str, Any]:
         """Return an example: each field's own, or for a nested model that model's."""
-        found = {name: next(_examples(field), _MISSING) for name, field in cls.model_fields.items()}
+        fields = {field.serialization_alias or name: field for name, field in cls.model_fields.items()}
+        found = {name: next(_examples(field), _MISSING) for name, field in fields.items()}
         return {name: value for name, value in found.items() if value is not _MISSING}
 
 

@@ -201,6 +201,96 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/address": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Retrieve my postal addresses */
+        get: operations["show_my_address"];
+        /**
+         * Save my postal address, or a temporary one
+         * @description Changes after an issue's label cut-off count for the next issue.
+         */
+        put: operations["save_my_address"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/address/temporary/{address_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove one of my temporary addresses */
+        delete: operations["remove_my_temporary_address"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscribers/{subscriber_id}/address": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Retrieve a subscriber's postal addresses */
+        get: operations["show_address"];
+        /** Save a subscriber's postal address, or a temporary one */
+        put: operations["save_address"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscribers/{subscriber_id}/address/temporary/{address_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove one of a subscriber's temporary addresses */
+        delete: operations["remove_temporary_address"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/print/unusable-addresses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the print subscriptions that can't be sent the next issue, because their address is missing or unusable */
+        get: operations["list_unusable_addresses"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/billing-portal-sessions": {
         parameters: {
             query?: never;
@@ -766,6 +856,61 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/issues/{number}/label-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Retrieve the label run of an issue, and its supplements */
+        get: operations["show_label_runs"];
+        put?: never;
+        /** Freeze the labels of an issue after its cut-off, or preview them with ``dry_run`` */
+        post: operations["freeze_labels"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/issues/{number}/label-run/supplements": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Freeze a supplement: copies that are owed and not on the run, such as after a late payment */
+        post: operations["add_label_supplement"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/issues/{number}/label-run.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the labels of a frozen run, as CSV in the order of the post office
+         * @description Every download is recorded.
+         */
+        get: operations["download_labels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/anomalies": {
         parameters: {
             query?: never;
@@ -1224,6 +1369,281 @@ export interface components {
              * @example 2026-03-08T18:00:00Z
              */
             until: string | null;
+        };
+        /**
+         * AddressBookOut
+         * @description A reader's addresses, and from which issue a change counts that is made now.
+         * @example {
+         *       "address": {
+         *         "city": "Springfield",
+         *         "company": "",
+         *         "country": "US",
+         *         "district": "",
+         *         "from": null,
+         *         "id": "adr_0c5e",
+         *         "line1": "1 Lantern Street",
+         *         "line2": "Apt 2",
+         *         "lines": [
+         *           "Ada Invented",
+         *           "1 Lantern Street",
+         *           "Apt 2",
+         *           "SPRINGFIELD, IL 62701"
+         *         ],
+         *         "name": "Ada Invented",
+         *         "postal_code": "62701",
+         *         "region": "IL",
+         *         "saved_at": "2026-03-01T18:00:00Z",
+         *         "until": null,
+         *         "usable": true,
+         *         "warnings": []
+         *       },
+         *       "counts_from": {
+         *         "issue": 7,
+         *         "label_cutoff": "2026-05-28",
+         *         "mail_date": "2026-06-09"
+         *       },
+         *       "temporary": []
+         *     }
+         */
+        AddressBookOut: {
+            /** @description The permanent address; null if there is none. */
+            address: components["schemas"]["AddressOut"] | null;
+            /**
+             * Temporary
+             * @description Those that are not over.
+             * @example []
+             */
+            temporary: components["schemas"]["AddressOut"][];
+            /** @description In the answer to a temporary address, the first issue that is sent there. null if it is not on the calendar yet. */
+            counts_from: components["schemas"]["CountsFromOut"] | null;
+        };
+        /**
+         * AddressIn
+         * @description An address. With ``from`` and ``until``, it is a temporary one.
+         *
+         *     Which parts are required depends on the country.
+         * @example {
+         *       "city": "Springfield",
+         *       "company": "",
+         *       "country": "US",
+         *       "district": "",
+         *       "from": null,
+         *       "line1": "1 Lantern Street",
+         *       "line2": "Apt 2",
+         *       "name": "Ada Invented",
+         *       "postal_code": "62701",
+         *       "region": "IL",
+         *       "until": null
+         *     }
+         */
+        AddressIn: {
+            /**
+             * Name
+             * @description The recipient. Required without a company.
+             * @default
+             * @example Ada Invented
+             */
+            name: string;
+            /**
+             * Company
+             * @default
+             * @example
+             */
+            company: string;
+            /**
+             * Line1
+             * @description Street and number, or PO box.
+             * @default
+             * @example 1 Lantern Street
+             */
+            line1: string;
+            /**
+             * Line2
+             * @description Apartment, suite or unit.
+             * @default
+             * @example Apt 2
+             */
+            line2: string;
+            /**
+             * District
+             * @description A part of the city, where the country uses it.
+             * @default
+             * @example
+             */
+            district: string;
+            /**
+             * City
+             * @description For US military mail, APO, FPO or DPO.
+             * @default
+             * @example Springfield
+             */
+            city: string;
+            /**
+             * Region
+             * @description State or province; AA, AE or AP for US military mail.
+             * @default
+             * @example IL
+             */
+            region: string;
+            /**
+             * Postal Code
+             * @default
+             * @example 62701
+             */
+            postal_code: string;
+            /**
+             * Country
+             * @description ISO 3166 code of two letters.
+             * @default
+             * @example US
+             */
+            country: string;
+            /**
+             * From
+             * @description First day at a temporary address.
+             * @example null
+             */
+            from?: string | null;
+            /**
+             * Until
+             * @description The day from which the permanent address counts again. Copies that are mailed before it go to the temporary address.
+             * @example null
+             */
+            until?: string | null;
+        };
+        /**
+         * AddressOut
+         * @description A saved address.
+         * @example {
+         *       "city": "Springfield",
+         *       "company": "",
+         *       "country": "US",
+         *       "district": "",
+         *       "from": null,
+         *       "id": "adr_0c5e",
+         *       "line1": "1 Lantern Street",
+         *       "line2": "Apt 2",
+         *       "lines": [
+         *         "Ada Invented",
+         *         "1 Lantern Street",
+         *         "Apt 2",
+         *         "SPRINGFIELD, IL 62701"
+         *       ],
+         *       "name": "Ada Invented",
+         *       "postal_code": "62701",
+         *       "region": "IL",
+         *       "saved_at": "2026-03-01T18:00:00Z",
+         *       "until": null,
+         *       "usable": true,
+         *       "warnings": []
+         *     }
+         */
+        AddressOut: {
+            /**
+             * Name
+             * @description The recipient. Required without a company.
+             * @default
+             * @example Ada Invented
+             */
+            name: string;
+            /**
+             * Company
+             * @default
+             * @example
+             */
+            company: string;
+            /**
+             * Line1
+             * @description Street and number, or PO box.
+             * @default
+             * @example 1 Lantern Street
+             */
+            line1: string;
+            /**
+             * Line2
+             * @description Apartment, suite or unit.
+             * @default
+             * @example Apt 2
+             */
+            line2: string;
+            /**
+             * District
+             * @description A part of the city, where the country uses it.
+             * @default
+             * @example
+             */
+            district: string;
+            /**
+             * City
+             * @description For US military mail, APO, FPO or DPO.
+             * @default
+             * @example Springfield
+             */
+            city: string;
+            /**
+             * Region
+             * @description State or province; AA, AE or AP for US military mail.
+             * @default
+             * @example IL
+             */
+            region: string;
+            /**
+             * Postal Code
+             * @default
+             * @example 62701
+             */
+            postal_code: string;
+            /**
+             * Country
+             * @description ISO 3166 code of two letters.
+             * @default
+             * @example US
+             */
+            country: string;
+            /**
+             * Id
+             * @example adr_0c5e
+             */
+            id: string;
+            /**
+             * Lines
+             * @description As on the label, in the format of the country.
+             * @example [
+             *       "Ada Invented",
+             *       "1 Lantern Street",
+             *       "Apt 2",
+             *       "SPRINGFIELD, IL 62701"
+             *     ]
+             */
+            lines: string[];
+            /**
+             * Usable
+             * @description Whether copies can be sent to it.
+             * @example true
+             */
+            usable: boolean;
+            /**
+             * Warnings
+             * @example []
+             */
+            warnings: components["schemas"]["WarningOut"][];
+            /**
+             * From
+             * @description null: permanent
+             * @example null
+             */
+            from: string | null;
+            /**
+             * Until
+             * @example null
+             */
+            until: string | null;
+            /**
+             * Saved At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            saved_at: string;
         };
         /**
          * AnomaliesOut
@@ -1801,6 +2221,32 @@ export interface components {
             next: string | null;
         };
         /**
+         * BandOut
+         * @description The copies to a country, at a postage band of the catalogue.
+         * @example {
+         *       "band": "domestic",
+         *       "copies": 912,
+         *       "country": "US"
+         *     }
+         */
+        BandOut: {
+            /**
+             * Country
+             * @example US
+             */
+            country: string;
+            /**
+             * Band
+             * @example domestic
+             */
+            band: string;
+            /**
+             * Copies
+             * @example 912
+             */
+            copies: number;
+        };
+        /**
          * BlockerOut
          * @description Why the reader can't be erased yet.
          * @example {
@@ -1829,6 +2275,7 @@ export interface components {
          *           "actual_mail_date": null,
          *           "counts_as": 1,
          *           "cover_date": "2026-06-14",
+         *           "frozen_at": null,
          *           "id": "iss_7",
          *           "label_cutoff": "2026-05-28",
          *           "number": 7,
@@ -2277,6 +2724,92 @@ export interface components {
             removed_by: string | null;
         };
         /**
+         * CountsFromOut
+         * @description The first issue on whose labels a change is.
+         * @example {
+         *       "issue": 7,
+         *       "label_cutoff": "2026-05-28",
+         *       "mail_date": "2026-06-09"
+         *     }
+         */
+        CountsFromOut: {
+            /**
+             * Issue
+             * @example 7
+             */
+            issue: number;
+            /**
+             * Label Cutoff
+             * Format: date
+             * @description The last day for changes, in the publisher's time zone.
+             * @example 2026-05-28
+             */
+            label_cutoff: string;
+            /**
+             * Mail Date
+             * Format: date
+             * @example 2026-06-09
+             */
+            mail_date: string;
+        };
+        /**
+         * CountsOut
+         * @description How many copies, and the sum of the column ``control`` of the file.
+         * @example {
+         *       "bands": [
+         *         {
+         *           "band": "domestic",
+         *           "copies": 912,
+         *           "country": "US"
+         *         }
+         *       ],
+         *       "changed": 7,
+         *       "control_sum": 455123042,
+         *       "copies": 912,
+         *       "last_issue": 15,
+         *       "new": 31,
+         *       "renewed": 12
+         *     }
+         */
+        CountsOut: {
+            /**
+             * Copies
+             * @example 912
+             */
+            copies: number;
+            /**
+             * Control Sum
+             * @example 455123042
+             */
+            control_sum: number;
+            /** Bands */
+            bands: components["schemas"]["BandOut"][];
+            /**
+             * New
+             * @description The first copies of their subscriptions.
+             * @example 31
+             */
+            new: number;
+            /**
+             * Renewed
+             * @description The first copies of a new term.
+             * @example 12
+             */
+            renewed: number;
+            /**
+             * Changed
+             * @description Another address than for the last issue.
+             * @example 7
+             */
+            changed: number;
+            /**
+             * Last Issue
+             * @description Nothing is owed after it.
+             * @example 15
+             */
+            last_issue: number;
+        };
+        /**
          * DeniedFeatureOut
          * @description A feature the reader may not use, and why. ``until`` is when access ended.
          * @example {
@@ -2296,6 +2829,55 @@ export interface components {
              * @enum {string}
              */
             reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+        };
+        /**
+         * DifferencesOut
+         * @description The run compared with that of the issue before. For each difference, up to 20 subscriptions are named.
+         * @example {
+         *       "joined": 31,
+         *       "left": 4,
+         *       "moved": 7,
+         *       "previous": 6,
+         *       "samples": {
+         *         "joined": [
+         *           "scr_0c5e"
+         *         ]
+         *       }
+         *     }
+         */
+        DifferencesOut: {
+            /**
+             * Previous
+             * @description The issue before; null if none has a run.
+             * @example 6
+             */
+            previous: number | null;
+            /**
+             * Joined
+             * @example 31
+             */
+            joined: number;
+            /**
+             * Left
+             * @example 4
+             */
+            left: number;
+            /**
+             * Moved
+             * @example 7
+             */
+            moved: number;
+            /**
+             * Samples
+             * @example {
+             *       "joined": [
+             *         "scr_0c5e"
+             *       ]
+             *     }
+             */
+            samples: {
+                [key: string]: string[];
+            };
         };
         /**
          * DigitalPriceOut
@@ -3506,6 +4088,7 @@ export interface components {
          *       "actual_mail_date": null,
          *       "counts_as": 1,
          *       "cover_date": "2026-06-14",
+         *       "frozen_at": null,
          *       "id": "iss_7",
          *       "label_cutoff": "2026-05-28",
          *       "number": 7,
@@ -3557,6 +4140,12 @@ export interface components {
              * @example 1
              */
             counts_as: number;
+            /**
+             * Frozen At
+             * @description As of when its labels were frozen: the end of the cut-off day. null: they aren't.
+             * @example null
+             */
+            frozen_at: string | null;
         };
         /**
          * IssuesOut
@@ -3692,6 +4281,156 @@ export interface components {
             keys: components["schemas"]["KeyOut"][];
         };
         /**
+         * LabelRunIn
+         * @description Whether to freeze, or only to show what would be frozen.
+         * @example {
+         *       "dry_run": true
+         *     }
+         */
+        LabelRunIn: {
+            /**
+             * Dry Run
+             * @description Change nothing. Without it, the request freezes and needs an Idempotency-Key.
+             * @default false
+             * @example true
+             */
+            dry_run: boolean;
+        };
+        /**
+         * LabelRunOut
+         * @description A frozen run: of the issue (number 0), or a supplement to it.
+         * @example {
+         *       "as_of": "2026-05-29T05:00:00Z",
+         *       "counts": {
+         *         "bands": [
+         *           {
+         *             "band": "domestic",
+         *             "copies": 912,
+         *             "country": "US"
+         *           }
+         *         ],
+         *         "changed": 7,
+         *         "control_sum": 455123042,
+         *         "copies": 912,
+         *         "last_issue": 15,
+         *         "new": 31,
+         *         "renewed": 12
+         *       },
+         *       "erased": 0,
+         *       "frozen_at": "2026-05-29T14:03:00Z",
+         *       "frozen_by": "staff:circulation-1",
+         *       "id": "lbl_0c5e",
+         *       "issue": 7,
+         *       "mail_date": "2026-06-09",
+         *       "number": 0,
+         *       "repeatable": true,
+         *       "status": "frozen"
+         *     }
+         */
+        LabelRunOut: {
+            /**
+             * Id
+             * @example lbl_0c5e
+             */
+            id: string;
+            /**
+             * Issue
+             * @example 7
+             */
+            issue: number;
+            /**
+             * Number
+             * @description 0, or the number of the supplement.
+             * @example 0
+             */
+            number: number;
+            /**
+             * Status
+             * @example frozen
+             * @constant
+             */
+            status: "frozen";
+            /**
+             * As Of
+             * Format: date-time
+             * @description The time of the addresses.
+             * @example 2026-05-29T05:00:00Z
+             */
+            as_of: string;
+            /**
+             * Mail Date
+             * Format: date
+             * @example 2026-06-09
+             */
+            mail_date: string;
+            /**
+             * Frozen At
+             * Format: date-time
+             * @example 2026-05-29T14:03:00Z
+             */
+            frozen_at: string;
+            /**
+             * Frozen By
+             * @example staff:circulation-1
+             */
+            frozen_by: string;
+            counts: components["schemas"]["CountsOut"];
+            /**
+             * Repeatable
+             * @description Whether the file is still the same, byte for byte: nobody on it was erased.
+             * @example true
+             */
+            repeatable: boolean;
+            /**
+             * Erased
+             * @description Labels without an address, because their reader was erased.
+             * @example 0
+             */
+            erased: number;
+        };
+        /**
+         * LabelRunsOut
+         * @description The runs of an issue.
+         * @example {
+         *       "data": [
+         *         {
+         *           "as_of": "2026-05-29T05:00:00Z",
+         *           "counts": {
+         *             "bands": [
+         *               {
+         *                 "band": "domestic",
+         *                 "copies": 912,
+         *                 "country": "US"
+         *               }
+         *             ],
+         *             "changed": 7,
+         *             "control_sum": 455123042,
+         *             "copies": 912,
+         *             "last_issue": 15,
+         *             "new": 31,
+         *             "renewed": 12
+         *           },
+         *           "erased": 0,
+         *           "frozen_at": "2026-05-29T14:03:00Z",
+         *           "frozen_by": "staff:circulation-1",
+         *           "id": "lbl_0c5e",
+         *           "issue": 7,
+         *           "mail_date": "2026-06-09",
+         *           "number": 0,
+         *           "repeatable": true,
+         *           "status": "frozen"
+         *         }
+         *       ]
+         *     }
+         */
+        LabelRunsOut: {
+            /**
+             * Data
+             * @description The run, then its supplements. Empty: nothing is frozen yet.
+             */
+            data: components["schemas"]["LabelRunOut"][];
+        };
+        /**
          * LedgerOut
          * @description The issues of one term. ``bought`` + ``adjustments`` = ``owed`` = ``served`` + ``unserved`` + ``cancelled``.
          *
@@ -3742,6 +4481,38 @@ export interface components {
              * @example 26
              */
             last_issue: number | null;
+        };
+        /**
+         * LeftOutOut
+         * @description Copies that are owed and not on the run. A supplement adds them once nothing is in the way.
+         * @example {
+         *       "no_address": 2,
+         *       "payment_disputed": 0,
+         *       "refund_in_progress": 0,
+         *       "unusable_address": 1
+         *     }
+         */
+        LeftOutOut: {
+            /**
+             * No Address
+             * @example 2
+             */
+            no_address: number;
+            /**
+             * Unusable Address
+             * @example 1
+             */
+            unusable_address: number;
+            /**
+             * Refund In Progress
+             * @example 0
+             */
+            refund_in_progress: number;
+            /**
+             * Payment Disputed
+             * @example 0
+             */
+            payment_disputed: number;
         };
         /**
          * MoneyIn
@@ -4897,6 +5668,83 @@ export interface components {
              * @example https://billing.stripe.com/p/session/test_123
              */
             url: string;
+        };
+        /**
+         * PreviewOut
+         * @description What would be frozen.
+         * @example {
+         *       "as_of": "2026-05-29T05:00:00Z",
+         *       "counts": {
+         *         "bands": [
+         *           {
+         *             "band": "domestic",
+         *             "copies": 912,
+         *             "country": "US"
+         *           }
+         *         ],
+         *         "changed": 7,
+         *         "control_sum": 455123042,
+         *         "copies": 912,
+         *         "last_issue": 15,
+         *         "new": 31,
+         *         "renewed": 12
+         *       },
+         *       "differences": {
+         *         "joined": 31,
+         *         "left": 4,
+         *         "moved": 7,
+         *         "previous": 6,
+         *         "samples": {
+         *           "joined": [
+         *             "scr_0c5e"
+         *           ]
+         *         }
+         *       },
+         *       "issue": 7,
+         *       "left_out": {
+         *         "no_address": 2,
+         *         "payment_disputed": 0,
+         *         "refund_in_progress": 0,
+         *         "unusable_address": 1
+         *       },
+         *       "mail_date": "2026-06-09",
+         *       "number": 0,
+         *       "status": "preview"
+         *     }
+         */
+        PreviewOut: {
+            /**
+             * Issue
+             * @example 7
+             */
+            issue: number;
+            /**
+             * Number
+             * @description 0, or the number of the supplement.
+             * @example 0
+             */
+            number: number;
+            /**
+             * Status
+             * @example preview
+             * @constant
+             */
+            status: "preview";
+            /**
+             * As Of
+             * Format: date-time
+             * @example 2026-05-29T05:00:00Z
+             */
+            as_of: string;
+            /**
+             * Mail Date
+             * Format: date
+             * @example 2026-06-09
+             */
+            mail_date: string;
+            counts: components["schemas"]["CountsOut"];
+            differences: components["schemas"]["DifferencesOut"];
+            left_out: components["schemas"]["LeftOutOut"];
         };
         /**
          * PriceOut
@@ -6335,6 +7183,101 @@ export interface components {
             expires_at: string;
         };
         /**
+         * UnusableAddressesOut
+         * @description Print subscriptions that can't be sent the next issue. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "problems": [
+         *             {
+         *               "code": "invalid",
+         *               "field": "postal_code",
+         *               "message": "The postal code doesn't look like one of this country"
+         *             }
+         *           ],
+         *           "subscriber": "rdr_0c5e",
+         *           "subscription": "scr_0c5e"
+         *         }
+         *       ],
+         *       "issue": 7,
+         *       "next": null
+         *     }
+         */
+        UnusableAddressesOut: {
+            /**
+             * Issue
+             * @description The next issue whose labels are open.
+             * @example 7
+             */
+            issue: number | null;
+            /** Data */
+            data: components["schemas"]["UnusableOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
+        };
+        /**
+         * UnusableOut
+         * @description A print subscription without a usable address.
+         * @example {
+         *       "problems": [
+         *         {
+         *           "code": "invalid",
+         *           "field": "postal_code",
+         *           "message": "The postal code doesn't look like one of this country"
+         *         }
+         *       ],
+         *       "subscriber": "rdr_0c5e",
+         *       "subscription": "scr_0c5e"
+         *     }
+         */
+        UnusableOut: {
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string;
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
+            subscriber: string;
+            /**
+             * Problems
+             * @description Empty: there is no address.
+             */
+            problems: components["schemas"]["WarningOut"][];
+        };
+        /**
+         * WarningOut
+         * @description A doubt about a part of an address.
+         * @example {
+         *       "code": "invalid",
+         *       "field": "postal_code",
+         *       "message": "The postal code doesn't look like one of this country"
+         *     }
+         */
+        WarningOut: {
+            /**
+             * Field
+             * @example postal_code
+             */
+            field: string;
+            /**
+             * Code
+             * @description `invalid`: it differs from the country's format; copies are sent all the same. `required`, `too_long`, `unknown_country` or `country_not_served`: no copy can be sent until it is repaired.
+             * @example invalid
+             */
+            code: string;
+            /**
+             * Message
+             * @example The postal code doesn't look like one of this country
+             */
+            message: string;
+        };
+        /**
          * CheckIn
          * @description A reader and a feature.
          * @example {
@@ -7388,6 +8331,563 @@ export interface operations {
             };
             /** @description Too Many Requests */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_my_address: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBookOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_my_address: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddressIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBookOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_my_temporary_address: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                address_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBookOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_address: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBookOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    save_address: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddressIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBookOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    remove_temporary_address: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+                address_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddressBookOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_unusable_addresses: {
+        parameters: {
+            query?: {
+                /** @description `next` of the previous page. */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnusableAddressesOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10243,6 +11743,409 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_label_runs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelRunsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    freeze_labels: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LabelRunIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewOut"];
+                };
+            };
+            /** @description The labels are frozen */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelRunOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    add_label_supplement: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LabelRunIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PreviewOut"];
+                };
+            };
+            /** @description The labels are frozen */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LabelRunOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_labels: {
+        parameters: {
+            query?: {
+                /** @description The number of a supplement; 0: the run. */
+                supplement?: number;
+            };
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The labels, in the order of the post office */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example position,keyline,name
+                     *     1,#…,Ada Invented
+                     */
+                    "text/csv": string;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
