@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from annotated_types import Ge, Gt, Le
 from babel import Locale, UnknownLocaleError
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.validation_messages import NOT_A_DURATION
+from app.validation_messages import NOT_A_DURATION, exact_origins
 
 PREFIX = "NEWSSTAND_"
 STRIPE = "https://api.stripe.com"
@@ -31,9 +31,6 @@ SHORTEST_SECRET = 32  # characters
 LONGEST_LIFE = timedelta(hours=1)  # of an entitlement token, which stays valid for that long
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a token
 _ACR = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")  # what a quoted string of a header can hold unescaped
-_ORIGIN = re.compile(
-    r"(http(?!:.*:80$)|https(?!:.*:443$))://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?"
-)
 CONSOLE = "/console"  # path of the console
 ACCOUNT = "/account"  # path of the hosted account
 
@@ -150,7 +147,7 @@ class Settings(BaseSettings):
     refused, except probes and the gate's. The console's host is always known. If not set, every host is accepted,
     except for the console if `NEWSSTAND_CONSOLE_URL` is set. Required with a live key.
     """
-    allowed_origins: Separated = ()
+    allowed_origins: Annotated[Separated, AfterValidator(exact_origins)] = ()
     """
     Comma-separated origins of the front ends that may call the API of readers from a browser (CORS), each as
     `https://www.example.com`. If not set, none may.
@@ -328,13 +325,6 @@ class Settings(BaseSettings):
     def _long_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(secret.get_secret_value()) < SHORTEST_SECRET for secret in value):
             raise ValueError(f"each must have at least {SHORTEST_SECRET} random characters")
-        return value
-
-    @field_validator("allowed_origins")
-    @classmethod
-    def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_ORIGIN.fullmatch(origin) for origin in value):
-            raise ValueError("each must be an origin such as https://www.example.com, without a path or default port")
         return value
 
     @field_validator("recent_sign_in_acr")

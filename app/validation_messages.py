@@ -1,5 +1,6 @@
 """What we say about an invalid setting or field, instead of pydantic's own messages."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -9,6 +10,9 @@ NOT_A_DURATION = "must be a duration with its unit, such as P14D or PT20S"
 _BOOLEAN, _NUMBER, _INTEGER = "must be true or false", "must be a number", "must be a whole number"
 _DATE, _TIME = "must be a date such as 2026-03-01", "must be a time such as 2026-03-01T00:00:00Z"
 _TIME_OF_DAY, _LIST, _OBJECT = "must be a time of day such as 03:30", "must be a list", "must be an object"
+_ORIGIN = re.compile(
+    r"(http(?!:.*:80$)|https(?!:.*:443$))://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?"
+)
 # What pydantic calls an error, and what we say. {} is the bound.
 _MESSAGES = {
     "missing": "is required",
@@ -71,3 +75,10 @@ def message(kind: str, text: str, context: Mapping[str, object]) -> str:
     words = _MESSAGES.get(kind, "is invalid").format(str(bound).replace("'", ""))
     is_single = words.endswith((" 1 characters", " 1 items"))
     return words[:-1] if is_single else words
+
+
+def exact_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept origins as browsers send them: in lowercase, without a path, a wildcard or the default port (RFC 6454)."""
+    if not all(_ORIGIN.fullmatch(origin) for origin in value):
+        raise ValueError("each must be an origin such as https://www.example.com, without a path or default port")
+    return value
