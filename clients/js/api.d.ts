@@ -680,7 +680,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Search readers by email address, name, ``sub``, Stripe ID or invoice number */
+        /**
+         * Search and list readers
+         * @description The best matches come first. Without `q`, the newest come first. With `ends_soon`, `disputed` or `complimentary`, those
+         *     come first whose subscription ends, evidence is due or access ends first.
+         */
         get: operations["find_subscribers"];
         put?: never;
         post?: never;
@@ -4515,6 +4519,86 @@ export interface components {
             payment_disputed: number;
         };
         /**
+         * ListedSubscriberOut
+         * @description A reader in a list, with the current subscription.
+         * @example {
+         *       "created_at": "2026-03-01T18:00:00Z",
+         *       "email": "ada@example.com",
+         *       "formerly": [],
+         *       "id": "rdr_0c5e",
+         *       "name": "Ada Invented",
+         *       "plan": "annual",
+         *       "print_edition": false,
+         *       "status": "active",
+         *       "stripe_customer": "cus_123",
+         *       "subscriber": "user-1",
+         *       "summary": "Paid until March 1, 2027, then renews for $49.00"
+         *     }
+         */
+        ListedSubscriberOut: {
+            /**
+             * Id
+             * @example rdr_0c5e
+             */
+            id: string;
+            /**
+             * Subscriber
+             * @example user-1
+             */
+            subscriber: string;
+            /**
+             * Email
+             * @example ada@example.com
+             */
+            email: string | null;
+            /**
+             * Name
+             * @example Ada Invented
+             */
+            name: string | null;
+            /**
+             * Formerly
+             * @description Former email addresses and names.
+             * @default []
+             * @example []
+             */
+            formerly: string[];
+            /**
+             * Stripe Customer
+             * @example cus_123
+             */
+            stripe_customer: string | null;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Status
+             * @description Status of the current subscription; null: the reader has never had one.
+             * @example active
+             */
+            status?: string | null;
+            /**
+             * Plan
+             * @example annual
+             */
+            plan?: string | null;
+            /**
+             * Print Edition
+             * @example false
+             */
+            print_edition?: boolean | null;
+            /**
+             * Summary
+             * @description The reader's access, for staff.
+             * @default
+             * @example Paid until March 1, 2027, then renews for $49.00
+             */
+            summary: string;
+        };
+        /**
          * MoneyIn
          * @description An amount in minor units of a currency.
          * @example {
@@ -6942,19 +7026,23 @@ export interface components {
          *           "formerly": [],
          *           "id": "rdr_0c5e",
          *           "name": "Ada Invented",
+         *           "plan": "annual",
+         *           "print_edition": false,
+         *           "status": "active",
          *           "stripe_customer": "cus_123",
-         *           "subscriber": "user-1"
+         *           "subscriber": "user-1",
+         *           "summary": "Paid until March 1, 2027, then renews for $49.00"
          *         }
          *       ],
-         *       "next": "rdr_0c5e"
+         *       "next": "2026-03-01T18:00:00+00:00~rdr_0c5e"
          *     }
          */
         SubscribersOut: {
             /** Data */
-            data: components["schemas"]["SubscriberOut"][];
+            data: components["schemas"]["ListedSubscriberOut"][];
             /**
              * Next
-             * @example rdr_0c5e
+             * @example 2026-03-01T18:00:00+00:00~rdr_0c5e
              */
             next: string | null;
         };
@@ -7111,6 +7199,12 @@ export interface components {
              */
             other_access?: components["schemas"]["OtherAccessOut"] | null;
         };
+        /**
+         * SubscriptionStatus
+         * @description Stripe's status of a subscription.
+         * @enum {string}
+         */
+        SubscriptionStatus: "incomplete" | "incomplete_expired" | "trialing" | "active" | "past_due" | "unpaid" | "paused" | "canceled";
         /**
          * TermOut
          * @description A paid period, from ``starts_at`` (inclusive) to ``ends_at`` (exclusive).
@@ -10779,8 +10873,22 @@ export interface operations {
     find_subscribers: {
         parameters: {
             query?: {
-                /** @description Beginning of an email address or name, or an exact ID. */
+                /** @description Parts of a name, the beginning of an email address, an invoice number, the last four digits of a card, or an ID of Newsstand or Stripe. */
                 q?: string;
+                /** @description Status of the current subscription. */
+                status?: components["schemas"]["SubscriptionStatus"] | null;
+                /** @description Plan of the current subscription. */
+                plan?: string | null;
+                /** @description `print` has the digital edition too. */
+                edition?: ("digital" | "print") | null;
+                /** @description Only those whose scheduled end is within 30 days. */
+                ends_soon?: boolean;
+                /** @description Only those with an unpaid renewal. */
+                unpaid?: boolean;
+                /** @description Only those with an open dispute. */
+                disputed?: boolean;
+                /** @description Only those with complimentary access. */
+                complimentary?: boolean;
                 after?: string | null;
                 limit?: number;
             };
