@@ -6,7 +6,7 @@ The formats are CLDR's, by Babel. How many decimals a currency has is Stripe's (
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from zoneinfo import ZoneInfo
@@ -57,6 +57,27 @@ class Localization:
         if minor != minor.to_integral_value() or minor >= Decimal(10) ** (MAX_DIGITS + decimals):
             return None
         return int(minor)
+
+    def parse_number(self, text: str) -> int | None:
+        """Return a whole number that was typed, such as ``1,000`` or ``1000``. None: it is none, or is negative."""
+        bare = self._grouped(text.strip())
+        if not re.fullmatch(rf"[0-9][0-9{re.escape(self._group)}]{{0,24}}", bare):
+            return None
+        try:
+            value = numbers.parse_decimal(bare, locale=self.locale, strict=True)
+        except numbers.NumberFormatError:
+            return None
+        return int(value) if value == value.to_integral_value() and value < Decimal(10) ** MAX_DIGITS else None
+
+    def parse_day(self, text: str) -> date | None:
+        """Return a date that was typed, as ``2027-03-01`` or in the locale's order, such as ``3/1/2027``."""
+        bare = text.strip()
+        if not re.fullmatch(r"[0-9]{1,4}([-/. ]+[0-9]{1,4}){2}\.?", bare, flags=re.ASCII):
+            return None
+        try:
+            return dates.parse_date(bare, locale=self.locale)
+        except (ValueError, IndexError):
+            return None
 
     def number(self, value: int) -> str:
         """Return a number with the locale's thousands separators."""

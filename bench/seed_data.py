@@ -2,7 +2,7 @@
 Seed data for the benchmarks, inserted with SQL.
 
 ``fill_entitlements`` inserts readers with their entitlements only, ``fill_history`` a year of subscriptions, terms,
-payments, events, grants, refunds and audit entries. Ids end in the number of the reader.
+payments, events, grants, refunds and audit entries. IDs end in the number of the reader. One of them has a long history.
 """
 
 from collections.abc import AsyncIterator
@@ -78,6 +78,35 @@ _REFUNDS = (
 )
 
 
+# One reader with 40 payments: that of the running subscription, and 39 of eight subscriptions that have ended.
+LONG_HISTORY = 42  # the number of the reader
+_OLD = "generate_series(1, 39) p, LATERAL (SELECT p % 8 AS s, timestamptz '2026-01-01' - p * interval '1 year' AS at) d"
+_LONG_HISTORY = (
+    """
+    INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount, currency,
+        created_at, ended_at, end_reason, work_key)
+    SELECT 'scr_old_' || s, 'sub_old_' || s, 'rdr_42', 1, 'annual', true, 'canceled', 7300, 'usd',
+        timestamptz '1986-01-01' + s * interval '40 days', timestamptz '2026-01-01' - s * interval '1 day',
+        'cancellation_requested', 'subscription:sub_old_' || s
+    FROM generate_series(0, 7) s
+    """,
+    f"""
+    INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed)
+    SELECT 'in_old_' || p, 'scr_old_' || s, 'annual', true, at, at + interval '1 year', 24 FROM {_OLD}
+    """,
+    f"""
+    INSERT INTO payments (id, invoice_id, invoice_number, subscription_id, amount, tax, currency, paid_at, billing_reason)
+    SELECT 'pi_old_' || p, 'in_old_' || p, 'NS-OLD-' || p, 'scr_old_' || s, 7300, 300, 'usd', at, 'subscription_cycle'
+    FROM {_OLD}
+    """,
+    f"""
+    INSERT INTO events (id, type, state, object_id, payload, work_key, received_at, applied_at)
+    SELECT 'evt_old_' || p || '_' || i, type, 'applied', 'in_old_' || p, '{{}}', 'subscription:sub_old_' || s, at, at
+    FROM {_OLD}, unnest(ARRAY['customer.subscription.updated', 'invoice.paid']) WITH ORDINALITY AS event_types (type, i)
+    """,
+)
+
+
 _SUB = "'auth0|' || lpad(to_hex(n), 24, '0')"  # the same as reader_sub()
 _ENTITLED_READERS = f"""
 INSERT INTO subscribers (id, sub, email)
@@ -118,6 +147,9 @@ async def fill_history(dsn: str, readers: int, plan: Plan) -> None:
             await connection.execute(statement, readers)
         for statement in _GRANTS:
             await connection.execute(statement, readers, list(plan.features_of(print_edition=False)))
+        if readers > LONG_HISTORY:
+            for statement in _LONG_HISTORY:
+                await connection.execute(statement)
     engine = make_engine(dsn, pool_size=1)
     async with make_sessions(engine).begin() as session:
         await issues.save(session, plan_year(2026, first_number=1) + plan_year(2027, first_number=25))

@@ -1,6 +1,6 @@
 """Prices, typed amounts and dates in the publisher's locale."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -117,3 +117,43 @@ def test_times_name_their_zone_in_summer_and_winter() -> None:
 
 def test_the_last_day_is_the_day_before_an_exclusive_end() -> None:
     assert localization().last_day(datetime(2027, 3, 3, 6, tzinfo=UTC)) == "March 2, 2027"
+
+
+@pytest.mark.parametrize(
+    ("text", "locale", "value"),
+    [
+        ("1000", "en_US", 1000),
+        ("1,000", "en_US", 1000),
+        (" 3 ", "en_US", 3),
+        ("1.000", "de_DE", 1000),
+        ("1 000", "fr_FR", 1000),
+        ("1’000", "de_CH", 1000),
+        ("1.5", "en_US", None),
+        ("10,00", "en_US", None),
+        ("-3", "en_US", None),
+        ("three", "en_US", None),
+        ("٣", "en_US", None),
+        ("9" * 30, "en_US", None),
+        ("", "en_US", None),
+    ],
+)
+def test_whole_numbers_are_typed_as_the_locale_writes_them(text: str, locale: str, value: int | None) -> None:
+    assert localization(locale).parse_number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "locale", "day"),
+    [
+        ("2027-03-01", "en_US", date(2027, 3, 1)),
+        ("2027-03-01", "de_DE", date(2027, 3, 1)),
+        ("3/1/2027", "en_US", date(2027, 3, 1)),
+        ("01/03/2027", "en_GB", date(2027, 3, 1)),
+        ("1.3.2027", "de_DE", date(2027, 3, 1)),
+        ("2027-02-30", "en_US", None),
+        ("tomorrow", "en_US", None),
+        ("3/1", "en_US", None),
+        ("", "en_US", None),
+    ],
+)
+def test_days_are_typed_as_the_locale_writes_them(text: str, locale: str, day: date | None) -> None:
+    assert localization(locale).parse_day(text) == day

@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from app.console import kept_forms
+from app.console import drafts, kept_forms, refused_forms
 from app.console.csrf import ForgedForm
+from app.console.form_fields import WHOLE_FORM
 from app.console.middleware import expired_cookie
 from app.console.refusals import record_refusal
 from app.console.request import ConsoleRequest, console_of
@@ -29,6 +30,7 @@ from app.services import staff_members, staff_sessions
 ANY_ROLE = ""  # for pages that every member of staff may see
 MAX_FORM_FIELDS = 100
 SIGN_OUT = "/sign-out"
+OTHER_SESSION = "You have signed in again since this page was opened. Check the form, then send it again."
 
 Page = Callable[[ConsoleRequest], Awaitable[Response]]
 
@@ -39,6 +41,7 @@ class NamedRoute(Route):
     def __init__(self, path: str, endpoint: Any, *, page: Page, method: str, role: str, recent_sign_in: bool) -> None:
         super().__init__(path, endpoint, methods=[method], name=f"{role or 'any'}:{page.__name__}")
         self.recent_sign_in = recent_sign_in
+        self.shown_at = path  # of the page that has the form
 
 
 def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False, is_fragment: bool = False) -> Route:
@@ -64,6 +67,7 @@ def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False
                 ctx=ctx,
                 staff=staff,
                 now=await ctx.clock.policy(),
+                form=drafts.fields_of(request, staff.sub),
                 staff_names={} if is_fragment else await staff_members.names(ctx),
             )
         )
@@ -71,53 +75,66 @@ def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False
     return NamedRoute(path, endpoint, page=page, method="GET", role=role, recent_sign_in=recent_sign_in)
 
 
-def form_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False) -> Route:
+def form_route(
+    path: str,
+    page: Page,
+    *,
+    role: str,
+    recent_sign_in: bool = False,
+    shown_by: Page | None = None,
+    shown_at: str | None = None,
+) -> Route:
     """
     Return the route that a form is submitted to.
 
-    If the person has to sign in first, the form is kept in their browser and continued after that.
+    If the person has to sign in first, the form is kept in their browser and filled in again after that. If the form is
+    refused, ``shown_by`` shows it again with what was entered and what is wrong.
+
+    :param shown_by: the page that has the form. Without it, an error page is shown.
+    :param shown_at: the path of that page, if it is another one. Its parameters are those of ``path``, or fields.
     """
 
     async def endpoint(request: Request) -> Response:
         staff = session_of(request)
         async with request.form(max_files=0, max_fields=MAX_FORM_FIELDS) as fields:
             form = {name: value for name, value in fields.items() if isinstance(value, str)}
-            if staff is None:
-                return _continue_after_sign_in(request, form, path)
-            await _require_role(request, staff, role, path)
-            if role:  # everybody may always sign out
-                await console_of(request).ctx.caller_limits.take(Limit.STRIPE, staff.sub)
-            if not has_form_token(fields, staff.form_token):
-                await record_refusal(request, staff, "console.form_refused", "form token of another session", path=path)
-                raise ForgedForm(
-                    "This form belongs to another session, so nothing was changed. Reload the page and try again."
-                )
-        if recent_sign_in and not _signed_in_recently(request, staff):
-            return _keep(request, staff.sub, form, step_up=True)
+        if staff is None:
+            return _continue_after_sign_in(request, form, path, shown_at or path)
+        await _require_role(request, staff, role, path)
+        if role:  # everybody may always sign out
+            await console_of(request).ctx.caller_limits.take(Limit.STRIPE, staff.sub)
+        is_ours = has_form_token(form, staff.form_token)
+        if not is_ours:
+            await record_refusal(request, staff, "console.form_refused", "form token of another session", path=path)
+        if is_ours and recent_sign_in and not _signed_in_recently(request, staff):
+            return _keep(request, staff.sub, form, shown_at or path, step_up=True)
         ctx = console_of(request).ctx
-        response = await page(
-            ConsoleRequest(
-                http=request,
-                ctx=ctx,
-                staff=staff,
-                now=await ctx.clock.policy(),
-                form=form,
-                route=path,
-                staff_names=await staff_members.names(ctx),
-            )
+        received = ConsoleRequest(
+            http=request,
+            ctx=ctx,
+            staff=staff,
+            now=await ctx.clock.policy(),
+            form=form,
+            route=path,
+            staff_names=await staff_members.names(ctx),
         )
-        kept_forms.forget(request, response)
-        return response
+        if is_ours:
+            return await refused_forms.show_again(page, received, shown_by)
+        if shown_by is not None and form.get("form_token"):
+            return await shown_by(refused_forms.refused(received, 403, {WHOLE_FORM: OTHER_SESSION}))
+        raise ForgedForm("This form belongs to another session, so nothing was changed. Reload the page and try again.")
 
-    return NamedRoute(path, endpoint, page=page, method="POST", role=role, recent_sign_in=recent_sign_in)
+    route = NamedRoute(path, endpoint, page=page, method="POST", role=role, recent_sign_in=recent_sign_in)
+    route.shown_at = shown_at or path
+    return route
 
 
 async def show_kept_form(request: ConsoleRequest) -> Response:
-    """Show the form that was kept while the person signed in again."""
-    return kept_forms.show(request.http, request.staff.sub)
+    """Open the page of the form that was kept while the person signed in again."""
+    return kept_forms.restore(request)
 
 
-def _continue_after_sign_in(request: Request, form: dict[str, str], path: str) -> Response:
+def _continue_after_sign_in(request: Request, form: dict[str, str], path: str, shown_at: str) -> Response:
     """
     Keep the form of a session that has ended, and sign in.
 
@@ -126,12 +143,12 @@ def _continue_after_sign_in(request: Request, form: dict[str, str], path: str) -
     cookie = expired_cookie(request)
     if path == SIGN_OUT or cookie is None or not has_form_token(form, cookie.form_token):
         raise ForgedForm("Your session has expired, so nothing was changed. Sign in and try again.")
-    return _keep(request, cookie.sub, form)
+    return _keep(request, cookie.sub, form, shown_at)
 
 
-def _keep(request: Request, sub: str, form: dict[str, str], *, step_up: bool = False) -> Response:
+def _keep(request: Request, sub: str, form: dict[str, str], shown_at: str, *, step_up: bool = False) -> Response:
     url = _sign_in_url(CONSOLE + kept_forms.CONTINUE, step_up=step_up)
-    kept = kept_forms.sign_in_and_continue(request, sub, form, url=url)
+    kept = kept_forms.sign_in_and_continue(request, sub, form, shown_at=shown_at, url=url)
     if kept is None:
         raise ForgedForm(
             "You need to sign in again, and this form is too long to be kept, so nothing was changed. Go back, copy your "

@@ -30,10 +30,11 @@ from app.console import (
     templating,
 )
 from app.console.csrf import ForgedForm
+from app.console.form_fields import InvalidForm
 from app.console.middleware import ErrorMiddleware, SessionMiddleware
-from app.console.request import InvalidForm
+from app.console.refused_forms import status_of
 from app.domain.callers import NotAllowed
-from app.domain.errors import DomainError, NotFound, StripeUnavailable, TooManyRequests
+from app.domain.errors import DomainError
 from app.pages.static_files import Static
 
 PAGES = (
@@ -84,18 +85,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:
-    title = error.title if isinstance(error, DomainError) else "Request failed"
-    match error:
-        case NotFound():
-            status = 404
-        case NotAllowed():
-            status, title = 403, "No access"
-        case TooManyRequests():
-            status = 429
-        case StripeUnavailable():
-            status = 503
-        case _:
-            status = 409
+    title, status = "Request failed", 409
+    if isinstance(error, DomainError):
+        title, status = "No access" if isinstance(error, NotAllowed) else error.title, status_of(error)
     page = templating.error_page(request, status=status, title=title, detail=str(error))
     if isinstance(error, DomainError) and error.retry_after is not None:
         page.headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
@@ -103,9 +95,9 @@ async def _domain_error(request: Request, error: Exception) -> Response:
 
 
 async def _invalid_form(request: Request, error: Exception) -> Response:
-    field = error.field if isinstance(error, InvalidForm) else "form"
-    detail = f"{error} Go back in your browser to correct the form."
-    return templating.error_page(request, status=422, title=f"Check the {field}", detail=detail)
+    messages = " ".join(error.errors.values()) if isinstance(error, InvalidForm) else str(error)
+    detail = f"{messages} Go back in your browser to correct the form."
+    return templating.error_page(request, status=422, title="Check the form", detail=detail)
 
 
 async def _forged_form(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from starlette.responses import Response
 
+from app.console import refunds as refund_pages
 from app.console.access_control import form_route, page_route
 from app.console.csrf import check_reader
 from app.console.request import ConsoleRequest
@@ -78,11 +79,12 @@ async def reject(request: ConsoleRequest) -> Response:
     return request.redirect(f"/refunds/{refund_id}", flash="Refund rejected. Nothing was paid.")
 
 
+REQUEST, REFUND = "/approvals/{request}", "/refunds/{refund}"
 ROUTES = [
     page_route("/approvals", show, role=Role.SUPERVISOR),
-    page_route("/approvals/{request}", show_request, role=Role.SUPPORT),
-    form_route("/approvals/{request}/approve", approve_request, role=Role.SUPERVISOR, recent_sign_in=True),
-    form_route("/approvals/{request}/reject", reject_request, role=Role.SUPERVISOR),
-    form_route("/refunds/{refund}/approve", approve, role=Role.SUPERVISOR, recent_sign_in=True),
-    form_route("/refunds/{refund}/reject", reject, role=Role.SUPERVISOR),
+    page_route(REQUEST, show_request, role=Role.SUPPORT),
+    form_route(f"{REQUEST}/approve", approve_request, role=Role.SUPERVISOR, recent_sign_in=True, shown_at=REQUEST),
+    form_route(f"{REQUEST}/reject", reject_request, role=Role.SUPERVISOR, shown_by=show_request, shown_at=REQUEST),
+    form_route(f"{REFUND}/approve", approve, role=Role.SUPERVISOR, recent_sign_in=True, shown_at=REFUND),
+    form_route(f"{REFUND}/reject", reject, role=Role.SUPERVISOR, shown_by=refund_pages.show, shown_at=REFUND),
 ]

@@ -1,61 +1,135 @@
 """Complimentary access: giving it for a reason and a limited time, and revoking it."""
 
-from datetime import date, datetime, time, timedelta
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 
 from starlette.responses import Response
 
+from app.console import readers
 from app.console.access_control import form_route, page_route
 from app.console.csrf import check_reader
+from app.console.form_fields import FormFields, InvalidForm
 from app.console.labels import reason_labels
-from app.console.request import ConsoleRequest, InvalidForm
+from app.console.request import ConsoleRequest
+from app.console.state import CONSOLE
 from app.db.engine.session import new_id
+from app.db.subscribers import Subscriber
 from app.domain.approvals import ApprovalRequest
 from app.domain.callers import Reader, Role
 from app.domain.reasons import CompReason
-from app.services import comps, idempotency, support
+from app.domain.subscriptions import NoSubscription
+from app.domain.text import is_storable
+from app.pages.formatting import counted
+from app.services import comps, idempotency, subscriptions, support
+from app.services.subscriptions import SubscriptionDetails
 
 REASONS = reason_labels(*CompReason)
 FOR_ISSUES, UNTIL_DAY = "issues", "day"
 END_OPTIONS = {FOR_ISSUES: "For a number of issues", UNTIL_DAY: "Until a date"}
 MAX_ISSUES = 48
+LONGEST_REASON = 500  # characters
 MAX_DURATION = timedelta(days=3 * 366)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedComp:
+    """What an agent entered."""
+
+    plan: str
+    count: int | None
+    until: datetime | None
+    reason: str
+    note: str | None
 
 
 async def show_form(request: ConsoleRequest) -> Response:
     """Show the form: the plan, the end and the reason."""
-    ctx = request.ctx
-    reader = await support.reader(ctx, request.path_param("reader"), viewer=request.viewer)
-    plans = {code: plan.title for code, plan in ctx.rules.catalogue.plans.items() if not plan.retired}
-    today = request.now.astimezone(ctx.rules.zone).date()
+    reader = await support.reader(request.ctx, request.path_param("reader"), viewer=request.viewer)
+    today = request.now.astimezone(request.ctx.rules.zone).date()
     return request.render(
         "give_comp.html",
         reader=reader,
-        plans=plans,
+        plans=_plans(request),
         reasons=REASONS,
-        max_issues=MAX_ISSUES,
         first_day=today + timedelta(days=1),
         last_day=today + MAX_DURATION,
-        key=request.new_idempotency_key(),
+        key=request.idempotency_key(),
+    )
+
+
+async def check(request: ConsoleRequest) -> Response:
+    """Give the access, unless the reader pays for access: then say so first."""
+    wanted = _wanted(request)
+    reader = await support.reader(request.ctx, request.path_param("reader"), viewer=request.viewer)
+    if await _paid_access(request, reader) is not None:
+        return request.continue_at(f"/readers/{reader.id}/comp/confirm")
+    return await _give(request, reader, wanted)
+
+
+async def confirm(request: ConsoleRequest) -> Response:
+    """Show what a paying reader has, before they are given complimentary access."""
+    reader = await support.reader(request.ctx, request.path_param("reader"), viewer=request.viewer)
+    details = await _paid_access(request, reader)
+    if details is None or not request.form:
+        return request.redirect(f"/readers/{reader.id}/comp")
+    wanted, localization = _wanted(request), request.ctx.localization
+    ends = f"For {counted(wanted.count, 'issue')}" if wanted.count else ""
+    return request.render(
+        "confirm_comp.html",
+        reader=reader,
+        details=details,
+        plans=_plans(request),
+        wanted=f"Until {localization.date(wanted.until)}" if wanted.until else ends,
+        key=request.idempotency_key(),
+        back=request.form_url(f"/readers/{reader.id}/comp"),
     )
 
 
 async def give(request: ConsoleRequest) -> Response:
+    """Give the access to a reader who may pay for access already."""
+    reader = await support.reader(request.ctx, request.path_param("reader"), viewer=request.viewer)
+    return await _give(request, reader, _wanted(request))
+
+
+def _plans(request: ConsoleRequest) -> dict[str, str]:
+    return {code: plan.title for code, plan in request.ctx.rules.catalogue.plans.items() if not plan.retired}
+
+
+async def _paid_access(request: ConsoleRequest, reader: Subscriber) -> SubscriptionDetails | None:
+    """Return the subscription that gives a reader access now; None if there is none."""
+    try:
+        details = await subscriptions.current(request.ctx, reader.sub, now=request.now)
+    except NoSubscription:
+        return None
+    return details if details.status.has_access else None
+
+
+def _wanted(request: ConsoleRequest) -> WantedComp:
+    """
+    Return what was entered.
+
+    :raises InvalidForm: if something is missing or invalid.
+    """
+    with request.fields() as fields:
+        plan = fields.choice("plan", request.ctx.rules.catalogue.plans)
+        ends = fields.choice("ends", END_OPTIONS)
+        count = fields.integer("issues", minimum=1, maximum=MAX_ISSUES) if ends == FOR_ISSUES else None
+        until = _end_of_day(fields, request) if ends == UNTIL_DAY else None
+        reason, note = fields.reason_and_note(REASONS)
+    return WantedComp(plan=plan, count=count, until=until, reason=reason, note=note)
+
+
+async def _give(request: ConsoleRequest, reader: Subscriber, wanted: WantedComp) -> Response:
     """Give access for a number of issues or until the end of a day. A form that is sent twice counts once."""
-    ctx = request.ctx
-    reader = await support.reader(ctx, request.path_param("reader"), viewer=request.viewer)
-    plan = request.choice("plan", ctx.rules.catalogue.plans)
-    ends = request.choice("ends", END_OPTIONS)
-    count = request.integer("issues", minimum=1, maximum=MAX_ISSUES) if ends == FOR_ISSUES else None
-    until = _end_of_day(request) if ends == UNTIL_DAY else None
-    reason, note = request.reason_and_note(REASONS)
+    ctx, reason, note = request.ctx, wanted.reason, wanted.note
 
     async def work(comp_id: str) -> tuple[int, dict[str, str]]:
         given = await comps.give(
             ctx,
             reader.sub,
-            plan=plan,
-            until=until,
-            count=count,
+            plan=wanted.plan,
+            until=wanted.until,
+            count=wanted.count,
             reason=f"{reason}: {note}"[:500] if note else reason,
             by=_agent(request),
             now=request.now,
@@ -68,9 +142,9 @@ async def give(request: ConsoleRequest) -> Response:
     answer = await idempotency.once(
         ctx,
         caller=request.staff.actor,
-        route=f"POST {request.http.url.path}",
+        route=f"POST {CONSOLE}/readers/{reader.id}/comp",
         key=idempotency.check_key(request.text("key", max_length=100)),
-        body=f"{plan} {count} {until} {reason} {note}".encode(),
+        body=f"{wanted.plan} {wanted.count} {wanted.until} {reason} {note}".encode(),
         new_object_id=new_id("cmp"),
         work=work,
     )
@@ -81,28 +155,25 @@ async def give(request: ConsoleRequest) -> Response:
 
 async def revoke(request: ConsoleRequest) -> Response:
     """Revoke complimentary access immediately."""
-    ctx, comp_id, note = request.ctx, request.path_param("comp"), request.text("note", max_length=500)
+    ctx, comp_id = request.ctx, request.path_param("comp")
     await check_reader(request, (await comps.get(ctx, comp_id)).subscriber_id)
-    if not note:
-        raise InvalidForm("Enter a reason for revoking the access.", field="reason")
+    note = request.form.get("note", "").strip()
+    if not is_storable(note) or not 0 < len(note) <= LONGEST_REASON:
+        message = f"Enter a reason for revoking the access, of {LONGEST_REASON} characters or fewer."
+        raise InvalidForm(message, field=f"revoke-{comp_id}")
     revoked = await comps.revoke(ctx, comp_id, reason=note, by=_agent(request), now=request.now)
     return request.redirect(f"/readers/{revoked.subscriber_id}", flash="Complimentary access revoked.")
 
 
-def _end_of_day(request: ConsoleRequest) -> datetime:
-    """
-    Return the last second of the selected day in the publisher's time zone, so that pages show that day as the last.
-
-    :raises InvalidForm: if the date is invalid, in the past or too far ahead.
-    """
-    zone = request.ctx.rules.zone
+def _end_of_day(fields: FormFields, request: ConsoleRequest) -> datetime | None:
+    """Return the last second of the selected day in the publisher's time zone, so that pages show that day as the last."""
+    zone, day = request.ctx.rules.zone, fields.day("day")
+    if day is None:
+        return None
     today = request.now.astimezone(zone).date()
-    try:
-        day = date.fromisoformat(request.text("day", max_length=10))
-    except ValueError:
-        raise InvalidForm("Enter a date such as 2027-03-01.", field="date") from None
     if not today < day <= today + MAX_DURATION:
-        raise InvalidForm("Choose a date after today and within three years.", field="date")
+        fields.refuse("day", "Choose a date after today and within three years.")
+        return None
     return datetime.combine(day + timedelta(days=1), time(), zone) - timedelta(seconds=1)
 
 
@@ -110,8 +181,17 @@ def _agent(request: ConsoleRequest) -> Reader:
     return Reader(sub=request.staff.sub, roles=request.staff.roles)
 
 
+COMP, CONFIRM = "/readers/{reader}/comp", "/readers/{reader}/comp/confirm"
 ROUTES = [
-    page_route("/readers/{reader}/comp", show_form, role=Role.SUPPORT, recent_sign_in=True),
-    form_route("/readers/{reader}/comp", give, role=Role.SUPPORT, recent_sign_in=True),
-    form_route("/comps/{comp}/take-back", revoke, role=Role.SUPPORT),
+    page_route(COMP, show_form, role=Role.SUPPORT, recent_sign_in=True),
+    form_route(COMP, check, role=Role.SUPPORT, recent_sign_in=True, shown_by=show_form),
+    page_route(CONFIRM, confirm, role=Role.SUPPORT, recent_sign_in=True),
+    form_route(CONFIRM, give, role=Role.SUPPORT, recent_sign_in=True, shown_by=confirm),
+    form_route(
+        "/comps/{comp}/take-back",
+        revoke,
+        role=Role.SUPPORT,
+        shown_by=readers.show_of_form,
+        shown_at="/readers/{reader}",
+    ),
 ]

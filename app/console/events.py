@@ -58,6 +58,6 @@ def _selection(state: str, type_prefix: str) -> Selection:
 
 ROUTES = [
     page_route("/events", show, role=Role.ADMIN),
-    form_route("/events/replay", replay_all, role=Role.ADMIN),
-    form_route("/events/{event}/replay", replay, role=Role.ADMIN),
+    form_route("/events/replay", replay_all, role=Role.ADMIN, shown_at="/events"),
+    form_route("/events/{event}/replay", replay, role=Role.ADMIN, shown_at="/events"),
 ]

@@ -21,14 +21,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One entry, or several Stripe events in a row."""
+    """One entry, or Stripe events in a row."""
 
     entries: Sequence[Entry]
 
     @property
     def is_collapsed(self) -> bool:
-        """Whether the entries are hidden behind a summary."""
-        return len(self.entries) > 1
+        """Whether the entries are Stripe events, which are hidden behind a summary."""
+        return self.entries[0].kind == HistoryKind.EVENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _groups(timeline: Sequence[HistoryEntry]) -> list[Group]:
     groups: list[Group] = []
     for is_stripe_event, run in groupby(timeline, key=lambda entry: entry.kind == HistoryKind.EVENT):
         entries = list(run)
-        if is_stripe_event and len(entries) > 1:
+        if is_stripe_event:
             groups.append(Group([_entry(entry, without=STRIPE_PREFIX) for entry in entries]))
         else:
             groups += [Group([_entry(entry)]) for entry in entries]

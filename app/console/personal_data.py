@@ -6,7 +6,8 @@ from starlette.responses import Response
 
 from app.console.access_control import form_route, page_route
 from app.console.csrf import check_reader
-from app.console.request import ConsoleRequest, InvalidForm
+from app.console.form_fields import InvalidForm
+from app.console.request import ConsoleRequest
 from app.domain.callers import Role
 from app.domain.exports import readable_page
 from app.services import erasures, exports, support
@@ -61,6 +62,13 @@ async def show_erasure(request: ConsoleRequest) -> Response:
 ROUTES = [
     page_route("/readers/{reader}/personal-data", show, role=Role.PRIVACY, recent_sign_in=True),
     page_route("/readers/{reader}/export", export, role=Role.PRIVACY, recent_sign_in=True),
-    form_route("/readers/{reader}/erase", erase, role=Role.PRIVACY, recent_sign_in=True),
+    form_route(
+        "/readers/{reader}/erase",
+        erase,
+        role=Role.PRIVACY,
+        recent_sign_in=True,
+        shown_by=show,
+        shown_at="/readers/{reader}/personal-data",
+    ),
     page_route("/erasures/{erasure}", show_erasure, role=Role.PRIVACY),
 ]

@@ -1,6 +1,6 @@
 """The page about a reader."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from starlette.responses import Response
@@ -11,24 +11,33 @@ from app.console.request import ConsoleRequest
 from app.domain import reader_summary
 from app.domain.callers import Role
 from app.domain.current_subscription import current_subscription
+from app.domain.disputes import Dispute
 from app.domain.entitlements import OPEN_ENDED, Grant
 from app.domain.refunds import CONFIRMED, Refund
-from app.domain.subscriptions import Subscription
+from app.domain.subscriptions import Payment, Subscription
 from app.services import support
 from app.services.support import Overview
+
+SHOWN_PAYMENTS, SHOWN_DAYS = 8, 20  # newest; earlier ones are collapsed
 
 
 async def show(request: ConsoleRequest) -> Response:
     """Show everything about a reader."""
+    return await _show(request, request.path_param("reader"))
+
+
+async def show_of_form(request: ConsoleRequest) -> Response:
+    """Show the reader whose page sent a form."""
+    return await _show(request, request.form.get("reader", ""))
+
+
+async def _show(request: ConsoleRequest, reader_id: str) -> Response:
     ctx = request.ctx
-    overview = await support.overview(ctx, request.path_param("reader"), viewer=request.viewer, now=request.now)
+    overview = await support.overview(
+        ctx, reader_id, viewer=request.viewer, staff_names=request.staff_names, now=request.now
+    )
     refunded = _refunded_amounts(overview.refunds)
-    disputed = {dispute.payment_id for dispute in overview.disputes if not dispute.refundable}
-    refundable = [
-        one
-        for one in overview.payments
-        if one.amount > one.credited + refunded.get(one.id, 0) and one.id not in disputed
-    ]
+    current = current_subscription(overview.subscriptions)
     return request.render(
         "reader.html",
         overview=overview,
@@ -44,11 +53,39 @@ async def show(request: ConsoleRequest) -> Response:
         cancelable=_cancelable(overview),
         now=request.now,
         plans={code: plan.title for code, plan in ctx.rules.catalogue.plans.items()},
+        open_subscriptions=[one for one in reversed(overview.subscriptions) if one == current or _is_open(one[0])],
+        ended_subscriptions=[
+            one for one in reversed(overview.subscriptions) if one != current and not _is_open(one[0])
+        ],
+        open_disputes=sorted((one for one in overview.disputes if one.is_open), key=_deadline),
+        closed_disputes=[one for one in reversed(overview.disputes) if not one.is_open],
+        payments=overview.payments[::-1],
+        shown_payments=SHOWN_PAYMENTS,
         grants=[(grant, _grant_until(grant)) for grant in overview.grants],
         history=history.days(overview.timeline),
+        shown_days=SHOWN_DAYS,
         refunded=refunded,
-        refundable=refundable,
+        refundable=_refundable(overview, refunded),
     )
+
+
+def _is_open(subscription: Subscription) -> bool:
+    return subscription.can_be_canceled
+
+
+def _deadline(dispute: Dispute) -> tuple[bool, datetime]:
+    """Return the key that sorts disputes by the deadline for evidence."""
+    return (not dispute.needs_response, dispute.due_by or dispute.opened_at)
+
+
+def _refundable(overview: Overview, refunded: Mapping[str, int]) -> list[Payment]:
+    """Return the payments of which something can be refunded, the earliest first."""
+    disputed = {dispute.payment_id for dispute in overview.disputes if not dispute.refundable}
+    return [
+        one
+        for one in overview.payments
+        if one.amount > one.credited + refunded.get(one.id, 0) and one.id not in disputed
+    ]
 
 
 def _refunded_amounts(refunds: Sequence[Refund]) -> dict[str, int]:

@@ -8,11 +8,13 @@ from starlette.responses import Response
 
 from app.console.access_control import form_route, page_route
 from app.console.csrf import check_reader
+from app.console.form_fields import InvalidForm
 from app.console.labels import reason_labels
-from app.console.request import ConsoleRequest, InvalidForm
+from app.console.refused_forms import refused
+from app.console.request import ConsoleRequest
 from app.db.engine.session import new_id
 from app.domain.callers import Role
-from app.domain.money import Money, maximum, step
+from app.domain.money import Money, maximum
 from app.domain.quotes import Quote
 from app.domain.reasons import RefundReason
 from app.domain.refunds import QuoteChanged, Refund, RefundBasis, RefundStatus, RefundTooLarge
@@ -50,23 +52,32 @@ async def show_form(request: ConsoleRequest) -> Response:
     payment_id = request.path_param("payment")
     found = await support.payment(request.ctx, payment_id, viewer=request.viewer)
     offers = await quotes.of_payment(request.ctx, payment_id, now=request.now)
-    default = next((quote.basis for quote in offers if quote.allowed), None)
-    return request.render("refund_form.html", found=found, quotes=offers, reasons=REASONS, default=default)
+    allowed = [quote.basis for quote in offers if quote.allowed]
+    entered = request.form.get("basis")
+    chosen = entered if entered in allowed else next(iter(allowed), None)
+    return request.render("refund_form.html", found=found, quotes=offers, reasons=REASONS, chosen=chosen)
+
+
+async def check(request: ConsoleRequest) -> Response:
+    """Check the form, and go on to the page that asks for confirmation."""
+    payment_id = request.path_param("payment")
+    found = await support.payment(request.ctx, payment_id, viewer=request.viewer)
+    await check_reader(request, found.subscriber.id)
+    await _read(request, payment_id)
+    return request.continue_at(f"/payments/{payment_id}/refund/confirm")
 
 
 async def review(request: ConsoleRequest) -> Response:
     """Show the amount and the consequences for confirmation."""
     payment_id = request.path_param("payment")
+    form_path = f"/payments/{payment_id}/refund"
+    if not request.form:
+        return request.redirect(form_path)
     found = await support.payment(request.ctx, payment_id, viewer=request.viewer)
-    await check_reader(request, found.subscriber.id)
-    offers = await quotes.of_payment(request.ctx, payment_id, now=request.now)
-    quote = next((quote for quote in offers if quote.basis == request.form.get("basis")), None)
-    if quote is None:
-        raise InvalidForm("Choose a basis for the refund.", field="basis")
-    if quote.refusal is not None:
-        raise quote.refusal
-    reason, note = request.reason_and_note(REASONS)
-    amount = _goodwill_amount(request, quote) if quote.basis == RefundBasis.GOODWILL else quote.money
+    try:
+        quote, amount, reason, note = await _read(request, payment_id)
+    except InvalidForm as error:  # for example, less can be refunded now
+        return await show_form(refused(request, 422, error.errors))
     is_goodwill = quote.basis == RefundBasis.GOODWILL
     approval_required = is_goodwill and amount.amount > await quotes.goodwill_left(
         request.ctx, payment_id, by=request.staff.actor, now=request.now
@@ -79,21 +90,47 @@ async def review(request: ConsoleRequest) -> Response:
         approval_required=approval_required,
         reason=reason,
         note=note or "",
-        key=request.new_idempotency_key(),
+        key=request.idempotency_key(),
+        back=request.form_url(form_path),
     )
+
+
+async def _read(request: ConsoleRequest, payment_id: str) -> tuple[Quote, Money, str, str | None]:
+    """
+    Return the chosen quote, the amount, the reason and the note.
+
+    :raises InvalidForm: if something is missing or invalid.
+    :raises RefundRefused: if the chosen basis isn't available.
+    """
+    offers = await quotes.of_payment(request.ctx, payment_id, now=request.now)
+    quote = next((quote for quote in offers if quote.basis == request.form.get("basis")), None)
+    if quote is not None and quote.refusal is not None:
+        raise quote.refusal
+    with request.fields() as fields:
+        amount = quote.money if quote is not None else None
+        if quote is None:
+            fields.refuse("basis", "Choose a basis for the refund.")
+        elif quote.basis == RefundBasis.GOODWILL:
+            amount = Money(fields.amount("much", quote.currency, most=quote.amount), quote.currency)
+        reason, note = fields.reason_and_note(REASONS)
+    if quote is None or amount is None:
+        raise InvalidForm("Choose a basis for the refund.", field="basis")
+    return quote, amount, reason, note
 
 
 async def submit(request: ConsoleRequest) -> Response:
     """Refund the payment if the quote is still valid. A form that is sent twice counts once."""
     ctx, payment_id = request.ctx, request.path_param("payment")
     await check_reader(request, (await support.payment(ctx, payment_id, viewer=request.viewer)).subscriber.id)
-    reason, note = request.reason_and_note(REASONS)
-    basis = request.text("basis", max_length=40)
-    currency = request.text("currency", max_length=3)
-    expected = Money(request.integer("amount", minimum=1, maximum=maximum(currency)), currency)
+    with request.fields() as fields:
+        reason, note = fields.reason_and_note(REASONS)
+        basis = fields.choice("basis", dict.fromkeys(("guarantee", "unserved_issues", RefundBasis.GOODWILL)))
+        currency = fields.text("currency", max_length=3)
+        minor = fields.integer("amount", minimum=1, maximum=maximum(currency))
+    expected = Money(minor, currency)
     refund_request = RefundRequest(
         payment_id=payment_id,
-        basis=request.choice("basis", dict.fromkeys(("guarantee", "unserved_issues", RefundBasis.GOODWILL))),
+        basis=basis,
         reason=reason,
         note=note,
         expected=expected,
@@ -124,10 +161,10 @@ async def submit(request: ConsoleRequest) -> Response:
             ctx.localization.money(int(str(changed.facts[name])), expected.currency) for name in ("expected", "amount")
         )
         message = f"Nothing was refunded. The amount has changed from {shown} to {current}. Review it and try again."
-        return request.redirect(f"/payments/{payment_id}/refund", flash=message)
+        return request.continue_at(f"/payments/{payment_id}/refund", flash=message)
     except RefundTooLarge:
         message = "Nothing was refunded. The refundable amount is lower now. Review it and try again."
-        return request.redirect(f"/payments/{payment_id}/refund", flash=message)
+        return request.continue_at(f"/payments/{payment_id}/refund", flash=message)
     return request.redirect(f"/refunds/{answer.body['id']}")
 
 
@@ -150,37 +187,16 @@ async def show(request: ConsoleRequest) -> Response:
     )
 
 
-def _goodwill_amount(request: ConsoleRequest, quote: Quote) -> Money:
-    """
-    Return the amount that the agent entered.
-
-    :raises InvalidForm: if it is missing or invalid.
-    :raises RefundTooLarge: if it is more than can still be refunded.
-    """
-    localization = request.ctx.localization
-    amount = localization.parse_amount(request.text("much", max_length=20), quote.currency)
-    if amount is None or not 0 < amount <= maximum(quote.currency):
-        raise InvalidForm("Enter an amount such as 10 or 10.50.", field="amount")
-    if amount % step(quote.currency):
-        smallest = localization.money(step(quote.currency), quote.currency)
-        raise InvalidForm(f"Enter a multiple of {smallest}: Stripe pays no smaller fractions.", field="amount")
-    if amount > quote.amount:
-        raise RefundTooLarge(
-            f"Only {localization.money(quote.amount, quote.currency)} can still be refunded.",
-            asked=amount,
-            left=quote.amount,
-        )
-    return Money(amount, quote.currency)
-
-
 def _overall_status(parts: Sequence[Refund]) -> str:
     """Return the status of a refund with several parts: the status of the part that is least complete."""
     return min((part.status for part in parts), key=STATUS_ORDER.index)
 
 
+FORM, CONFIRM = "/payments/{payment}/refund", "/payments/{payment}/refund/confirm"
 ROUTES = [
-    page_route("/payments/{payment}/refund", show_form, role=Role.SUPPORT, recent_sign_in=True),
-    form_route("/payments/{payment}/refund/confirm", review, role=Role.SUPPORT),
-    form_route("/payments/{payment}/refund", submit, role=Role.SUPPORT, recent_sign_in=True),
+    page_route(FORM, show_form, role=Role.SUPPORT, recent_sign_in=True),
+    form_route(CONFIRM, check, role=Role.SUPPORT, shown_by=show_form, shown_at=FORM),
+    page_route(CONFIRM, review, role=Role.SUPPORT),
+    form_route(FORM, submit, role=Role.SUPPORT, recent_sign_in=True, shown_by=review, shown_at=CONFIRM),
     page_route("/refunds/{refund}", show, role=Role.SUPPORT),
 ]

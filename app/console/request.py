@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -9,22 +10,12 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from app.console import templating
+from app.console import drafts, templating
+from app.console.form_fields import MAX_NOTE_LENGTH, FormFields, reading
 from app.console.sessions import StaffSession
 from app.console.state import CONSOLE, ConsoleState
 from app.context import Context
 from app.domain.reader_views import Place, Viewer
-from app.domain.text import is_storable
-
-MAX_NOTE_LENGTH = 2000  # characters
-
-
-class InvalidForm(Exception):
-    """A form field is missing or invalid. ``str()`` says what to enter; ``field`` is the field's name on the page."""
-
-    def __init__(self, message: str, *, field: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +29,8 @@ class ConsoleRequest:
     form: Mapping[str, str] = field(default_factory=dict)  # the fields of a form that passed the CSRF checks
     route: str = ""  # the template of the form's path
     staff_names: Mapping[str, str] = field(default_factory=dict)  # by `sub`
+    errors: Mapping[str, str] = field(default_factory=dict)  # of a refused form, which is shown again, by field
+    refused_with: int | None = None  # the status of the page that shows a refused form again
 
     @property
     def viewer(self) -> Viewer:
@@ -52,16 +45,13 @@ class ConsoleRequest:
         """Return a query parameter, trimmed and truncated. NUL characters, which PostgreSQL can't store, are removed."""
         return self.http.query_params.get(name, "").replace("\x00", "").strip()[:max_length]
 
-    def choice(self, name: str, options: Mapping[str, object]) -> str:
+    def fields(self) -> AbstractContextManager[FormFields]:
         """
-        Return the selected option of a form field.
+        Read the form's fields inside this context.
 
-        :raises InvalidForm: if nothing is selected, or the value is not an option.
+        :raises InvalidForm: at its end, if a field is missing or invalid.
         """
-        value = self.form.get(name, "").strip()
-        if value not in options:
-            raise InvalidForm("Choose an option from the list.", field=name)
-        return value
+        return reading(self.form, self.ctx.localization)
 
     def text(self, name: str, *, max_length: int = MAX_NOTE_LENGTH) -> str:
         """
@@ -69,23 +59,8 @@ class ConsoleRequest:
 
         :raises InvalidForm: if the text is too long or has characters that PostgreSQL can't store.
         """
-        value = self.form.get(name, "").strip()
-        if len(value) > max_length:
-            raise InvalidForm(f"Use {max_length:,} characters or fewer. You entered {len(value):,}.", field=name)
-        if not is_storable(value):
-            raise InvalidForm("Remove the invalid characters.", field=name)
-        return value
-
-    def reason_and_note(self, reasons: Mapping[str, object]) -> tuple[str, str | None]:
-        """
-        Return the selected reason and the note.
-
-        :raises InvalidForm: if no reason is selected, or the reason is ``other`` without a note.
-        """
-        reason, note = self.choice("reason", reasons), self.text("note")
-        if reason == "other" and not note:
-            raise InvalidForm("Explain the reason in the note.", field="note")
-        return reason, note or None
+        with self.fields() as fields:
+            return fields.text(name, max_length=max_length)
 
     def integer(self, name: str, *, minimum: int, maximum: int) -> int:
         """
@@ -93,14 +68,30 @@ class ConsoleRequest:
 
         :raises InvalidForm: if it is not an integer or out of range.
         """
-        value = self.form.get(name, "").strip()
-        if not value.isascii() or not value.isdecimal() or len(value) > 18 or not minimum <= int(value) <= maximum:
-            raise InvalidForm(f"Enter a whole number from {minimum:,} to {maximum:,}.", field=f"number of {name}")
-        return int(value)
+        with self.fields() as fields:
+            return fields.integer(name, minimum=minimum, maximum=maximum)
 
     def render(self, template: str, *, status: int = 200, **context: Any) -> Response:
-        """Render a template as the response."""
-        return templating.render(self.http, template, status=status, staff_names=self.staff_names, **context)
+        """Render a template as the response. Its form is filled in with what was entered, and shows the errors."""
+        return templating.render(
+            self.http,
+            template,
+            status=self.refused_with or status,
+            staff_names=self.staff_names,
+            **{"filled": self.form, "errors": self.errors} | context,
+        )
+
+    def continue_at(self, path: str, *, flash: str = "") -> Response:
+        """
+        Redirect to a page that shows the form's fields, so that going back and reloading are harmless.
+
+        :raises InvalidForm: if the fields are too long for a URL.
+        """
+        return self.redirect(self.form_url(path).removeprefix(CONSOLE), flash=flash)
+
+    def form_url(self, path: str) -> str:
+        """Return the URL of another page that shows the form's fields, for its link "Back"."""
+        return CONSOLE + path + drafts.query(self.http, self.staff.sub, CONSOLE + path, self.form)
 
     def redirect(self, path: str, *, flash: str = "") -> Response:
         """Redirect to another page of the console, which shows the flash message once."""
@@ -109,10 +100,13 @@ class ConsoleRequest:
             templating.set_flash(self.http, response, flash)
         return response
 
-    @staticmethod
-    def new_idempotency_key() -> str:
-        """Return a key for one rendering of a form. Submitting the same form twice has the effect of submitting it once."""
-        return secrets.token_urlsafe(18)
+    def idempotency_key(self) -> str:
+        """
+        Return the key of the form on this page. Submitting the same form twice has the effect of submitting it once.
+
+        A form that is shown again, or on the next page, keeps its key.
+        """
+        return self.form.get("key", "")[:100] or secrets.token_urlsafe(18)
 
 
 def console_of(request: Request) -> ConsoleState:

@@ -182,5 +182,5 @@ ROUTES = [
     Route("/signed-in", complete, methods=["GET"]),
     Route("/signed-out", signed_out, methods=["GET"]),
     access_control.page_route(kept_forms.CONTINUE, access_control.show_kept_form, role=access_control.ANY_ROLE),
-    access_control.form_route(access_control.SIGN_OUT, sign_out, role=access_control.ANY_ROLE),
+    access_control.form_route(access_control.SIGN_OUT, sign_out, role=access_control.ANY_ROLE, shown_at="/"),
 ]

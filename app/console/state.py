@@ -29,6 +29,8 @@ class SignInConfig:
     attempt_cipher: CookieCipher
     flash_cipher: CookieCipher
     form_cipher: CookieCipher
+    draft_cipher: CookieCipher
+    new_key_cipher: CookieCipher
     refresh_token_cipher: Cipher
 
 
@@ -49,6 +51,8 @@ def sign_in_config(settings: Settings) -> SignInConfig | None:
         attempt_cipher=CookieCipher(key, purpose="console: attempt"),
         flash_cipher=CookieCipher(key, purpose="console: notice"),
         form_cipher=CookieCipher(key, purpose="console: kept form"),
+        draft_cipher=CookieCipher(key, purpose="console: draft"),
+        new_key_cipher=CookieCipher(key, purpose="console: new API key"),
         refresh_token_cipher=Cipher(lambda: [key], purpose="newsstand console: refresh tokens"),
     )
 

@@ -29,36 +29,64 @@ END_OPTIONS = {"period_end": "At the end of the paid period", "now": "Immediatel
 
 async def show_cancel_form(request: ConsoleRequest) -> Response:
     """Show the form: when the subscription ends, and the reason."""
-    found = await _open_subscription(request)
-    details = await subscriptions.current(request.ctx, found.subscriber.sub, now=request.now)
-    return request.render(
-        "cancel_subscription.html",
-        found=found,
-        details=details if details.subscription.id == found.subscription.id else None,
-        effects=await cancel_previews.preview(request.ctx, found.subscription, now=request.now),
-        reasons=CANCEL_REASONS,
-    )
+    return await _render_cancellation(request, "cancel_subscription.html", reasons=CANCEL_REASONS)
 
 
 async def cancel(request: ConsoleRequest) -> Response:
-    """Cancel the subscription, at the end of the paid period or immediately. A repeated request counts once."""
+    """Cancel the subscription at the end of the paid period, or ask before it ends immediately."""
     ctx, found = request.ctx, await _open_subscription(request)
     await check_reader(request, found.subscriber.id)
-    when, reason = request.choice("when", END_OPTIONS), join_reason(*request.reason_and_note(CANCEL_REASONS))
-    sub = found.subscriber.sub
-    by, only = request.staff.actor, found.subscription.id
+    with request.fields() as fields:
+        when, reason = fields.choice("when", END_OPTIONS), join_reason(*fields.reason_and_note(CANCEL_REASONS))
+    only = found.subscription.id
     if when == "now":
-        await cancellations.cancel_now(ctx, sub, reason=reason, by=by, only=only, now=request.now)
-        message = "Subscription canceled immediately. Nothing was refunded."
-    else:
-        await cancellations.cancel_at_period_end(
-            ctx, sub, reason=reason, comment=None, by=by, only=only, now=request.now
-        )
-        message = PERIOD_END_MESSAGES.get(
-            (await support.subscription(ctx, only, viewer=request.viewer)).subscription.ended_by,
-            "Subscription canceled. It ends at the end of the paid period.",
-        )
+        return request.continue_at(f"/subscriptions/{only}/cancel-now")
+    await cancellations.cancel_at_period_end(
+        ctx, found.subscriber.sub, reason=reason, comment=None, by=request.staff.actor, only=only, now=request.now
+    )
+    message = PERIOD_END_MESSAGES.get(
+        (await support.subscription(ctx, only, viewer=request.viewer)).subscription.ended_by,
+        "Subscription canceled. It ends at the end of the paid period.",
+    )
     return request.redirect(f"/readers/{found.subscriber.id}", flash=message)
+
+
+async def confirm_cancel_now(request: ConsoleRequest) -> Response:
+    """Show what ends if the subscription is canceled immediately."""
+    form_path = f"/subscriptions/{request.path_param('subscription')}/cancel"
+    if not request.form:
+        return request.redirect(form_path)
+    return await _render_cancellation(request, "cancel_now.html", back=request.form_url(form_path))
+
+
+async def cancel_now(request: ConsoleRequest) -> Response:
+    """Cancel the subscription immediately. A repeated request counts once."""
+    found = await _open_subscription(request)
+    await check_reader(request, found.subscriber.id)
+    with request.fields() as fields:
+        reason = join_reason(*fields.reason_and_note(CANCEL_REASONS))
+    await cancellations.cancel_now(
+        request.ctx,
+        found.subscriber.sub,
+        reason=reason,
+        by=request.staff.actor,
+        only=found.subscription.id,
+        now=request.now,
+    )
+    message = "Subscription canceled immediately. Nothing was refunded."
+    return request.redirect(f"/readers/{found.subscriber.id}", flash=message)
+
+
+async def _render_cancellation(request: ConsoleRequest, template: str, **context: Any) -> Response:
+    found = await _open_subscription(request)
+    details = await subscriptions.current(request.ctx, found.subscriber.sub, now=request.now)
+    return request.render(
+        template,
+        found=found,
+        details=details if details.subscription.id == found.subscription.id else None,
+        effects=await cancel_previews.preview(request.ctx, found.subscription, now=request.now),
+        **context,
+    )
 
 
 async def show_resume_form(request: ConsoleRequest) -> Response:
@@ -70,7 +98,8 @@ async def resume(request: ConsoleRequest) -> Response:
     """Resume a subscription that was set to end."""
     ctx, found = request.ctx, await _open_subscription(request)
     await check_reader(request, found.subscriber.id)
-    reason = join_reason(*request.reason_and_note(RESUME_REASONS))
+    with request.fields() as fields:
+        reason = join_reason(*fields.reason_and_note(RESUME_REASONS))
     sub = found.subscriber.sub
     await cancellations.resume(
         ctx, sub, reason=reason, by=request.staff.actor, only=found.subscription.id, now=request.now
@@ -98,7 +127,7 @@ async def show_extend_form(request: ConsoleRequest) -> Response:
         found=found,
         reasons=EXTENSION_REASONS,
         max_issues=_max_issues(request, found),
-        key=request.new_idempotency_key(),
+        key=request.idempotency_key(),
     )
 
 
@@ -107,8 +136,9 @@ async def extend(request: ConsoleRequest) -> Response:
     ctx, subscription_id = request.ctx, request.path_param("subscription")
     found = await support.subscription(ctx, subscription_id, viewer=request.viewer)
     await check_reader(request, found.subscriber.id)
-    more = request.integer("issues", minimum=1, maximum=_max_issues(request, found))
-    reason, note = request.reason_and_note(EXTENSION_REASONS)
+    with request.fields() as fields:
+        more = fields.integer("issues", minimum=1, maximum=_max_issues(request, found))
+        reason, note = fields.reason_and_note(EXTENSION_REASONS)
 
     async def work(adjustment_id: str) -> tuple[int, dict[str, Any]]:
         extension = await issues.extend(
@@ -147,11 +177,15 @@ def _max_issues(request: ConsoleRequest, found: SubscriptionWithSubscriber) -> i
     return request.ctx.rules.catalogue.plan(found.subscription.plan).issues
 
 
+CANCEL, CANCEL_NOW = "/subscriptions/{subscription}/cancel", "/subscriptions/{subscription}/cancel-now"
+RESUME, EXTEND = "/subscriptions/{subscription}/resume", "/subscriptions/{subscription}/extend"
 ROUTES = [
-    page_route("/subscriptions/{subscription}/cancel", show_cancel_form, role=Role.SUPPORT),
-    form_route("/subscriptions/{subscription}/cancel", cancel, role=Role.SUPPORT),
-    page_route("/subscriptions/{subscription}/resume", show_resume_form, role=Role.SUPPORT, recent_sign_in=True),
-    form_route("/subscriptions/{subscription}/resume", resume, role=Role.SUPPORT, recent_sign_in=True),
-    page_route("/subscriptions/{subscription}/extend", show_extend_form, role=Role.SUPPORT, recent_sign_in=True),
-    form_route("/subscriptions/{subscription}/extend", extend, role=Role.SUPPORT, recent_sign_in=True),
+    page_route(CANCEL, show_cancel_form, role=Role.SUPPORT),
+    form_route(CANCEL, cancel, role=Role.SUPPORT, shown_by=show_cancel_form),
+    page_route(CANCEL_NOW, confirm_cancel_now, role=Role.SUPPORT),
+    form_route(CANCEL_NOW, cancel_now, role=Role.SUPPORT, shown_by=confirm_cancel_now),
+    page_route(RESUME, show_resume_form, role=Role.SUPPORT, recent_sign_in=True),
+    form_route(RESUME, resume, role=Role.SUPPORT, recent_sign_in=True, shown_by=show_resume_form),
+    page_route(EXTEND, show_extend_form, role=Role.SUPPORT, recent_sign_in=True),
+    form_route(EXTEND, extend, role=Role.SUPPORT, recent_sign_in=True, shown_by=show_extend_form),
 ]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from app.console import labels
+from app.console import labels, stripe_links
 from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE, ConsoleState
 from app.domain.callers import Role
@@ -65,17 +65,20 @@ def render(
     """
     console, staff = cast("ConsoleState", request.app.state.console), session_of(request)
     ctx = console.ctx
-    context |= {
+    context = {
         "zone": ctx.settings.zone,
         "localization": ctx.localization,
         "publisher": ctx.rules.catalogue.publisher,
         "livemode": ctx.settings.livemode,
         "staff": staff,
         "staff_names": staff_names,
+        "stripe_url": partial(stripe_links.url_of, ctx.settings),
+        "filled": {},
+        "errors": {},
         "form_token": partial(_form_token, staff),
         "current_path": request.url.path,
         "flash": _flash(request, console),
-    }
+    } | context
     response = HTMLResponse(environment.get_template(template).render(context), status)
     if context["flash"]:
         response.delete_cookie(FLASH_COOKIE, path=CONSOLE)

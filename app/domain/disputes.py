@@ -99,6 +99,16 @@ class Dispute(StripeDisputeState):
         """Whether the dispute is undecided."""
         return effect_of(self.status).is_open
 
+    @property
+    def needs_response(self) -> bool:
+        """Whether the bank waits for evidence."""
+        return self.status.endswith("needs_response")
+
+    @property
+    def meaning(self) -> str:
+        """What the status means, for staff."""
+        return effect_of(self.status).words
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeWarningState:

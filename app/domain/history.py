@@ -177,7 +177,7 @@ def history_of(
     """
     Return a reader's history, the earliest entry first.
 
-    :param names: the names of staff, by their actor in the audit log.
+    :param names: the names of staff by their ``sub``.
     """
     parts = (
         _payments(records, wording),
@@ -329,9 +329,9 @@ def describe_event(event_type: str) -> str:
 
 def who(actor: str, names: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return an actor of the audit log as people read it. ``names`` has those of staff."""
-    if actor in names:
-        return names[actor]
     kind, _, name = actor.partition(":")
+    if kind == "staff" and name in names:
+        return names[name]
     return {"reader": "the reader", "staff": f"staff member {name}", "key": f"API key {name}"}.get(
         kind, {"stripe": "Stripe", "policy": "policy"}.get(actor, actor or "an unknown actor")
     )

@@ -29,6 +29,13 @@ def time_of_day(context: Context, at: datetime) -> str:
 
 
 @pass_context
+def time_with_zone(context: Context, at: datetime) -> str:
+    """Return the time of day and its zone: ``2:05 PM CST``."""
+    localization = _localization(context)
+    return f"{localization.time_of_day(at)} {localization.zone_name(at)}"
+
+
+@pass_context
 def date_and_time(context: Context, at: datetime | None) -> str:
     """Return the date, the time and its zone: ``Mar 3, 2027, 2:05 PM CST``. None is a dash."""
     return _localization(context).date_and_time(at) if at is not None else "–"
@@ -85,6 +92,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "money": money,
     "number": number,
     "time": time_of_day,
+    "time_with_zone": time_with_zone,
     "date": date,
     "last_day": last_day,
     "datetime": date_and_time,

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from app.localization import Localization
-
 MAX_AGE = timedelta(minutes=15)
 MAX_COOKIE = 3900  # characters: browsers keep 4,096, with name and attributes
-HIDDEN = frozenset({"form_token", "key", "reader", "amount", "currency"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +18,8 @@ class KeptForm:
     """A form that was not sent yet."""
 
     sub: str
-    path: str
+    path: str  # of the page that shows it
     fields: Mapping[str, str]
-
-    def shown(self, localization: Localization) -> list[tuple[str, str]]:
-        """Return what the person entered, with the names of the fields as a person reads them."""
-        entered = [(name, value) for name, value in self.fields.items() if name not in HIDDEN and value]
-        amount, currency = self.fields.get("amount", ""), self.fields.get("currency", "")
-        if amount.isascii() and amount.isdecimal() and currency:
-            entered.append(("amount", localization.money(int(amount[:18]), currency)))
-        return entered
 
     def pack(self) -> dict[str, str]:
         """Return the content of the cookie."""

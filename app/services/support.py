@@ -4,9 +4,10 @@ Readers as support sees them: everything about one reader. The search is in :mod
 Whoever sees a reader is recorded, so each function takes the viewer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from app.aggregates import reader_views
 from app.context import Context
@@ -153,9 +154,18 @@ async def subscribers_by_id(ctx: Context, subscriber_ids: Sequence[str], *, view
     return found
 
 
-async def overview(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: datetime) -> Overview:
+async def overview(
+    ctx: Context,
+    subscriber_id: str,
+    *,
+    viewer: Viewer,
+    staff_names: Mapping[str, str] = MappingProxyType({}),
+    now: datetime,
+) -> Overview:
     """
     Return everything about one reader.
+
+    :param staff_names: the names of staff by their ``sub``, for the history.
 
     :raises NotFound: the reader does not exist.
     """
@@ -200,7 +210,7 @@ async def overview(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: dat
         grants=await grants.of_subscriber(read, subscriber.id),
         anomalies=await anomalies.of_subscriber(read, subscriber.id),
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
-        timeline=history_of(records, ctx.localization),
+        timeline=history_of(records, ctx.localization, names=staff_names),
         same_address=others,
     )
 

@@ -37,11 +37,11 @@ def test_form_is_kept_while_the_agent_signs_in_again(
         page_checks.check(robin.page)
     robin.click("Sign in and continue")
     robin.sign_in("agent@example.com")
-    robin.expect_text("Continue where you left off")
+    robin.expect_text("Nothing was changed yet: check the form, then send it.")
     robin.expect_text("Moved abroad.")
     if scripts:  # the checks are scripts
         page_checks.check(robin.page)
-    robin.click("Continue")
+    robin.click("Refund $49")
     robin.expect_text("$49 refunded")
 
 

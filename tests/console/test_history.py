@@ -27,12 +27,12 @@ def test_newest_day_is_first_and_stripe_events_in_a_row_are_collapsed() -> None:
     )
     assert [day.date for day in days] == ["March 2, 2026", "March 1, 2026"]
     assert [[len(group.entries) for group in day.groups] for day in days] == [[1, 1, 2], [1]]
-    assert [group.is_collapsed for group in days[0].groups] == [False, False, True]
+    assert [group.is_collapsed for group in days[0].groups] == [True, False, True]
     assert [entry.text for entry in days[0].groups[2].entries] == [
         "The subscription was updated",
         "An invoice was paid",
     ]
-    assert days[0].groups[0].entries[0].text == "Stripe: an invoice was updated"
+    assert days[0].groups[0].entries[0].text == "An invoice was updated"
     assert days[0].groups[1].entries[0].text == "Robin extended the subscription"
     assert days[1].groups[0].entries[0].text == "Paid 49.00 USD"
 

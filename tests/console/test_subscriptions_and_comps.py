@@ -43,8 +43,11 @@ async def test_subscription_is_canceled_and_resumed(shop: Shop, open_console: Op
     ]
     assert await audit_entries(shop, "subscription.resume") == [("staff:staff-agent", "cancelled_by_mistake")]
     assert await shop.may_read(ada)
-    page = await robin.submit(await robin.open(f"/subscriptions/{held}/cancel"), "/cancel", when="now")
-    assert "Canceled immediately" in page.text or "canceled immediately" in page.text
+    asked = await robin.submit(await robin.open(f"/subscriptions/{held}/cancel"), "/cancel", when="now")
+    assert "subscription immediately?" in asked.text
+    assert await shop.may_read(ada), "nothing was changed yet"
+    page = await robin.submit(asked, "/cancel-now")
+    assert "canceled immediately" in page.text
     assert not await shop.may_read(ada)
     late = await robin.submit(form, "/cancel", when="now")
     assert late.status == 409
@@ -125,3 +128,23 @@ async def test_a_paused_subscription_shows_what_canceling_does_and_is_canceled(
 
     assert "Its open invoices are voided, and paid access continues to its end." in page.text
     assert await shop.may_read(ada)
+
+
+async def test_complimentary_access_for_a_paying_reader_is_questioned(shop: Shop, open_console: OpenConsole) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.subscribe(ada)
+    path = await reader_page(shop, robin)
+
+    asked = await robin.submit(await robin.open(f"{path}/comp"), "/comp", issues="3", reason="press", note="A library.")
+
+    assert "already pays for access" in asked.text
+    assert "access until March 1, 2027" in asked.text
+    assert "For 3 issues. Reason: press or library. Note: “A library.”" in asked.text
+    assert await shop.rows("SELECT FROM comps") == []
+    back = next(a for a in asked.find("a") if a.text == "Back")
+    assert (await robin.browser.open(asked.resolve(back.attributes["href"]))).form("/comp").values()[
+        "note"
+    ] == "A library."
+    for _ in range(2):  # the form that is sent twice counts once
+        assert "Complimentary access until" in (await robin.submit(asked, "/comp/confirm")).text
+    assert len(await shop.rows("SELECT FROM comps")) == 1
