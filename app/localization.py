@@ -6,9 +6,9 @@ The formats are CLDR's, by Babel. How many decimals a currency has is Stripe's (
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError, dates, numbers
@@ -29,15 +29,13 @@ class Localization:
         """Return an amount in minor units as a price: ``$49`` or ``$49.50``."""
         decimals, pattern = exponent(currency), self._price_pattern
         whole = amount % 10**decimals == 0
-        price = numbers.format_currency(
+        price = _price(
             Decimal(abs(amount)).scaleb(-decimals),
             currency.upper(),
-            format=pattern.replace("0.00", "0" if whole else f"0.{'0' * decimals}"),
-            locale=self.locale,
-            currency_digits=False,
+            pattern.replace("0.00", "0" if whole else f"0.{'0' * decimals}"),
+            self.locale,
         )
-        spaced = re.sub(r"(?<=[A-Z])(?=[0-9])", " ", _plain(price))
-        return f"−{spaced}" if amount < 0 else spaced
+        return f"−{price}" if amount < 0 else price
 
     def parse_amount(self, text: str, currency: str) -> int | None:
         """
@@ -85,7 +83,7 @@ class Localization:
 
     def date(self, at: datetime) -> str:
         """Return the date in the publisher's time zone: ``March 3, 2027``."""
-        return dates.format_date(at.astimezone(self.zone).date(), "long", locale=self.locale)
+        return _day(at.astimezone(self.zone).date(), self.locale)
 
     def last_day(self, until: datetime) -> str:
         """Return the last day before ``until``, which is exclusive."""
@@ -93,7 +91,7 @@ class Localization:
 
     def time_of_day(self, at: datetime) -> str:
         """Return the time in the publisher's time zone: ``2:05 PM``."""
-        return _plain(dates.format_time(at, "short", tzinfo=self.zone, locale=self.locale))
+        return _time(at.astimezone(self.zone).time().replace(second=0, microsecond=0), self.locale)
 
     def date_and_time(self, at: datetime) -> str:
         """Return the date, abbreviated, the time and its zone: ``Mar 3, 2027, 2:05 PM CST``."""
@@ -142,6 +140,23 @@ def parse_locale(name: str) -> Locale:
         return Locale.parse(name.replace("-", "_"))
     except (UnknownLocaleError, ValueError, TypeError) as unknown:
         raise ValueError("must be a locale, such as en_US or de_DE") from unknown
+
+
+# A page can have hundreds of dates and prices, many of them equal, and Babel takes long for each.
+@lru_cache(4096)
+def _day(day: date, locale: Locale) -> str:
+    return dates.format_date(day, "long", locale=locale)
+
+
+@lru_cache(4096)
+def _time(at: time, locale: Locale) -> str:
+    return _plain(dates.format_time(at, "short", locale=locale))
+
+
+@lru_cache(4096)
+def _price(amount: Decimal, currency: str, pattern: str, locale: Locale) -> str:
+    price = numbers.format_currency(amount, currency, format=pattern, locale=locale, currency_digits=False)
+    return re.sub(r"(?<=[A-Z])(?=[0-9])", " ", _plain(price))
 
 
 def _without_symbol(amount: str, symbols: set[str]) -> str:

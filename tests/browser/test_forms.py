@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import ViewportSize, expect
 
 from demo.stack import Stack
 from tests.browser import page_checks
@@ -14,7 +14,7 @@ from tests.browser.visitors import ConsoleUser, Visitor
 NewVisitor = Callable[[], Visitor]
 NewAgent = Callable[..., ConsoleUser]
 pytestmark = pytest.mark.xdist_group("stack")
-NARROW = {"width": 320, "height": 640}  # also a window of 640 pixels at 200 %
+NARROW: ViewportSize = {"width": 320, "height": 640}  # also a window of 640 pixels at 200 %
 
 
 def open_reader(agent: ConsoleUser, email: str) -> None:

@@ -133,6 +133,7 @@ async def test_a_paused_subscription_shows_what_canceling_does_and_is_canceled(
 async def test_complimentary_access_for_a_paying_reader_is_questioned(shop: Shop, open_console: OpenConsole) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
     await shop.subscribe(ada)
+    await shop.plan_issues(24)
     path = await reader_page(shop, robin)
 
     asked = await robin.submit(await robin.open(f"{path}/comp"), "/comp", issues="3", reason="press", note="A library.")
