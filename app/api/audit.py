@@ -76,6 +76,8 @@ async def list_audit(
     action: Annotated[Word | None, Query(description="Exact match, or a prefix and a star: `refund.*`.")] = None,
     object: Annotated[Word | None, Query(description="ID of the changed object.")] = None,  # noqa: A002
     subscriber: Annotated[Word | None, Query(description="ID of the subscriber: `rdr_123`.")] = None,
+    staff: Annotated[Word | None, Query(description="A part of a name, or an ID.")] = None,
+    reader: Annotated[Word | None, Query(description="A name, an email address or an ID.")] = None,
     since: Annotated[Moment | None, Query(description="At or after this time.")] = None,
     until: Annotated[Moment | None, Query(description="Before this time.")] = None,
     after: Annotated[str | None, Query(pattern="^[0-9]{1,18}$", description="`next` of the previous page.")] = None,
@@ -83,5 +85,6 @@ async def list_audit(
 ) -> AuditOut:
     """List audit log entries, newest first."""
     wanted = Selection(actor=actor, action=action, object_id=object, subscriber_id=subscriber, since=since, until=until)
-    found = await audit.page(ctx, wanted, after=int(after) if after is not None else None, limit=limit)
+    position = int(after) if after is not None else None
+    found = await audit.search(ctx, wanted, staff=staff, reader=reader, after=position, limit=limit)
     return AuditOut(data=[AuditEntryOut.of(one) for one in found.items], next=found.next)

@@ -36,6 +36,7 @@ TAGS = {
     "entitlements": "What a reader may use.",
     "refunds": "Quoting, issuing and approving refunds.",
     "approvals": "Refunds, complimentary access and extensions that need a second person.",
+    "queue": "The work queue: what staff have to look at, who works on it, and notes.",
     "support": "Readers, their subscriptions and complimentary access, for staff.",
     "issues": "The issue calendar, for circulation staff.",
     "webhooks": "Events from Stripe.",

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from app.api.deps import SEARCHES, Ctx, Now, SubscriberViewer, seen_by
+from app.api.listed_values import SubscriptionStatusText
 from app.api.models import ApiModel
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/v1/support/subscribers", tags=["support"], route_cla
 class ListedSubscriberOut(SubscriberOut):
     """A reader in a list, with the current subscription."""
 
-    status: str | None = Field(
+    status: SubscriptionStatusText | None = Field(
         default=None,
         examples=["active"],
         description="Status of the current subscription; null: the reader has never had one.",

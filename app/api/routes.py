@@ -30,6 +30,7 @@ from app.api import (
     staff_sessions,
     subscriptions,
     support,
+    work_queue,
 )
 
 ROUTERS = tuple(
@@ -48,6 +49,7 @@ ROUTERS = tuple(
         my_refunds,
         refunds,
         issued_refunds,
+        work_queue,
         approvals,
         comps,
         reader_search,

@@ -6,7 +6,9 @@ has the role, recently where money moves or access is given, and a form was sent
 :mod:`app.console.csrf`). Refused forms are recorded.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,10 +24,11 @@ from app.console.refusals import record_refusal
 from app.console.request import ConsoleRequest, console_of
 from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE
+from app.context import Context
 from app.domain.caller_limits import Limit
 from app.domain.callers import NotAllowed
 from app.pages.forms import has_form_token
-from app.services import staff_members, staff_sessions
+from app.services import staff_members, staff_sessions, work_queue
 
 ANY_ROLE = ""  # for pages that every member of staff may see
 MAX_FORM_FIELDS = 100
@@ -61,14 +64,15 @@ def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False
         if recent_sign_in and not _signed_in_recently(request, staff):
             return RedirectResponse(_sign_in_url(_path_of(request), step_up=True), 303)
         ctx = console_of(request).ctx
+        now = await ctx.clock.policy()
         return await page(
             ConsoleRequest(
                 http=request,
                 ctx=ctx,
                 staff=staff,
-                now=await ctx.clock.policy(),
+                now=now,
                 form=drafts.fields_of(request, staff.sub),
-                staff_names={} if is_fragment else await staff_members.names(ctx),
+                **({} if is_fragment else await _frame(ctx, staff, now)),
             )
         )
 
@@ -109,14 +113,15 @@ def form_route(
         if is_ours and recent_sign_in and not _signed_in_recently(request, staff):
             return _keep(request, staff.sub, form, shown_at or path, step_up=True)
         ctx = console_of(request).ctx
+        now = await ctx.clock.policy()
         received = ConsoleRequest(
             http=request,
             ctx=ctx,
             staff=staff,
-            now=await ctx.clock.policy(),
+            now=now,
             form=form,
             route=path,
-            staff_names=await staff_members.names(ctx),
+            **await _frame(ctx, staff, now),
         )
         if is_ours:
             return await refused_forms.show_again(page, received, shown_by)
@@ -127,6 +132,12 @@ def form_route(
     route = NamedRoute(path, endpoint, page=page, method="POST", role=role, recent_sign_in=recent_sign_in)
     route.shown_at = shown_at or path
     return route
+
+
+async def _frame(ctx: Context, staff: StaffSession, now: datetime) -> dict[str, Any]:
+    """Return what every page shows: the names of staff, and the counts in the navigation."""
+    names, counts = await asyncio.gather(staff_members.names(ctx), work_queue.counts(ctx, staff.roles, now=now))
+    return {"staff_names": names, "queue_counts": counts}
 
 
 async def show_kept_form(request: ConsoleRequest) -> Response:

@@ -28,6 +28,7 @@ from app.console import (
     staff_sessions,
     subscriptions,
     templating,
+    work_queue,
 )
 from app.console.csrf import ForgedForm
 from app.console.form_fields import InvalidForm
@@ -40,6 +41,7 @@ from app.pages.static_files import Static
 PAGES = (
     dashboard,
     reader_search,
+    work_queue,
     readers,
     refunds,
     approvals,

@@ -1,10 +1,10 @@
-"""The dashboard: subscribers, refunds, unpaid renewals and events, in charts and tables."""
+"""The first page: the work queue, and below it subscribers, refunds, unpaid renewals and events, in charts and tables."""
 
 from itertools import groupby
 
 from starlette.responses import Response
 
-from app.console import charts
+from app.console import charts, work_queue
 from app.console.access_control import ANY_ROLE, page_route
 from app.console.request import ConsoleRequest
 from app.domain.dashboard_stats import DashboardStats
@@ -22,6 +22,7 @@ async def show(request: ConsoleRequest) -> Response:
     figures = front.figures
     return request.render(
         "dashboard.html",
+        queue=await work_queue.sections(request),
         figures=figures,
         age=front.age,
         refreshing=front.is_updating,

@@ -16,6 +16,7 @@ from app.console.sessions import StaffSession
 from app.console.state import CONSOLE, ConsoleState
 from app.context import Context
 from app.domain.reader_views import Place, Viewer
+from app.domain.work_queue import ItemKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class ConsoleRequest:
     staff_names: Mapping[str, str] = field(default_factory=dict)  # by `sub`
     errors: Mapping[str, str] = field(default_factory=dict)  # of a refused form, which is shown again, by field
     refused_with: int | None = None  # the status of the page that shows a refused form again
+    queue_counts: Mapping[ItemKind, int] = field(default_factory=dict)  # of the work queue
 
     @property
     def viewer(self) -> Viewer:
@@ -78,6 +80,7 @@ class ConsoleRequest:
             template,
             status=self.refused_with or status,
             staff_names=self.staff_names,
+            queue_counts=self.queue_counts,
             **{"filled": self.form, "errors": self.errors} | context,
         )
 

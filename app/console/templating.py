@@ -16,6 +16,7 @@ from app.console import labels, stripe_links
 from app.console.sessions import StaffSession, session_of
 from app.console.state import CONSOLE, ConsoleState
 from app.domain.callers import Role
+from app.domain.work_queue import ItemKind, bounded
 from app.pages import formatting
 from app.pages.cookies import CookieCipher
 
@@ -24,7 +25,7 @@ FLASH_COOKIE = "newsstand_notice"
 FLASH_MAX_AGE = timedelta(minutes=1)
 
 NAVIGATION = (  # title, path, role
-    ("Dashboard", "/", ""),
+    ("Queue", "/", ""),
     ("Readers", "/readers", Role.SUPPORT),
     ("Approvals", "/approvals", Role.SUPERVISOR),
     ("Events", "/events", Role.ADMIN),
@@ -45,6 +46,7 @@ environment.filters |= formatting.FILTERS | {
     "label": labels.label,
     "reason": labels.reason,
     "actor": labels.actor,
+    "bounded": bounded,
     "feature": labels.feature,
 }
 environment.globals |= {"console": CONSOLE, "navigation": NAVIGATION}
@@ -56,12 +58,14 @@ def render(
     *,
     status: int = 200,
     staff_names: Mapping[str, str] = MappingProxyType({}),
+    queue_counts: Mapping[ItemKind, int] = MappingProxyType({}),
     **context: Any,
 ) -> Response:
     """
     Render a template as an HTML response.
 
     :param staff_names: the names of staff by their ``sub``, for the filter ``actor``.
+    :param queue_counts: the number of items of the work queue, for the navigation.
     """
     console, staff = cast("ConsoleState", request.app.state.console), session_of(request)
     ctx = console.ctx
@@ -75,6 +79,8 @@ def render(
         "stripe_url": partial(stripe_links.url_of, ctx.settings),
         "filled": {},
         "errors": {},
+        "queue_counts": queue_counts,
+        "badges": _badges(queue_counts),
         "form_token": partial(_form_token, staff),
         "current_path": request.url.path,
         "flash": _flash(request, console),
@@ -83,6 +89,16 @@ def render(
     if context["flash"]:
         response.delete_cookie(FLASH_COOKIE, path=CONSOLE)
     return response
+
+
+def _badges(counts: Mapping[ItemKind, int]) -> Mapping[str, str]:
+    """Return the counts in the navigation by the path of the page. A page without work has none."""
+    found = {
+        "/": sum(counts.values()),
+        "/approvals": counts.get(ItemKind.APPROVAL, 0),
+        "/events": counts.get(ItemKind.EVENT, 0),
+    }
+    return {path: bounded(count) for path, count in found.items() if count}
 
 
 def error_page(request: Request, *, status: int, title: str, detail: str) -> Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Text, all_, any_, bindparam, func, select, update
+from sqlalchemy import Text, all_, any_, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from app.db.engine.fast_reads import Reads
@@ -53,7 +53,12 @@ async def report(
         await session.execute(
             made.on_conflict_do_update(
                 index_elements=[Row.object_id, Row.code],
-                set_={"reason": made.excluded.reason, "subscriber_id": made.excluded.subscriber_id, "gone_at": None},
+                set_={
+                    "reason": made.excluded.reason,
+                    "subscriber_id": made.excluded.subscriber_id,
+                    "seen_at": case((Row.gone_at.is_not(None), func.now()), else_=Row.seen_at),
+                    "gone_at": None,
+                },
             )
         )
     meant = {"its_object": object_id, "found": [*found, *keep]}

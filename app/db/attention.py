@@ -1,10 +1,11 @@
 """Items that need attention because no policy decides them, until staff dismiss them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Exists, Select, exists, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Exists, Select, exists, func, literal, literal_column, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
@@ -27,16 +28,21 @@ class Item:
     since: datetime
 
 
-def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
-    """Return a query for each kind. Each has a partial index."""
+def _codes(*codes: str) -> list[ColumnElement[str]]:
+    """Return codes as literals, so that a prepared statement can use the partial indexes with any plan."""
+    return [literal_column(f"'{code}'") for code in codes]
+
+
+def items() -> Mapping[str, Select[*tuple[Any, ...]]]:
+    """Return the query of each kind. Each has a partial index."""
     later = aliased(Refund)
     given_after_all = select(later.id).where(  # looked up for each failed refund; NOT EXISTS would scan all refunds
         later.payment_id == Refund.payment_id,
         later.id != Refund.id,
         later.created_at >= Refund.created_at,
-        later.status.in_(("processing", "pending", "requires_action", "succeeded")),
+        later.status.in_(_codes("processing", "pending", "requires_action", "succeeded")),
     )
-    return (
+    found = (
         select(
             Dispute.id.label("object_id"),
             literal(DISPUTE).label("kind"),
@@ -54,7 +60,7 @@ def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
             FraudWarning.created_at,
         ).where(
             FraudWarning.actionable,
-            FraudWarning.acted_as.in_(("kept", "not_refundable")),
+            FraudWarning.acted_as.in_(_codes("kept", "not_refundable")),
             ~_dismissed(FraudWarning.id),
         ),
         # The requester of a refund that failed at once was informed; a refund by policy has no requester.
@@ -66,7 +72,7 @@ def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
             Refund.payment_id,
             Refund.created_at,
         ).where(
-            Refund.status.in_(("failed", "canceled")),
+            Refund.status.in_(_codes("failed", "canceled")),
             (Refund.recorded_at.is_not(None)) | (Refund.requested_by == "policy"),
             given_after_all.limit(1).scalar_subquery().is_(None),
             ~_dismissed(Refund.id),
@@ -79,8 +85,11 @@ def _items() -> tuple[Select[*tuple[Any, ...]], ...]:
             Refund.subscriber_id,
             Refund.payment_id,
             Refund.created_at,
-        ).where(Refund.attention.is_not(None), Refund.status.not_in(("failed", "canceled")), ~_dismissed(Refund.id)),
+        ).where(
+            Refund.attention.is_not(None), Refund.status.not_in(_codes("failed", "canceled")), ~_dismissed(Refund.id)
+        ),
     )
+    return dict(zip(KINDS, found, strict=True))
 
 
 def _dismissed(object_id: InstrumentedAttribute[str]) -> Exists:
@@ -90,9 +99,9 @@ def _dismissed(object_id: InstrumentedAttribute[str]) -> Exists:
 async def list_page(session: Session, *, after: str | None, limit: int) -> list[Item]:
     """Return items after an ID, in the order of their IDs."""
     each = []
-    for items in _items():  # the first ones of each kind, so that no kind is read as a whole
-        object_id = items.selected_columns[0]
-        each.append(select(items.where(object_id > (after or "")).order_by(object_id).limit(limit).subquery()))
+    for query in items().values():  # the first ones of each kind, so that no kind is read as a whole
+        object_id = query.selected_columns[0]
+        each.append(select(query.where(object_id > (after or "")).order_by(object_id).limit(limit).subquery()))
     found = union_all(*each).subquery()
     rows = await session.execute(select(found).order_by(found.c.object_id).limit(limit))
     return [Item(**row._mapping) for row in rows]
@@ -100,7 +109,7 @@ async def list_page(session: Session, *, after: str | None, limit: int) -> list[
 
 async def counts(session: Session) -> dict[str, int]:
     """Return the number of items by kind."""
-    found = union_all(*_items()).subquery()
+    found = union_all(*items().values()).subquery()
     rows = await session.execute(select(found.c.kind, func.count()).group_by(found.c.kind))
     counted = {row[0]: int(row[1]) for row in rows}
     return {kind: counted.get(kind, 0) for kind in KINDS}
@@ -108,7 +117,7 @@ async def counts(session: Session) -> dict[str, int]:
 
 async def find(session: Session, object_id: str) -> Item | None:
     """Return the item of an object, or None."""
-    found = union_all(*_items()).subquery()
+    found = union_all(*items().values()).subquery()
     row = (await session.execute(select(found).where(found.c.object_id == object_id))).one_or_none()
     return Item(**row._mapping) if row is not None else None
 

@@ -34,7 +34,7 @@ from structlog.contextvars import get_contextvars
 from app.db.engine.distinct import distinct
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
-from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed, Subscriber, table_of
+from app.db.models import AuditEntry, AuditNote, AuditSeal, AuditUnsealed, Refund, Subscriber, table_of
 from app.domain import audit as rules
 from app.domain.audit import Entry, Note, Seal, Selection
 from app.domain.history import LoggedAction
@@ -58,6 +58,7 @@ class ListedEntry:
     entry: Entry
     note: str | None
     hash: str | None
+    currency: str | None = None  # of a refund
 
 
 async def record(
@@ -131,13 +132,17 @@ async def page(session: Session, wanted: Selection, *, before: int | None, limit
     """Return the selected entries before the one with an ID, newest first."""
     found = (await _newest(session, wanted, before=before, limit=limit)).subquery()
     rows = await session.execute(
-        select(AuditEntry, AuditNote.words, AuditSeal.hash)
+        select(AuditEntry, AuditNote.words, AuditSeal.hash, Refund.currency)
         .join(found, found.c.id == AuditEntry.id)
         .outerjoin(AuditNote, AuditNote.audit_id == AuditEntry.id)
         .outerjoin(AuditSeal, AuditSeal.audit_id == AuditEntry.id)
+        .outerjoin(Refund, Refund.id == AuditEntry.object_id)
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
     )
-    return [ListedEntry(entry=_entry(row), note=words, hash=hash_) for row, words, hash_ in rows]
+    return [
+        ListedEntry(entry=_entry(row), note=words, hash=hash_, currency=currency)
+        for row, words, hash_, currency in rows
+    ]
 
 
 async def _newest(session: Session, wanted: Selection, *, before: int | None, limit: int) -> "Select[int]":
@@ -155,10 +160,13 @@ async def _newest(session: Session, wanted: Selection, *, before: int | None, li
     actors: list[str | None] = [None]
     if wanted.actor is not None:  # entries of an earlier release have the ``sub``
         actors = list(dict.fromkeys([wanted.actor, await _recorded_actor(session, wanted.actor)]))
-    about = wanted.object_id is not None or wanted.subscriber_id is not None  # then there are few
-    if about or (wanted.actor is None and wanted.action is None):
+    elif wanted.actors:
+        actors = list(wanted.actors)
+    by_actor = actors != [None]
+    about = wanted.object_id is not None or wanted.subscriber_id is not None or bool(wanted.subscriber_ids)  # few
+    if about or (not by_actor and wanted.action is None):
         found = query.where(_matches(wanted.action)) if wanted.action is not None else query
-        found = found.where(AuditEntry.actor.in_(actors)) if wanted.actor is not None else found
+        found = found.where(AuditEntry.actor.in_(actors)) if by_actor else found
         return found.order_by(*newest).limit(limit).with_only_columns(AuditEntry.id)
     pairs = [(actor, action) for actor in actors for action in await _actions(session, actor, wanted.action)]
     given = func.unnest(
@@ -167,7 +175,7 @@ async def _newest(session: Session, wanted: Selection, *, before: int | None, li
     )
     kinds = given.table_valued(column("actor", TEXT), column("action", TEXT), name="kinds").render_derived()
     each = query.where(AuditEntry.action == kinds.c.action)
-    if wanted.actor is not None:
+    if by_actor:
         each = each.where(AuditEntry.actor == kinds.c.actor)
     of_kind = each.order_by(*newest).limit(limit).lateral("of_kind")
     order = (of_kind.c.at.desc(), of_kind.c.id.desc())
@@ -194,6 +202,8 @@ def _conditions(wanted: Selection) -> list[ColumnElement[bool]]:
         found.append(AuditEntry.object_id == wanted.object_id)
     if wanted.subscriber_id is not None:
         found.append(AuditEntry.subscriber_id == wanted.subscriber_id)
+    if wanted.subscriber_ids:
+        found.append(AuditEntry.subscriber_id.in_(wanted.subscriber_ids))
     if wanted.since is not None:
         found.append(AuditEntry.at >= wanted.since)
     if wanted.until is not None:

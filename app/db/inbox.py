@@ -14,7 +14,7 @@ from app.db.engine import leases
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import Event as Row
-from app.db.models import table_of
+from app.db.models import WorkItemMarks, table_of
 from app.domain.events import EventState, RefetchKind
 from app.domain.history import StripeEvent
 
@@ -198,12 +198,16 @@ async def mark_waiting(session: Session, ids: Sequence[str]) -> None:
 
 async def mark_failed(session: Session, ids: Sequence[str], *, most: int) -> None:
     """Mark events as failed, or as dead after the last attempt."""
-    await session.execute(
+    await session.execute(  # one that staff snoozed wakes up when it fails again, after a replay
         text(
             """
-            UPDATE events SET state = CASE WHEN attempts >= :most THEN 'dead' ELSE 'failed' END,
-                              due_at = CASE WHEN attempts >= :most THEN NULL ELSE due_at END
-            WHERE id = ANY(:ids)
+            WITH failed AS (
+                UPDATE events SET state = CASE WHEN attempts >= :most THEN 'dead' ELSE 'failed' END,
+                                  due_at = CASE WHEN attempts >= :most THEN NULL ELSE due_at END
+                WHERE id = ANY(:ids) RETURNING id, state
+            )
+            UPDATE work_item_marks SET snoozed_until = NULL, snoozed_state = NULL, version = version + 1
+            FROM failed WHERE object_id = failed.id AND failed.state = 'dead' AND snoozed_until IS NOT NULL
             """
         ).bindparams(bindparam("ids", type_=ARRAY(TEXT))),
         {"ids": list(ids), "most": most},
@@ -212,7 +216,7 @@ async def mark_failed(session: Session, ids: Sequence[str], *, most: int) -> Non
 
 async def mark_dead(session: Session, key: str, *, most: int) -> None:
     """Mark events as dead if every attempt crashed the worker."""
-    await session.execute(
+    crashed = (
         update(Row)
         .where(Row.work_key == key, Row.attempts > most, Row.due_at.is_not(None))
         .values(
@@ -220,6 +224,14 @@ async def mark_dead(session: Session, key: str, *, most: int) -> None:
             due_at=None,
             last_error=func.coalesce(Row.last_error, "every attempt crashed the worker"),
         )
+        .returning(Row.id)
+        .cte("crashed")
+    )
+    await session.execute(
+        update(WorkItemMarks)
+        .where(WorkItemMarks.object_id.in_(select(crashed.c.id)), WorkItemMarks.snoozed_until.is_not(None))
+        .values(snoozed_until=None, snoozed_state=None, version=WorkItemMarks.version + 1)
+        .execution_options(synchronize_session=False)
     )
 
 

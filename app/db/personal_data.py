@@ -381,6 +381,11 @@ TABLES: Mapping[str, Table] = {
         " copies_ended_at expire",
         of="subscription_id = ANY(:ids)",
     ),
+    "work_item_marks": Table(
+        plain="object_id version snoozed_until snoozed_state changed_at",
+        personal={"assigned_to": _staff("Says who works on an item", "NEWSSTAND_NOTES_KEPT"), "note": _note()},
+        of="object_id = ANY(:ids) OR object_id IN (SELECT id FROM events WHERE object_id = ANY(:ids))",
+    ),
 }
 
 # The IDs of everything that belongs to a reader.

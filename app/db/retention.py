@@ -178,6 +178,13 @@ EXPIRIES = (
             key="object_id",
         ),
     ),
+    Expiry(
+        what="notes of the work queue",
+        kept="notes_kept",
+        statement=_expire(
+            "work_item_marks", "DELETE FROM work_item_marks", "changed_at < now() - :kept", key="object_id"
+        ),
+    ),
 )
 
 

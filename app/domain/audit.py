@@ -86,6 +86,8 @@ class Selection:
     subscriber_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    actors: tuple[str, ...] = ()  # any of them
+    subscriber_ids: tuple[str, ...] = ()  # any of them
 
 
 def split_reason(

@@ -1,15 +1,22 @@
 """The audit log: listed, sealed into a hash chain, and verified."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from app.context import DatabaseContext
-from app.db import audit
+from app.context import Context, DatabaseContext
+from app.db import audit, reader_search, staff_members
 from app.db.audit import ListedEntry
+from app.db.engine.fast_reads import FastReads
 from app.domain.audit import CHANGED, GENESIS, INSERTED, REMOVED, Break, Seal, Selection, find_break, find_changed_note
 from app.domain.pages import Page, page_of
+from app.domain.reader_names import terms_of
+from app.domain.reader_search import Filters
+from app.domain.staff_members import MOST_STAFF, STAFF
 
 BATCH_SIZE = 1000  # entries in one transaction
+READER_PREFIX = "rdr_"
+MOST_READERS = 20  # people that a name may mean
+PROGRAMS = frozenset({"policy", "stripe"})  # actors that are no people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +36,50 @@ async def page(ctx: DatabaseContext, selection: Selection, *, after: int | None,
     async with ctx.sessions.begin() as session:
         found = await audit.page(session, selection, before=after, limit=limit + 1)
     return page_of(found, limit, cursor=lambda listed: str(listed.entry.id))
+
+
+async def search(
+    ctx: Context, wanted: Selection, *, staff: str | None, reader: str | None, after: int | None, limit: int
+) -> Page[ListedEntry]:
+    """
+    Return selected entries by people, the newest first.
+
+    :param staff: a part of a name, a ``sub``, or an actor such as ``staff:user-7`` or ``policy``.
+    :param reader: what the search for readers finds, or the ID of any object.
+    """
+    if staff:
+        actors = await _actors(ctx, staff)
+        if not actors:
+            return Page(items=[], next=None)
+        wanted = replace(wanted, actors=actors)
+    if reader and reader.startswith(READER_PREFIX):  # maybe erased
+        wanted = replace(wanted, subscriber_ids=(reader,))
+    elif reader:
+        ids = await _readers(ctx, reader)
+        wanted = replace(wanted, subscriber_ids=ids) if ids else replace(wanted, object_id=reader)
+    return await page(ctx, wanted, after=after, limit=limit)
+
+
+async def _readers(ctx: Context, text: str) -> tuple[str, ...]:
+    """Return the readers that a text means: a complete value such as an email address, else names with all its words."""
+    read = FastReads(ctx.pool)
+    found = [reader for reader, _ in await reader_search.by_value(read, text)]
+    words = sorted(terms_of(text), key=len, reverse=True)
+    if not found and words:
+        now = ctx.clock.real()  # only filters depend on it, and none is set
+        named = await reader_search.by_names(read, [[word] for word in words], Filters(), card=None, now=now)
+        found = [one.id for one in named]
+    return tuple(dict.fromkeys(found[:MOST_READERS]))
+
+
+async def _actors(ctx: Context, text: str) -> tuple[str, ...]:
+    """Return the actors that a text means."""
+    if ":" in text or text in PROGRAMS:
+        return (text,)
+    members = await staff_members.newest(FastReads(ctx.pool), limit=MOST_STAFF)
+    low = text.casefold()
+    found = [one.sub for one in members if low in one.name.casefold() or one.sub == text]
+    return tuple(f"{STAFF}{sub}" for sub in found[:MOST_READERS]) or (f"{STAFF}{text}",)
 
 
 async def seal(ctx: DatabaseContext) -> None:

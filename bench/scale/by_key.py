@@ -24,6 +24,7 @@ from app.db import (
     sign_outs,
     subscribers,
     subscriptions,
+    work_queue,
 )
 from app.db.checkouts import Choice
 from app.db.idempotency import HeldKey, KeyName
@@ -36,6 +37,7 @@ from app.domain.disputes import StripeDisputeState, StripeWarningState
 from app.domain.entitlements import Grant
 from app.domain.refunds import Refund
 from app.domain.subscriptions import StripeSubscriptionState
+from app.domain.work_queue import Marks
 from bench.scale.subject import LEASE, NOW, OWNER, Subject, days_ago, query
 
 AGENT = "staff:agent-7"
@@ -288,6 +290,8 @@ BY_KEY = (
     ),
     query("disputes.mark_acted", lambda s: disputes.mark_acted(s.session, s.id("issfr"), "kept", now=s.now)),
     query("attention.find", lambda s: attention.find(s.session, s.id("issfr", 1))),
+    query("work_queue.find", lambda s: work_queue.find(s.session, s.id("dp", 1))),
+    query("work_queue.save", lambda s: work_queue.save(s.session, s.id("dp", 1), Marks(note="x"), now=s.now)),
     query("attention.is_dismissed", lambda s: attention.is_dismissed(s.session, s.id("issfr"))),
     query("attention.dismiss", lambda s: attention.dismiss(s.session, "dp_new", by=AGENT, reason="other", now=s.now)),
     query(

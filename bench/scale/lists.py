@@ -19,12 +19,15 @@ from app.db import (
     refunds,
     revocations,
     subscribers,
+    work_queue,
 )
 from app.domain.audit import Selection as AuditSelection
 from app.domain.dashboard_stats import DashboardStats, first_monday
 from app.domain.events import Selection as EventSelection
 from app.domain.reader_names import misspellings
 from app.domain.reader_search import Filters, Position
+from app.domain.work_queue import ItemKind
+from app.domain.work_queue import Selection as QueueSelection
 from bench.scale import fill
 from bench.scale.subject import DEEP, PAGE, ZONE, Query, Subject, days_ago, query
 
@@ -191,6 +194,27 @@ LISTS = (
     query("attention.list_page", lambda s: attention.list_page(s.session, after=None, limit=PAGE)),
     query("attention.list_page", lambda s: attention.list_page(s.session, after="issfr_8", limit=PAGE), "deep"),
     query("anomalies.list_open", lambda s: anomalies.list_open(s.session, after=None, limit=PAGE)),
+    *(
+        query(
+            "work_queue.page",
+            lambda s, kind=kind: work_queue.page(  # type: ignore[misc]
+                s.session, QueueSelection(kinds=(kind,)), after=None, limit=PAGE, now=s.now
+            ),
+            kind,
+        )
+        for kind in ItemKind
+    ),
+    query(
+        "work_queue.page",
+        lambda s: work_queue.page(
+            s.session,
+            QueueSelection(kinds=(ItemKind.REFUND_FAILED,)),
+            after=(ItemKind.REFUND_FAILED, days_ago(s, 300), "rfd"),
+            limit=PAGE,
+            now=s.now,
+        ),
+        "deep",
+    ),
     query("anomalies.list_open", lambda s: anomalies.list_open(s.session, after="ano_8", limit=PAGE), "deep"),
     query("revocations.after", lambda s: revocations.after(s.session, s.rows("revocations") // 2, limit=1000)),
     query(
@@ -301,6 +325,11 @@ HEALTH = (
     query("health.oldest_unapplied_age", lambda s: health.oldest_unapplied_age(s.session)),
     query("health.events_by_state", lambda s: health.events_by_state(s.session), max_rows=health.MAX_COUNT),
     query("attention.counts", lambda s: attention.counts(s.session), max_rows=health.MAX_COUNT),
+    query(
+        "work_queue.counts",
+        lambda s: work_queue.counts(s.session, tuple(ItemKind), now=s.now),
+        max_rows=health.MAX_COUNT,
+    ),
     query("disputes.count_open", lambda s: disputes.count_open(s.session), max_rows=health.MAX_COUNT),
     query("dashboard_stats.read", lambda s: dashboard_stats.read(s.session)),
     query("dashboard_stats.request_refresh", lambda s: dashboard_stats.request_refresh(s.session)),

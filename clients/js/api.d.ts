@@ -557,6 +557,148 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the items that the caller may act on, the most urgent first
+         * @description List the items that the caller may act on, the most urgent first.
+         *
+         *     Disputes by their evidence deadline, failed refunds, requests for approval, events that failed permanently, anomalies.
+         */
+        get: operations["list_work_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/queue/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Count the open items by kind
+         * @description Count the open items by kind.
+         */
+        get: operations["count_work_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/queue/{item}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an item, asleep or not
+         * @description Get an item, asleep or not.
+         */
+        get: operations["get_work_item"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/queue/{item}/assign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Assign an item to yourself, to another member of staff, or to nobody
+         * @description Assign an item to yourself, to another member of staff, or to nobody.
+         */
+        post: operations["assign_work_item"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/queue/{item}/snooze": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hide an item until a time, or until it changes
+         * @description Hide an item until a time, or until it changes.
+         */
+        post: operations["snooze_work_item"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/queue/{item}/note": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the note of an item
+         * @description Replace the note of an item.
+         */
+        post: operations["note_work_item"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/staff-members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the staff who have signed in to the console, for assignments and to show names
+         * @description List the staff who have signed in to the console, for assignments and to show names.
+         */
+        get: operations["list_staff_members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/approvals": {
         parameters: {
             query?: never;
@@ -2021,6 +2163,28 @@ export interface components {
              * @example null
              */
             next: string | null;
+        };
+        /**
+         * AssignmentIn
+         * @description Who works on an item.
+         * @example {
+         *       "to": "me",
+         *       "version": 3
+         *     }
+         */
+        AssignmentIn: {
+            /**
+             * Version
+             * @description The version that you read. If someone else has changed the item since, nothing is changed.
+             * @example 3
+             */
+            version: number;
+            /**
+             * To
+             * @description `me`, the `sub` of a member of staff, or null for nobody.
+             * @example me
+             */
+            to: string | null;
         };
         /**
          * AttentionListOut
@@ -4188,6 +4352,12 @@ export interface components {
             last_issue?: number | null;
         };
         /**
+         * ItemKind
+         * @description A kind of item, in the order of the queue.
+         * @enum {string}
+         */
+        ItemKind: "dispute" | "refund_failed" | "approval" | "fraud_warning" | "dispute_concern" | "credit_note" | "event" | "anomaly";
+        /**
          * KeptOut
          * @description What is kept, and why.
          * @example {
@@ -4814,6 +4984,28 @@ export interface components {
              * @example 2027-03-08T18:00:00Z
              */
             expires_at: string | null;
+        };
+        /**
+         * NoteIn
+         * @description A note about an item.
+         * @example {
+         *       "note": "asked the bank",
+         *       "version": 3
+         *     }
+         */
+        NoteIn: {
+            /**
+             * Version
+             * @description The version that you read. If someone else has changed the item since, nothing is changed.
+             * @example 3
+             */
+            version: number;
+            /**
+             * Note
+             * @description null removes the note.
+             * @example asked the bank
+             */
+            note: string | null;
         };
         /**
          * NoticeOut
@@ -6880,6 +7072,65 @@ export interface components {
             overlap_hours: number;
         };
         /**
+         * SnoozeIn
+         * @description Until when an item sleeps.
+         * @example {
+         *       "until": "2026-03-15T06:00:00Z",
+         *       "version": 3
+         *     }
+         */
+        SnoozeIn: {
+            /**
+             * Version
+             * @description The version that you read. If someone else has changed the item since, nothing is changed.
+             * @example 3
+             */
+            version: number;
+            /**
+             * Until
+             * @description At most a year ahead, and before a dispute's deadline. null wakes it up.
+             * @example 2026-03-15T06:00:00Z
+             */
+            until: string | null;
+        };
+        /**
+         * StaffMemberOut
+         * @description A member of staff who has signed in to the console.
+         * @example {
+         *       "name": "Robin Vance",
+         *       "sub": "agent-1"
+         *     }
+         */
+        StaffMemberOut: {
+            /**
+             * Sub
+             * @description The person's ID at the identity provider.
+             * @example agent-1
+             */
+            sub: string;
+            /**
+             * Name
+             * @example Robin Vance
+             */
+            name: string;
+        };
+        /**
+         * StaffMembersOut
+         * @description Staff by name: at most 500.
+         * @example {
+         *       "data": [
+         *         {
+         *           "name": "Robin Vance",
+         *           "sub": "agent-1"
+         *         }
+         *       ]
+         *     }
+         */
+        StaffMembersOut: {
+            /** Data */
+            data: components["schemas"]["StaffMemberOut"][];
+        };
+        /**
          * StaffSessionOut
          * @description An open session of the console.
          * @example {
@@ -7370,6 +7621,192 @@ export interface components {
              * @example The postal code doesn't look like one of this country
              */
             message: string;
+        };
+        /**
+         * WorkItemOut
+         * @description An item of the work queue. Fields that its kind doesn't have are null.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "assigned_to": {
+         *         "name": "Robin Vance",
+         *         "sub": "agent-1"
+         *       },
+         *       "code": "failed",
+         *       "detail": "goodwill",
+         *       "dismissible": true,
+         *       "id": "rfd_0c5e",
+         *       "kind": "refund_failed",
+         *       "note": "asked the bank",
+         *       "payment": "pi_123",
+         *       "requested_by": "staff:agent-1",
+         *       "since": "2026-03-08T18:00:00Z",
+         *       "subscriber": "rdr_0c5e",
+         *       "version": 3,
+         *       "why": "expired_or_canceled_card"
+         *     }
+         */
+        WorkItemOut: {
+            /**
+             * Id
+             * @description ID of the dispute, the refund, the request, the event, the fraud warning or the anomaly.
+             * @example rfd_0c5e
+             */
+            id: string;
+            /** @example refund_failed */
+            kind: components["schemas"]["ItemKind"];
+            /**
+             * Code
+             * @description The status of a dispute or a refund, the kind of a request, the type of an event, what the policy did about a fraud warning, or the code of an anomaly.
+             * @example failed
+             */
+            code: string;
+            /**
+             * Why
+             * @description The reason: a code, or for events and anomalies words.
+             * @example expired_or_canceled_card
+             */
+            why: string | null;
+            /**
+             * Detail
+             * @description The basis of a refund, the plan of complimentary access, the concern about a dispute, or the object of an anomaly.
+             * @example goodwill
+             */
+            detail: string | null;
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
+            subscriber: string | null;
+            /**
+             * Payment
+             * @example pi_123
+             */
+            payment: string | null;
+            amount: components["schemas"]["MoneyOut"] | null;
+            /**
+             * Quantity
+             * @description Days or issues, of a request.
+             * @example null
+             */
+            quantity: number | null;
+            /**
+             * Requested By
+             * @description Of refunds and requests.
+             * @example staff:agent-1
+             */
+            requested_by: string | null;
+            /**
+             * Since
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            since: string;
+            /**
+             * Due By
+             * @description Evidence deadline of a dispute.
+             * @example null
+             */
+            due_by: string | null;
+            assigned_to: components["schemas"]["StaffMemberOut"] | null;
+            /**
+             * Snoozed Until
+             * @description The item sleeps until then, or until it changes.
+             * @example null
+             */
+            snoozed_until: string | null;
+            /**
+             * Note
+             * @example asked the bank
+             */
+            note: string | null;
+            /**
+             * Dismissible
+             * @description Whether `POST /v1/support/attention/{id}/dismiss` ends it. Others end with their cause.
+             * @example true
+             */
+            dismissible: boolean;
+            /**
+             * Version
+             * @description Send it with a change.
+             * @example 3
+             */
+            version: number;
+        };
+        /**
+         * WorkQueueCountOut
+         * @description The number of items of a kind.
+         * @example {
+         *       "count": 2,
+         *       "kind": "refund_failed"
+         *     }
+         */
+        WorkQueueCountOut: {
+            /** @example refund_failed */
+            kind: components["schemas"]["ItemKind"];
+            /**
+             * Count
+             * @description At most 100: counting stops there.
+             * @example 2
+             */
+            count: number;
+        };
+        /**
+         * WorkQueueCountsOut
+         * @description The number of items that the caller may act on and that are not asleep, by kind.
+         * @example {
+         *       "data": [
+         *         {
+         *           "count": 2,
+         *           "kind": "refund_failed"
+         *         }
+         *       ]
+         *     }
+         */
+        WorkQueueCountsOut: {
+            /** Data */
+            data: components["schemas"]["WorkQueueCountOut"][];
+        };
+        /**
+         * WorkQueueOut
+         * @description A page of the queue. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "assigned_to": {
+         *             "name": "Robin Vance",
+         *             "sub": "agent-1"
+         *           },
+         *           "code": "failed",
+         *           "detail": "goodwill",
+         *           "dismissible": true,
+         *           "id": "rfd_0c5e",
+         *           "kind": "refund_failed",
+         *           "note": "asked the bank",
+         *           "payment": "pi_123",
+         *           "requested_by": "staff:agent-1",
+         *           "since": "2026-03-08T18:00:00Z",
+         *           "subscriber": "rdr_0c5e",
+         *           "version": 3,
+         *           "why": "expired_or_canceled_card"
+         *         }
+         *       ]
+         *     }
+         */
+        WorkQueueOut: {
+            /** Data */
+            data: components["schemas"]["WorkItemOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
         };
         /**
          * CheckIn
@@ -10303,6 +10740,597 @@ export interface operations {
             };
         };
     };
+    list_work_queue: {
+        parameters: {
+            query?: {
+                kind?: components["schemas"]["ItemKind"] | null;
+                /** @description `me`, `nobody`, or a `sub`. */
+                assigned_to?: string | null;
+                state?: "open" | "snoozed";
+                /** @description `next` of the previous page. */
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkQueueOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    count_work_queue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkQueueCountsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_work_item: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                item: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkItemOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    assign_work_item: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                item: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AssignmentIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkItemOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    snooze_work_item: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                item: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SnoozeIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkItemOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    note_work_item: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                item: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NoteIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkItemOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_staff_members: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StaffMembersOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_approvals: {
         parameters: {
             query?: {
@@ -12725,6 +13753,10 @@ export interface operations {
                 object?: string | null;
                 /** @description ID of the subscriber: `rdr_123`. */
                 subscriber?: string | null;
+                /** @description A part of a name, or an ID. */
+                staff?: string | null;
+                /** @description A name, an email address or an ID. */
+                reader?: string | null;
                 /** @description At or after this time. */
                 since?: string | null;
                 /** @description Before this time. */

@@ -45,6 +45,7 @@ SMALL = {
     "staff_members",
     "staff_sessions",
     "sweeps",
+    "work_item_marks",
 }
 
 

@@ -158,7 +158,7 @@ class ConsoleUser(Visitor):
         """Open the console, and sign in."""
         self.open("/")
         self.sign_in(email)
-        self.expect_text("Dashboard")
+        self.expect_text("Work queue")
         self.page.wait_for_load_state()
 
     def press(self, key: str) -> None:

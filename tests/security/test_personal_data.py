@@ -63,6 +63,8 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     "sign-outs": "INSERT INTO sign_outs (sub, at) VALUES ('{id}', now() - interval '{age}')",
     "names of former staff": "INSERT INTO staff_members (sub, name, roles, seen_at)"
     " VALUES ('{id}', 'Robin Vance', '{{support}}', now() - interval '{age}')",
+    "notes of the work queue": "INSERT INTO work_item_marks (object_id, version, note, changed_at)"
+    " VALUES ('{id}', 1, 'Ada moved', now() - interval '{age}')",
     "notes of the audit log": "WITH made AS (INSERT INTO audit_log (at, actor, action, object_id)"
     " VALUES (now() - interval '{age}', 'a', 'b', '{id}') RETURNING id)"
     " INSERT INTO audit_notes (audit_id, words) SELECT id, 'Ada moved' FROM made",

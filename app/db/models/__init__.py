@@ -51,6 +51,7 @@ from app.db.models.readers import (
     Revocation,
     Subscriber,
 )
+from app.db.models.work_queue import WorkItemMarks
 
 __all__ = [
     "DUE_BY",
@@ -107,6 +108,7 @@ __all__ = [
     "Subscription",
     "Sweep",
     "Term",
+    "WorkItemMarks",
     "due_by",
     "table_of",
 ]

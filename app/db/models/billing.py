@@ -117,11 +117,12 @@ class Anomaly(Base):
     code: Mapped[str]
     reason: Mapped[str]
     subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
-    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())  # first
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())  # first, or again after it was resolved
     gone_at: Mapped[datetime | None]  # when it was resolved
     __table_args__ = (
         Index("anomalies_object_id_code_idx", "object_id", "code", unique=True),
         Index("anomalies_open_idx", "id", postgresql_where=text("gone_at IS NULL")),
+        Index("anomalies_open_at_idx", "seen_at", "id", postgresql_where=text("gone_at IS NULL")),
     )
 
 
@@ -236,6 +237,7 @@ class Refund(Base, Due):
         Index("refunds_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("refunds_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
         Index("refunds_failed_idx", "id", postgresql_where=text("status IN ('failed', 'canceled')")),
+        Index("refunds_failed_at_idx", "created_at", "id", postgresql_where=text("status IN ('failed', 'canceled')")),
     )
 
 
@@ -261,7 +263,10 @@ class Dispute(Base):
     closed_at: Mapped[datetime | None]  # policy time; NULL while it is undecided
     lost_at: Mapped[datetime | None]  # when the loss was applied to access; policy time
     concern: Mapped[str | None]  # why staff must review it
-    __table_args__ = (Index("disputes_concern_idx", "id", postgresql_where=text("concern IS NOT NULL")),)
+    __table_args__ = (
+        Index("disputes_concern_idx", "id", postgresql_where=text("concern IS NOT NULL")),
+        Index("disputes_concern_at_idx", "opened_at", "id", postgresql_where=text("concern IS NOT NULL")),
+    )
 
 
 def due_by(column: InstrumentedAttribute[datetime | None]) -> "Function[datetime]":
@@ -289,6 +294,12 @@ class FraudWarning(Base):
     __table_args__ = (
         Index(
             "fraud_warnings_left_idx",
+            "id",
+            postgresql_where=text("actionable AND acted_as IN ('kept', 'not_refundable')"),
+        ),
+        Index(
+            "fraud_warnings_left_at_idx",
+            "created_at",
             "id",
             postgresql_where=text("actionable AND acted_as IN ('kept', 'not_refundable')"),
         ),

@@ -70,6 +70,7 @@ class Event(Base, Due):
         Index("events_unapplied_idx", "work_key", postgresql_where=text("state IN ('failed', 'dead')")),
         Index("events_waiting_idx", "state", "received_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("events_state_type_idx", "state", "type", "received_at", "id"),
+        Index("events_dead_idx", "received_at", "id", postgresql_where=text("state = 'dead'")),
     )
 
 

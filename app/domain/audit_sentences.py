@@ -1,0 +1,99 @@
+"""
+Entries of the audit log as sentences: "Robin Vance requested a refund of $49 to Ada Invented".
+
+A sentence has a part in brackets for each fact that an entry may lack. An action without a sentence is shown by its code.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+READER = "reader"  # the fact that pages show as a link
+SENTENCES: Mapping[str, str] = {
+    "access.restored": "restored access[ of {reader}]",
+    "access.suspended": "suspended access[ of {reader}]",
+    "api_key.created": "created the API key {object}",
+    "api_key.revoked": "revoked the API key {object}",
+    "api_key.rotated": "rotated the API key {object}",
+    "attention.dismissed": "dismissed the item {object}[ about {reader}]",
+    "audit.actor_replaced": "replaced the reader in earlier entries of this log",
+    "checkout.duplicate_allowed": "let {reader} subscribe although another account has the same email address",
+    "comp.given": "gave complimentary access[ to {reader}]",
+    "comp.rejected": "rejected complimentary access[ for {reader}]",
+    "comp.requested": "requested complimentary access above the limit[ for {reader}]",
+    "comp.taken_back": "revoked complimentary access[ of {reader}]",
+    "console.form_refused": "sent a form that was refused",
+    "console.refused": "tried to do something without the role for it",
+    "console.roles_changed": "changed the roles of {object}",
+    "console.session_ended": "ended the session of {object}",
+    "console.sessions_ended": "ended all sessions of {object}",
+    "console.sign_in_refused": "was refused at sign-in",
+    "console.signed_in": "signed in",
+    "console.signed_out": "signed out",
+    "customer.deleted": "deleted the Stripe customer[ of {reader}]",
+    "dispute.lost": "ended access[ of {reader}] after a lost dispute",
+    "event.replay": "replayed the event {object}",
+    "event.replay_all": "replayed events",
+    "extension.rejected": "rejected an extension[ for {reader}]",
+    "extension.requested": "requested an extension above the limit[ for {reader}]",
+    "fraud_warning.acted": "acted on a fraud warning[ about {reader}]",
+    "issue.added": "added the issue {object}",
+    "issue.changed": "changed the issue {object}",
+    "payment.credited": "credited a payment[ of {reader}]",
+    "reader.erased": "erased the data of {reader}",
+    "reader.erasure_requested": "requested the erasure of {reader}",
+    "reader.exported": "exported the data of {reader}",
+    "refund.approved": "approved a refund[ of {amount}][ to {reader}]",
+    "refund.confirmed": "refunded[ {amount}][ to {reader}]",
+    "refund.failed": "recorded that a refund[ of {amount}][ to {reader}] failed",
+    "refund.rejected": "rejected a refund[ of {amount}][ to {reader}]",
+    "refund.requested": "requested a refund[ of {amount}][ to {reader}]",
+    "refund.withdrawn": "withdrew a refund[ of {amount}][ to {reader}]",
+    "subscriber.claimed": "connected an imported subscription[ to {reader}]",
+    "subscriber.contact_changed": "changed the contact details[ of {reader}]",
+    "subscribers.imported": "imported subscribers",
+    "subscription.cancel_at_period_end": "scheduled the end of the subscription[ of {reader}]",
+    "subscription.cancel_now": "ended the subscription[ of {reader}] immediately",
+    "subscription.duplicate": "ended a duplicate subscription[ of {reader}]",
+    "subscription.extend": "extended the subscription[ of {reader}]",
+    "subscription.resume": "resumed the subscription[ of {reader}]",
+    "subscription.subscribe_again": "ended the unpaid subscription[ of {reader}], who subscribed again",
+    "work_item.assigned": "assigned {object} to {assignee}[, about {reader}]",
+    "work_item.noted": "changed the note of {object}[, about {reader}]",
+    "work_item.snoozed": "snoozed {object}[, about {reader}]",
+    "work_item.woken": "woke up {object}[, about {reader}]",
+}
+_PART = re.compile(r"\[([^\]]*)\]")
+_FACT = re.compile(r"(\{\w+\})")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a sentence."""
+
+    text: str
+    is_reader: bool = False
+
+
+def sentence(action: str, facts: Mapping[str, str]) -> Sequence[Part]:
+    """
+    Return the sentence of an entry without its subject, in parts.
+
+    :param facts: ``object`` always; ``reader``, ``amount`` and ``assignee`` if they are known.
+    """
+    template = SENTENCES.get(action)
+    if template is None:
+        template = f"{action.replace('.', ': ').replace('_', ' ')}[, {{reader}}]"
+    kept = _PART.sub(lambda match: match[1] if _missing(match[1], facts) is None else "", template)
+    parts = []
+    for piece in _FACT.split(kept):
+        if not piece:
+            continue
+        name = piece[1:-1] if _FACT.fullmatch(piece) else None
+        parts.append(Part(piece) if name is None else Part(facts.get(name, "a reader"), is_reader=name == READER))
+    return parts
+
+
+def _missing(template: str, facts: Mapping[str, str]) -> str | None:
+    """Return a fact that is used and not known."""
+    return next((name for name in re.findall(r"\{(\w+)\}", template) if not facts.get(name)), None)
