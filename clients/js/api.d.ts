@@ -566,9 +566,7 @@ export interface paths {
         };
         /**
          * List the items that the caller may act on, the most urgent first
-         * @description List the items that the caller may act on, the most urgent first.
-         *
-         *     Disputes by their evidence deadline, failed refunds, requests for approval, events that failed permanently, anomalies.
+         * @description Disputes by their evidence deadline, failed refunds, requests for approval, events that failed permanently, anomalies.
          */
         get: operations["list_work_queue"];
         put?: never;
@@ -586,10 +584,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Count the open items by kind
-         * @description Count the open items by kind.
-         */
+        /** Count the open items by kind */
         get: operations["count_work_queue"];
         put?: never;
         post?: never;
@@ -606,10 +601,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * Get an item, asleep or not
-         * @description Get an item, asleep or not.
-         */
+        /** Get an item, asleep or not */
         get: operations["get_work_item"];
         put?: never;
         post?: never;
@@ -628,10 +620,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /**
-         * Assign an item to yourself, to another member of staff, or to nobody
-         * @description Assign an item to yourself, to another member of staff, or to nobody.
-         */
+        /** Assign an item to yourself, to another member of staff, or to nobody */
         post: operations["assign_work_item"];
         delete?: never;
         options?: never;
@@ -648,10 +637,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /**
-         * Hide an item until a time, or until it changes
-         * @description Hide an item until a time, or until it changes.
-         */
+        /** Hide an item until a time, or until it changes */
         post: operations["snooze_work_item"];
         delete?: never;
         options?: never;
@@ -668,10 +654,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /**
-         * Replace the note of an item
-         * @description Replace the note of an item.
-         */
+        /** Replace the note of an item */
         post: operations["note_work_item"];
         delete?: never;
         options?: never;
@@ -686,10 +669,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * List the staff who have signed in to the console, for assignments and to show names
-         * @description List the staff who have signed in to the console, for assignments and to show names.
-         */
+        /** List the staff who have signed in to the console, for assignments and to show names */
         get: operations["list_staff_members"];
         put?: never;
         post?: never;
@@ -4749,7 +4729,7 @@ export interface components {
              * @description Status of the current subscription; null: the reader has never had one.
              * @example active
              */
-            status?: string | null;
+            status?: ("incomplete" | "incomplete_expired" | "trialing" | "active" | "past_due" | "unpaid" | "paused" | "canceled") | null;
             /**
              * Plan
              * @example annual
@@ -7637,12 +7617,15 @@ export interface components {
          *       "code": "failed",
          *       "detail": "goodwill",
          *       "dismissible": true,
+         *       "due_by": null,
          *       "id": "rfd_0c5e",
          *       "kind": "refund_failed",
          *       "note": "asked the bank",
          *       "payment": "pi_123",
+         *       "quantity": null,
          *       "requested_by": "staff:agent-1",
          *       "since": "2026-03-08T18:00:00Z",
+         *       "snoozed_until": null,
          *       "subscriber": "rdr_0c5e",
          *       "version": 3,
          *       "why": "expired_or_canceled_card"
@@ -7786,17 +7769,21 @@ export interface components {
          *           "code": "failed",
          *           "detail": "goodwill",
          *           "dismissible": true,
+         *           "due_by": null,
          *           "id": "rfd_0c5e",
          *           "kind": "refund_failed",
          *           "note": "asked the bank",
          *           "payment": "pi_123",
+         *           "quantity": null,
          *           "requested_by": "staff:agent-1",
          *           "since": "2026-03-08T18:00:00Z",
+         *           "snoozed_until": null,
          *           "subscriber": "rdr_0c5e",
          *           "version": 3,
          *           "why": "expired_or_canceled_card"
          *         }
-         *       ]
+         *       ],
+         *       "next": null
          *     }
          */
         WorkQueueOut: {

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, SmallInteger, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base
@@ -39,7 +39,7 @@ class Label(Base):
 
     __tablename__ = "labels"
     run_id: Mapped[str] = mapped_column(primary_key=True)
-    position: Mapped[int] = mapped_column(Integer, primary_key=True)  # in the order of the post office
+    position: Mapped[int] = mapped_column(primary_key=True)  # in the order of the post office
     issue_number: Mapped[int]
     subscription_id: Mapped[str]
     term: Mapped[str]  # the invoice that opened it
@@ -58,8 +58,8 @@ class Label(Base):
     lines: Mapped[list[str] | None]
     band: Mapped[str]
     expire: Mapped[int | None]
-    control: Mapped[int] = mapped_column(Integer)  # 0 to 999999
-    flags: Mapped[int] = mapped_column(SmallInteger)  # see app.domain.label_runs.Flag
+    control: Mapped[int]  # 0 to 999999
+    flags: Mapped[int]  # see app.domain.label_runs.Flag
     __table_args__ = (
         CheckConstraint("(kind = 'replacement') = (claim_id <> '')", name="claim_of_replacement"),
         # One copy of an issue for a subscription, and one replacement for each granted claim.
