@@ -19,6 +19,7 @@ from app.console import (
     comps,
     dashboard,
     events,
+    keyboard,
     personal_data,
     reader_search,
     reader_views,
@@ -55,6 +56,7 @@ PAGES = (
     api_keys,
     sign_in,
     back_channel,
+    keyboard,
 )
 
 

@@ -9,35 +9,14 @@ The export, the erasure and the table in the documentation follow this register.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from app.domain.erasures import ERASED
+from app.domain.personal_data import Column, Table
 
 BOOKS = "Part of the books, which tax law requires to be kept"
 ACCOUNTABILITY = "Says which member of staff did something to someone's money, access or data"
 FAULT = "Helps to find the cause of a failure; an error message of Stripe may quote what it is about"
 UNTIL_ERASED = "until the reader is erased: on request, or after NEWSSTAND_FORMER_READERS_KEPT"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """A column with personal data."""
-
-    purpose: str
-    kept: str  # how long
-    erased: str | None = None  # the SQL value that replaces it when the reader is erased; None: it is kept
-    staff: bool = False  # it is about a member of staff
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """A table, with all its columns."""
-
-    plain: str  # columns that say nothing about a person, or only by an ID, separated by spaces
-    personal: Mapping[str, Column] = field(default_factory=dict)
-    of: str | None = None  # the condition for the rows of one reader; None: there are none
-    deleted: bool = False  # whether erasing deletes the rows
-    apart: bool = False  # erased by a function of its own, because its rows can't simply be updated
 
 
 def _staff(purpose: str = ACCOUNTABILITY, kept: str = "as long as the entry") -> Column:

@@ -20,6 +20,7 @@ from app.db.engine.session import Record, Session, new_id
 from app.db.models import Payment, table_of
 from app.db.models import Subscription as Row
 from app.db.models import Term as TermRow
+from app.domain.cards import Card
 from app.domain.errors import ConcurrentUpdate
 from app.domain.renewals import Pause, Renewal
 from app.domain.subscriptions import LIVE, OVER, StripeSubscriptionState, Subscription, Term
@@ -362,6 +363,7 @@ def of_row(row: Row | Record) -> Subscription:
         pay_url=row.pay_url,
         came_from=row.came_from,
         followed_since=row.followed_since,
+        card=Card(row.card_brand, row.card_last4) if row.card_last4 is not None else None,
     )
 
 

@@ -340,6 +340,7 @@ class Subscription:
     pay_url: str | None = None  # Stripe's payment page of the open invoice
     came_from: str | None = None  # the previous status, if the transition from it is impossible
     followed_since: datetime | None = None  # None: from its beginning (see app.domain.imports)
+    card: Card | None = None  # that pays, as of the last fetch
 
     @property
     def is_live(self) -> bool:

@@ -103,6 +103,8 @@ async def test_reader_is_found_by_the_card_that_pays(shop: Shop, open_console: O
     (reader,) = await shop.rows("SELECT coalesce(name, email, sub) AS shown FROM subscribers")
     assert names(await search(robin, shop, q="4242")) == [reader["shown"]]
     assert names(await search(robin, shop, q="4241")) == []
+    (known,) = await shop.rows("SELECT id FROM subscribers")
+    assert "paid by Visa ending in 4242" in (await robin.open(f"/readers/{known['id']}")).text
 
 
 async def test_list_is_paginated_by_value(shop: Shop, open_console: OpenConsole) -> None:

@@ -12,8 +12,9 @@ from app.context import Context
 from app.db import erasures, retention, subscribers
 from app.db.engine.session import Sessions
 from app.db.models import Base
-from app.db.personal_data import TABLES, Table
+from app.db.personal_data import TABLES
 from app.db.retention import EXPIRIES, Expiry
+from app.domain.personal_data import Table
 from app.services.erasures import order_inactive
 from app.settings import PREFIX, Settings
 from tests.journeys.disputes.test_disputes import open_dispute

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from app.db.personal_data import TABLES, Column, Table
+from app.db.personal_data import TABLES
 from app.db.retention import EXPIRIES, Expiry
+from app.domain.personal_data import Column, Table
 from app.settings import PREFIX, Settings
 from tests.docs.reference.markdown import NOTE, table
 
