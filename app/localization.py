@@ -7,6 +7,7 @@ The formats are CLDR's, by Babel. How many decimals a currency has is Stripe's (
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from datetime import date as CalendarDate
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
@@ -83,7 +84,11 @@ class Localization:
 
     def date(self, at: datetime) -> str:
         """Return the date in the publisher's time zone: ``March 3, 2027``."""
-        return _day(at.astimezone(self.zone).date(), self.locale)
+        return self.day(at.astimezone(self.zone).date())
+
+    def day(self, day: CalendarDate) -> str:
+        """Return a day of the publisher's calendar: ``March 3, 2027``."""
+        return _day(day, self.locale)
 
     def last_day(self, until: datetime) -> str:
         """Return the last day before ``until``, which is exclusive."""

@@ -210,13 +210,13 @@ def subscribers(figures: DashboardStats) -> Chart:
 
 
 def weeks(figures: DashboardStats) -> Chart:
-    """Return the new and lost subscribers by week."""
+    """Return the new and lost subscribers by week, since the first week with any."""
     return Chart(
         title="New and lost subscribers by week",
-        categories=[_short_date(week.monday) for week in figures.weeks],
+        categories=[_short_date(week.monday) for week in figures.busy_weeks],
         series=[
-            Series("New", [week.new for week in figures.weeks]),
-            Series("Lost", [week.lost for week in figures.weeks]),
+            Series("New", [week.new for week in figures.busy_weeks]),
+            Series("Lost", [week.lost for week in figures.busy_weeks]),
         ],
         rows=False,
     )
@@ -242,7 +242,7 @@ def refunds(figures: DashboardStats) -> Chart:
 
 def dunning(figures: DashboardStats) -> Chart:
     """Return the unpaid renewals by days overdue."""
-    bands = [name for _, name in DUNNING_BANDS]
+    bands = [name for _, name in DUNNING_BANDS if any(one.band == name for one in figures.unpaid)]
     counts = [sum(one.count for one in figures.unpaid if one.band == band) for band in bands]
     return Chart(
         title="Unpaid renewals by days overdue",
@@ -256,8 +256,8 @@ def events(by_state: Mapping[str, int]) -> Chart:
     """Return the pending events by state."""
     return Chart(
         title="Pending events by state",
-        categories=[label(f"event:{state}") for state in by_state],
-        series=[Series("Events", list(by_state.values()))],
+        categories=[label(f"event:{state}") for state, count in by_state.items() if count],
+        series=[Series("Events", [count for count in by_state.values() if count])],
         rows=True,
     )
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from app.console import charts, work_queue
 from app.console.access_control import ANY_ROLE, page_route
 from app.console.request import ConsoleRequest
-from app.domain.dashboard_stats import DashboardStats
+from app.domain.dashboard_stats import DashboardStats, percent_change
 from app.domain.errors import NotFound
 from app.services import dashboard_stats
 
@@ -38,6 +38,7 @@ async def show(request: ConsoleRequest) -> Response:
             **({name: chart(figures) for name, chart in charts.FIGURES.items()} if figures else {}),
         },
         layout=charts.layout,
+        percent_change=percent_change,
     )
 
 

@@ -16,12 +16,14 @@ from sqlalchemy.dialects.postgresql import INTERVAL
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.models import Figures as Row
-from app.db.models import Refund, Subscription
+from app.db.models import Payment, Refund, Subscription
 from app.domain.dashboard_stats import (
     MAX_LOAD_DIVISOR,
     MIN_CACHE_AGE,
+    MONEY_DAYS,
     REFUND_DAYS,
     DashboardStats,
+    MoneyTotal,
     OverdueTotal,
     RefundTotal,
     SubscriptionCount,
@@ -83,6 +85,7 @@ async def count(session: Session, *, first: date, zone: ZoneInfo, now: datetime)
         ),
         refunds=await _refunds(session, since=now - timedelta(days=REFUND_DAYS)),
         unpaid=await _unpaid(session, now),
+        money=await _money(session, now),
     )
 
 
@@ -144,10 +147,37 @@ async def _unpaid(session: Session, now: datetime) -> list[OverdueTotal]:
     return [OverdueTotal(band, number, amount, currency) for (band, currency), (number, amount) in bands.items()]
 
 
+async def _money(session: Session, now: datetime) -> list[MoneyTotal]:
+    paid = await _two_periods(session, Payment.currency, Payment.amount, Payment.paid_at, now)
+    returned = await _two_periods(
+        session, Refund.currency, Refund.amount, Refund.created_at, now, Refund.status.in_(COUNTED)
+    )
+    totals = [
+        MoneyTotal(currency=currency, paid=late, paid_before=early, refunded=refunded, refunded_before=refunded_before)
+        for currency in paid.keys() | returned.keys()
+        for late, early in [paid.get(currency, (0, 0))]
+        for refunded, refunded_before in [returned.get(currency, (0, 0))]
+    ]
+    return sorted(totals, key=lambda one: (-one.paid, one.currency))
+
+
+async def _two_periods(
+    session: Session, currency: Any, amount: Any, at: Any, now: datetime, *conditions: Any
+) -> dict[str, tuple[int, int]]:
+    """Return the sums of the last period and of the one before, by currency."""
+    middle, first = now - timedelta(days=MONEY_DAYS), now - timedelta(days=2 * MONEY_DAYS)
+    late, early = (func.coalesce(func.sum(amount).filter(when), 0) for when in (at >= middle, at < middle))
+    rows = await session.execute(
+        select(currency, late, early).where(at >= first, at <= now, *conditions).group_by(currency)
+    )
+    return {row[0]: (int(row[1]), int(row[2])) for row in rows}
+
+
 def _load(content: dict[str, Any]) -> DashboardStats:
     return DashboardStats(
         subscriptions=[SubscriptionCount(**one) for one in content["held"]],
         weeks=[Week(**{**one, "monday": date.fromisoformat(one["monday"])}) for one in content["weeks"]],
         refunds=[RefundTotal(**one) for one in content["given"]],
         unpaid=[OverdueTotal(**one) for one in content["unpaid"]],
+        money=[MoneyTotal(**one) for one in content.get("money", ())],  # an earlier release stored none
     )

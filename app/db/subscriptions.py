@@ -363,7 +363,7 @@ def of_row(row: Row | Record) -> Subscription:
         pay_url=row.pay_url,
         came_from=row.came_from,
         followed_since=row.followed_since,
-        card=Card(row.card_brand, row.card_last4) if row.card_last4 is not None else None,
+        card=Card(row.card_brand, row.card_last4) if row.card_brand and row.card_last4 else None,
     )
 
 

@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 WEEKS = 13  # a quarter of a year, including the current week
 REFUND_DAYS = 90
+MONEY_DAYS = 30  # of each of the two periods that are compared
+TREND_WEEKS = 4  # complete weeks
 DUNNING_BANDS = ((0, "under 3 days"), (3, "3 to 6 days"), (7, "7 to 13 days"), (14, "14 days or more"))
 # With these, counting takes at most a twentieth of the time, even if the tables are large.
 MIN_CACHE_AGE, MAX_LOAD_DIVISOR = timedelta(minutes=1), 20
@@ -52,6 +54,17 @@ class OverdueTotal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoneyTotal:
+    """What was paid and refunded in one currency in the last :data:`MONEY_DAYS`, and in as many days before."""
+
+    currency: str
+    paid: int  # minor units, tax included
+    paid_before: int
+    refunded: int
+    refunded_before: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DashboardStats:
     """All figures, counted at the same time."""
 
@@ -59,6 +72,23 @@ class DashboardStats:
     weeks: Sequence[Week]
     refunds: Sequence[RefundTotal]
     unpaid: Sequence[OverdueTotal]
+    money: Sequence[MoneyTotal] = ()  # the largest currency first
+
+    @property
+    def growth(self) -> int:
+        """The new subscribers minus the lost ones in the last :data:`TREND_WEEKS` complete weeks."""
+        return sum(week.new - week.lost for week in self.weeks[-TREND_WEEKS - 1 : -1])
+
+    @property
+    def busy_weeks(self) -> Sequence[Week]:
+        """The weeks since the first one with a change; empty if there was none."""
+        first = next((number for number, week in enumerate(self.weeks) if week.new or week.lost), len(self.weeks))
+        return self.weeks[first:]
+
+
+def percent_change(now: int, before: int) -> int | None:
+    """Return by how many percent an amount changed, rounded. None: there was nothing before."""
+    return round((now - before) * 100 / before) if before else None
 
 
 def first_monday(now: datetime, zone: ZoneInfo) -> date:

@@ -1,6 +1,7 @@
 """Amounts, dates, counts and sentences as the pages show them."""
 
 from collections.abc import Callable
+from datetime import date as CalendarDate
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -20,6 +21,12 @@ def money(context: Context, amount: int, currency: str) -> str:
 def date(context: Context, at: datetime | None) -> str:
     """Return the date: ``March 3, 2027``. None is a dash."""
     return _localization(context).date(at) if at is not None else "–"
+
+
+@pass_context
+def day(context: Context, value: CalendarDate) -> str:
+    """Return a day of the publisher's calendar: ``March 3, 2027``."""
+    return _localization(context).day(value)
 
 
 @pass_context
@@ -94,6 +101,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "time": time_of_day,
     "time_with_zone": time_with_zone,
     "date": date,
+    "day": day,
     "last_day": last_day,
     "datetime": date_and_time,
     "upper_first": upper_first,

@@ -7,7 +7,14 @@ import pytest
 
 from app.console import charts
 from app.console.charts import Chart, Series
-from app.domain.dashboard_stats import DashboardStats, OverdueTotal, RefundTotal, SubscriptionCount, Week
+from app.domain.dashboard_stats import (
+    DashboardStats,
+    OverdueTotal,
+    RefundTotal,
+    SubscriptionCount,
+    Week,
+    percent_change,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 FIGURES = DashboardStats(
@@ -39,6 +46,22 @@ def test_chart_is_accessible_and_stays_within_its_borders(name: str, figures: Da
         assert 0 <= y <= y + bar_height <= height
     for text in image.iter(f"{SVG}text"):
         assert 0 <= float(text.get("y", -1)) <= height
+
+
+def test_weeks_before_the_first_change_are_left_out() -> None:
+    assert [week.new for week in FIGURES.busy_weeks] == [10, 20]
+    assert EMPTY.busy_weeks == []
+
+
+def test_growth_is_of_complete_weeks() -> None:
+    assert FIGURES.growth == 0 - 0 + 10 - 1, "the last week has not ended"
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "change"), [(150, 100, 50), (50, 100, -50), (1, 3, -67), (5, 0, None), (0, 0, None)]
+)
+def test_a_trend_is_in_percent_of_the_period_before(now: int, before: int, change: int | None) -> None:
+    assert percent_change(now, before) == change
 
 
 def test_lengths_of_bars_are_proportional_to_their_values() -> None:
