@@ -13,6 +13,7 @@ from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.callers import LONGEST_SUB
 from app.domain.errors import NotFound
+from app.domain.pages import BadCursor
 from app.domain.work_queue import (
     DISMISSIBLE,
     LONGEST_NOTE,
@@ -27,7 +28,6 @@ from app.domain.work_queue import (
     kinds_for,
 )
 from app.services import staff_members, work_queue
-from app.services.work_queue import InvalidCursor
 
 router = APIRouter(prefix="/v1/support", tags=["queue"], route_class=Described)
 
@@ -166,7 +166,7 @@ class NoteIn(_Change):
     )
 
 
-@router.get("/queue", responses=problems(InvalidCursor))
+@router.get("/queue", responses=problems(BadCursor))
 async def list_work_queue(
     agent: SupportAgent,
     ctx: Ctx,

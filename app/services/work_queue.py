@@ -9,8 +9,8 @@ from app.db import audit, staff_members, work_queue
 from app.db.engine.fast_reads import FastReads
 from app.db.engine.session import Session
 from app.domain.callers import Reader
-from app.domain.errors import Invalid, NotFound
-from app.domain.pages import Page, page_of
+from app.domain.errors import NotFound
+from app.domain.pages import BadCursor, Page, page_of
 from app.domain.staff_members import STAFF
 from app.domain.work_queue import (
     ROLES,
@@ -30,18 +30,11 @@ from app.domain.work_queue import (
 UNKNOWN = "This item is not in the queue. It may have been dealt with"
 
 
-class InvalidCursor(Invalid):
-    """The cursor must be the `next` value of the previous page."""
-
-    code = "bad_cursor"
-    title = "Invalid cursor"
-
-
 async def page(ctx: Context, wanted: Selection, *, after: str | None, limit: int, now: datetime) -> Page[WorkItem]:
     """
     Return the selected items, the most urgent first.
 
-    :raises InvalidCursor: ``after`` is not a cursor.
+    :raises BadCursor: ``after`` is not a cursor.
     """
     position = _position(after) if after is not None else None
     async with ctx.sessions.begin() as session:
@@ -203,7 +196,7 @@ def _position(cursor: str) -> tuple[ItemKind, datetime | None, str]:
     try:
         position = ItemKind(kind), datetime.fromisoformat(at) if at else None, item_id
     except ValueError:
-        raise InvalidCursor from None
+        raise BadCursor from None
     if not item_id or (position[1] is not None and position[1].tzinfo is None):
-        raise InvalidCursor
+        raise BadCursor
     return position
