@@ -43,7 +43,7 @@ class NamedRoute(Route):
 
     def __init__(self, path: str, endpoint: Any, *, page: Page, method: str, role: str, recent_sign_in: bool) -> None:
         super().__init__(path, endpoint, methods=[method], name=f"{role or 'any'}:{page.__name__}")
-        self.recent_sign_in = recent_sign_in
+        self.recent_sign_in, self.page = recent_sign_in, page
         self.shown_at = path  # of the page that has the form
 
 

@@ -19,6 +19,7 @@ from app.services import attention, staff_members, support, work_queue
 
 ON_FIRST_PAGE = 8  # items of each kind
 PAGE_SIZE = 50
+ITEM = "/queue/{item}"  # the path of an item's page
 SOON_DAYS = 3  # an evidence deadline within them is urgent
 VIEWS = {"": "Open", "mine": "Assigned to me", "unassigned": "Unassigned", "snoozed": "Snoozed"}
 TITLES = {
@@ -236,9 +237,9 @@ def _start_of_day(request: ConsoleRequest, day: date) -> datetime:
 
 
 ROUTES = [
-    page_route("/queue/{item}", show, role=Role.SUPPORT),
-    form_route("/queue/{item}/assign", assign, role=Role.SUPPORT),
-    form_route("/queue/{item}/snooze", snooze, role=Role.SUPPORT),
-    form_route("/queue/{item}/note", note, role=Role.SUPPORT),
-    form_route("/queue/{item}/dismiss", dismiss, role=Role.SUPPORT),
+    page_route(ITEM, show, role=Role.SUPPORT),
+    form_route("/queue/{item}/assign", assign, role=Role.SUPPORT, shown_at=ITEM),
+    form_route("/queue/{item}/snooze", snooze, role=Role.SUPPORT, shown_at=ITEM),
+    form_route("/queue/{item}/note", note, role=Role.SUPPORT, shown_at=ITEM),
+    form_route("/queue/{item}/dismiss", dismiss, role=Role.SUPPORT, shown_at=ITEM),
 ]

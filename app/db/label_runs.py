@@ -15,7 +15,7 @@ from app.db.engine import long_statements
 from app.db.engine.copying import copy_csv
 from app.db.engine.pool import Pool
 from app.db.engine.session import Session
-from app.db.models import DerivationRun, Label, LabelRun, Term
+from app.db.models import COPIES_UNKNOWN, DerivationRun, Label, LabelRun, Term
 from app.db.models import Issue as IssueRow
 from app.domain import label_runs as domain
 from app.domain.label_runs import FLAGS, BandCount, Counts, Flag, LabelKind, LeftOut
@@ -178,9 +178,7 @@ async def are_copies_known(session: Session) -> bool:
 
 async def unknown_copies(session: Session, *, after: str = "", limit: int) -> list[str]:
     """Return subscriptions after an ID with terms whose copies are not known, because an earlier release derived them."""
-    unknown = select(Term.subscription_id).where(
-        Term.copies.is_(None), Term.print_edition, Term.last_issue.is_distinct_from(0), Term.subscription_id > after
-    )
+    unknown = select(Term.subscription_id).where(COPIES_UNKNOWN, Term.subscription_id > after)  # the index's condition
     return list(await session.scalars(unknown.distinct().order_by(Term.subscription_id).limit(limit)))
 
 

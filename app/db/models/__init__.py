@@ -10,6 +10,7 @@ from app.db.models.approvals import ApprovalRequest
 from app.db.models.audit import AuditEntry, AuditNote, AuditSeal, AuditUnsealed
 from app.db.models.base import JSON, Base, Due, table_of
 from app.db.models.billing import (
+    COPIES_UNKNOWN,
     DUE_BY,
     Anomaly,
     Checkout,
@@ -54,6 +55,8 @@ from app.db.models.readers import (
 from app.db.models.work_queue import WorkItemMarks
 
 __all__ = [
+    "COPIES_UNKNOWN",
+    "COPIES_UNKNOWN",
     "DUE_BY",
     "JSON",
     "Anomaly",

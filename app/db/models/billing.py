@@ -157,11 +157,12 @@ class Term(Base):
 Index("terms_starts_at_idx", Term.starts_at)
 Index("terms_print_from_idx", Term.print_from, postgresql_where=Term.print_from.is_not(None))
 Index("terms_print_until_idx", Term.print_until, postgresql_where=Term.print_until.is_not(None))
+COPIES_UNKNOWN = text("copies IS NULL AND print_edition AND last_issue IS DISTINCT FROM 0")
 Index("terms_copies_ended_at_idx", Term.copies_ended_at, postgresql_where=Term.copies_ended_at.is_not(None))
 Index(
     "terms_copies_unknown_idx",
     Term.subscription_id,
-    postgresql_where=text("copies IS NULL AND print_edition AND last_issue IS DISTINCT FROM 0"),
+    postgresql_where=COPIES_UNKNOWN,
 )
 
 

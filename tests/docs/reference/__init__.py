@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs.reference import api, cli, events, personal_data, settings, states
+from tests.docs.reference import api, cli, events, personal_data, settings, staff_actions, states
 
 ROOT = Path(__file__).parents[3]
 PAGES: dict[str, Callable[[], str]] = {
@@ -14,6 +14,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/events.md": events.page,
     "docs/reference/personal-data.md": personal_data.page,
     "docs/concepts/subscription-states.md": states.page,
+    "docs/staff/actions.md": staff_actions.page,
     ".env.example": settings.example,
 }
 

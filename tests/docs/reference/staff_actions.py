@@ -1,0 +1,103 @@
+"""docs/staff/actions.md, from the console's forms: what staff can do, with which role, and with which route of the API."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from app.console import app as console
+from app.console.access_control import NamedRoute
+from tests.docs.reference.markdown import NOTE, table
+from tests.operations.processes import ROOT
+
+INTRODUCTION = """\
+# Actions
+
+Everything that staff can change in the console, the role that it needs, and the route of the
+[API](../reference/api.md) that does the same.
+"""
+LEFT_OUT = """
+## In the API only
+
+These actions have no page yet. Use the API or the command line.
+"""
+# The form of the console -> the operation of the API, or None if there is none.
+ACTIONS: dict[str, str | None] = {
+    "/queue/{item}/assign": "POST /v1/support/queue/{item}/assign",
+    "/queue/{item}/snooze": "POST /v1/support/queue/{item}/snooze",
+    "/queue/{item}/note": "POST /v1/support/queue/{item}/note",
+    "/queue/{item}/dismiss": "POST /v1/support/attention/{object_id}/dismiss",
+    "/payments/{payment}/refund": "POST /v1/support/refunds",
+    "/approvals/{request}/approve": "POST /v1/support/approvals/{request_id}/approve",
+    "/approvals/{request}/reject": "POST /v1/support/approvals/{request_id}/reject",
+    "/refunds/{refund}/approve": "POST /v1/support/refunds/{refund_id}/approve",
+    "/refunds/{refund}/reject": "POST /v1/support/refunds/{refund_id}/reject",
+    "/subscriptions/{subscription}/cancel": "POST /v1/support/subscriptions/{subscription_id}/cancel",
+    "/subscriptions/{subscription}/cancel-now": "POST /v1/support/subscriptions/{subscription_id}/cancel",
+    "/subscriptions/{subscription}/resume": "POST /v1/support/subscriptions/{subscription_id}/resume",
+    "/subscriptions/{subscription}/extend": "POST /v1/support/subscriptions/{subscription_id}/extend",
+    "/readers/{reader}/comp": "POST /v1/support/comps",
+    "/comps/{comp}/take-back": "DELETE /v1/support/comps/{comp_id}",
+    "/events/replay": "POST /v1/support/events/replay",
+    "/events/{event}/replay": "POST /v1/support/events/{event_id}/replay",
+    "/readers/{reader}/erase": "POST /v1/support/subscribers/{subscriber_id}/erase",
+    "/staff/end-sessions": "POST /v1/support/staff-sessions/end",
+    "/api-keys": None,  # a key can't make keys; `newsstand keys` can
+    "/api-keys/{key}/rotate": None,
+    "/api-keys/{key}/revoke": None,
+}
+# Forms that change nothing: they lead to the form that does.
+STEPS = frozenset({"/payments/{payment}/refund/confirm", "/readers/{reader}/comp/confirm", "/sign-out"})
+# Operations without a page, with what they do.
+WITHOUT_PAGE: dict[str, str] = {
+    "PUT /v1/issues/{number}": "Create or update an issue of the calendar",
+    "POST /v1/issues/{number}/label-run": "Freeze the labels of an issue",
+    "POST /v1/issues/{number}/label-run/supplements": "Freeze a supplement of a label run",
+    "PUT /v1/support/subscribers/{subscriber_id}/address": "Save a reader's postal address",
+    "DELETE /v1/support/subscribers/{subscriber_id}/address/temporary/{address_id}": "Remove a temporary address",
+}
+STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/")
+
+
+def forms() -> Iterator[NamedRoute]:
+    """Yield the console's forms that change something."""
+    for route in console.application().routes:
+        if isinstance(route, NamedRoute) and "POST" in (route.methods or ()) and route.path not in STEPS:
+            yield route
+
+
+def operations() -> set[str]:
+    """Return the API's operations with which staff change something."""
+    document = json.loads((ROOT / "tests" / "openapi" / "openapi.json").read_text())
+    return {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method in methods
+        if path.startswith(STAFF_PATHS) and method in {"post", "put", "delete"}
+    }
+
+
+def page() -> str:
+    """Return the page."""
+    rows = ((_described(route), _role_of(route), _code(ACTIONS[route.path])) for route in forms())
+    rest = ((what, f"`{operation}`") for operation, what in WITHOUT_PAGE.items())
+    return "\n".join(
+        [
+            NOTE,
+            INTRODUCTION,
+            table(["action", "role", "API"], rows),
+            LEFT_OUT,
+            table(["action", "API"], rest),
+        ]
+    )
+
+
+def _described(route: NamedRoute) -> str:
+    return re.sub(r"\s+", " ", (route.page.__doc__ or "").strip()).split(". ")[0].rstrip(".")
+
+
+def _role_of(route: NamedRoute) -> str:
+    return (route.name or "").partition(":")[0].replace("any", "any role")
+
+
+def _code(operation: str | None) -> str:
+    return f"`{operation}`" if operation else "none: use `newsstand keys`"
