@@ -56,7 +56,6 @@ from app.db.models.work_queue import WorkItemMarks
 
 __all__ = [
     "COPIES_UNKNOWN",
-    "COPIES_UNKNOWN",
     "DUE_BY",
     "JSON",
     "Anomaly",
