@@ -85,6 +85,7 @@ class Stack:
         self.issuer = f"http://{HOST}:{ports.identity_provider}"
         self.sandbox = f"http://{HOST}:{ports.sandbox}"
         self._ports = ports
+        self.api_key = ""  # the magazine's, once it has started
         self.folder = Path(tempfile.mkdtemp(prefix="newsstand-demo-"))
         self.folder.chmod(0o711)  # root starts the database server as another user
         self.processes = Processes(logs=self.folder, cwd=ROOT, environment=self._environment(), report=report)
@@ -144,9 +145,12 @@ class Stack:
 
     async def _start_magazine(self) -> None:
         """Start the magazine with a new API key, which it needs for entitlement checks."""
-        key = await self.processes.run("keys create", ["-m", "app", "keys", "create", "--scope", "entitlements:read"])
+        created = await self.processes.run(
+            "keys create", ["-m", "app", "keys", "create", "--scope", "entitlements:read"]
+        )
+        self.api_key = created.strip()
         command = ["-m", "demo.magazine", "--host", HOST, "--port", str(self._ports.magazine)]
-        await self.processes.serve("magazine", command, f"{self.magazine}/healthz", MAGAZINE_API_KEY=key.strip())
+        await self.processes.serve("magazine", command, f"{self.magazine}/healthz", MAGAZINE_API_KEY=self.api_key)
 
     def stop(self) -> None:
         """Stop everything in reverse order, and delete the folder."""

@@ -33,3 +33,15 @@ async def test_sections_without_numbers_are_left_out(shop: Shop, open_console: O
     assert "Nobody subscribed or left in the last 13 weeks." in page.text
     assert "Unpaid renewals by days overdue" not in page.text
     assert page.text.count("No subscribers yet.") == 1
+
+
+async def test_front_page_works_before_the_figures_are_counted(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
+    await figures(shop, robin)  # so that no worker is counting anymore
+    await shop.wait_until("SELECT due_at IS NULL FROM figures")
+    await shop.execute("UPDATE figures SET content = NULL, taken_at = NULL, due_at = now() + interval '1 hour'")
+
+    page = await robin.open("/")
+
+    assert page.status == 200
+    assert "Calculating the figures for the first time" in page.text

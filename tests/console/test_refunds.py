@@ -134,7 +134,7 @@ async def test_refund_confirmation_of_an_erased_reader_is_not_found(shop: Shop, 
     payment, robin = await subscribe(shop), await open_console("agent@example.com")
     confirmation = await review(robin, payment)
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
-    for table in ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements"):
+    for table in ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements", "reader_name_parts"):
         await shop.execute(f"DELETE FROM {table}")
     await shop.execute("DELETE FROM subscribers")
     for page in (

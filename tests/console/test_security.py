@@ -166,7 +166,7 @@ async def test_forms_of_an_erased_reader_are_not_found(shop: Shop, open_console:
         (await robin.open(f"/readers/{ada}/comp"), "/comp"),
         (await review(robin, await payment_of(shop, "ada")), "/refund"),
     ]
-    for table in ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements"):
+    for table in ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements", "reader_name_parts"):
         await shop.execute(f"DELETE FROM {table}")
     await shop.execute("DELETE FROM subscribers")
     for form, action in forms:

@@ -105,14 +105,14 @@ async def test_signing_in_during_checkout_continues_to_the_payment_page(shop: St
     async with Browser() as browser:
         login = await checkout(browser, shop, edition="print", code="SPRING")
         assert "/authorize" in login.url
-        card = await browser.submit(login, login.form("/authorize"), email="ben@example.com", password=DEMO_PASSWORD)
+        card = await browser.submit(login, login.form("/authorize"), email="ada@example.com", password=DEMO_PASSWORD)
         assert card.status == 409  # the code is checked after the sign-in, and the choice is kept
         assert card.form("/subscribe").values() | {"csrf": ""} == {
             "csrf": "", "plan": "annual", "edition": "print", "code": "SPRING",
         }  # fmt: skip
     async with Browser() as browser:
         login = await checkout(browser, shop, edition="print")
-        paying = await browser.submit(login, login.form("/authorize"), email="ben@example.com", password=DEMO_PASSWORD)
+        paying = await browser.submit(login, login.form("/authorize"), email="ada@example.com", password=DEMO_PASSWORD)
         assert paying.url.startswith(shop.sandbox)
         assert "$73" in paying.text
 
@@ -217,7 +217,7 @@ async def test_refund_is_rejected_if_the_amount_has_changed(shop: Stack) -> None
 
 async def test_reader_with_a_rejected_token_is_offered_to_sign_in_again(shop: Stack, issuer: str) -> None:
     """The service trusts another issuer than the site, so a redirect to the sign-in page would loop."""
-    settings = {"MAGAZINE_NEWSSTAND_URL": shop.service, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": "nsk_invalid"}
+    settings = {"MAGAZINE_NEWSSTAND_URL": shop.service, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": shop.api_key}
     with running("demo.magazine", "Magazine listening on ", **settings) as magazine:
         async with Browser() as browser:
             login = await browser.open(f"{magazine}/sign-in?next=/account")
