@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("part", sa.Text(collation="C"), nullable=False),
         sa.Column("subscriber_id", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["subscriber_id"], ["subscribers.id"], name=op.f("reader_name_parts_subscriber_id_fkey")
+            ["subscriber_id"], ["subscribers.id"], name=op.f("reader_name_parts_subscriber_id_fkey"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("part", "subscriber_id", name=op.f("reader_name_parts_pkey")),
         if_not_exists=True,

@@ -34,7 +34,9 @@ class ReaderNamePart(Base):
 
     __tablename__ = "reader_name_parts"
     part: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
-    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), primary_key=True, index=True)
+    subscriber_id: Mapped[str] = mapped_column(
+        ForeignKey("subscribers.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
 
 
 class ContactChange(Base, Due):
