@@ -50,7 +50,7 @@ async def test_a_guarantee_refund_is_full_ends_access_and_cancels(shop: Shop) ->
     assert (note["total"], note["refunds"][0]["amount_refunded"]) == (73_00, 73_00)
     made = (await shop.stripe_get("/v1/refunds"))["data"][0]
     assert made["metadata"]["newsstand_refund"] == refund.json()["id"]
-    audit = await shop.rows("SELECT actor, action, reason FROM audit_log ORDER BY id")
+    audit = await shop.rows("SELECT actor, action, reason FROM audit_log WHERE action <> 'address.added' ORDER BY id")
     assert [tuple(row.values()) for row in audit] == [
         ("staff:agent", "refund.requested", "requested_by_reader"),
         ("staff:agent", "refund.confirmed", "requested_by_reader"),
