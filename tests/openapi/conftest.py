@@ -85,6 +85,8 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "refund_id": kindness.json()["id"],
             "key_id": created_key.json()["id"],
             "object_id": kindness.json()["id"],
+            "item": await _queue_something(shop),
+            "address_id": "adr_1",  # no reader has a temporary address
             "erasure_id": await _erase_somebody(shop),
             "event_id": (await shop.rows("SELECT id FROM events WHERE state = 'applied' LIMIT 1"))[0]["id"],
             "subscription_id": seen["subscriptions"][0]["id"],
@@ -100,6 +102,16 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
         },
         webhook_secret=shop.settings.webhook_secrets[0].get_secret_value(),
     )
+
+
+async def _queue_something(shop: Shop) -> str:
+    """Let an event fail permanently, and return the ID of its item in the work queue."""
+    await shop.execute(
+        "INSERT INTO events (id, type, state, payload, work_key)"
+        " VALUES ('evt_queued', 'invoice.paid', 'dead', '{}', 'subscription:sub_queued')"
+    )
+    (item,) = (await shop.get("/v1/support/queue", shop.person("chief", roles=("admin",)), kind="event")).json()["data"]
+    return str(item["id"])
 
 
 async def _erase_somebody(shop: Shop) -> str:

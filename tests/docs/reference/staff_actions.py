@@ -20,8 +20,8 @@ LEFT_OUT = """
 
 These actions have no page yet. Use the API or the command line.
 """
-# The form of the console -> the operation of the API, or None if there is none.
-ACTIONS: dict[str, str | None] = {
+# The form of the console -> the operation of the API.
+ACTIONS: dict[str, str] = {
     "/queue/{item}/assign": "POST /v1/support/queue/{item}/assign",
     "/queue/{item}/snooze": "POST /v1/support/queue/{item}/snooze",
     "/queue/{item}/note": "POST /v1/support/queue/{item}/note",
@@ -41,9 +41,9 @@ ACTIONS: dict[str, str | None] = {
     "/events/{event}/replay": "POST /v1/support/events/{event_id}/replay",
     "/readers/{reader}/erase": "POST /v1/support/subscribers/{subscriber_id}/erase",
     "/staff/end-sessions": "POST /v1/support/staff-sessions/end",
-    "/api-keys": None,  # a key can't make keys; `newsstand keys` can
-    "/api-keys/{key}/rotate": None,
-    "/api-keys/{key}/revoke": None,
+    "/api-keys": "POST /v1/api-keys",
+    "/api-keys/{key}/rotate": "POST /v1/api-keys/{key_id}/rotate",
+    "/api-keys/{key}/revoke": "DELETE /v1/api-keys/{key_id}",
 }
 # Forms that change nothing: they lead to the form that does.
 STEPS = frozenset({"/payments/{payment}/refund/confirm", "/readers/{reader}/comp/confirm", "/sign-out"})
@@ -55,7 +55,7 @@ WITHOUT_PAGE: dict[str, str] = {
     "PUT /v1/support/subscribers/{subscriber_id}/address": "Save a reader's postal address",
     "DELETE /v1/support/subscribers/{subscriber_id}/address/temporary/{address_id}": "Remove a temporary address",
 }
-STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/")
+STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/api-keys")
 
 
 def forms() -> Iterator[NamedRoute]:
@@ -78,7 +78,7 @@ def operations() -> set[str]:
 
 def page() -> str:
     """Return the page."""
-    rows = ((_described(route), _role_of(route), _code(ACTIONS[route.path])) for route in forms())
+    rows = ((_described(route), _role_of(route), f"`{ACTIONS[route.path]}`") for route in forms())
     rest = ((what, f"`{operation}`") for operation, what in WITHOUT_PAGE.items())
     return "\n".join(
         [
@@ -97,7 +97,3 @@ def _described(route: NamedRoute) -> str:
 
 def _role_of(route: NamedRoute) -> str:
     return (route.name or "").partition(":")[0].replace("any", "any role")
-
-
-def _code(operation: str | None) -> str:
-    return f"`{operation}`" if operation else "none: use `newsstand keys`"
