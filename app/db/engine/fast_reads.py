@@ -58,7 +58,7 @@ class FastReads:
         """
         Return the rows of a statement. It is cached, so it must be a module-level constant.
 
-        :raises DatabaseUnreachable: if the connection is lost twice.
+        :raises DatabaseUnreachable: if the connection is lost twice, or if there is no connection or answer in time.
         """
         compiled = self._compiled.get(statement)
         if compiled is None:
@@ -70,6 +70,8 @@ class FastReads:
             raise
         except CLOSED:
             rows = await self._retry(compiled.sql, values)
+        except OSError as error:  # a time-out: another try would only take as long again
+            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
         return cast("list[Record]", [compiled.convert(row) for row in rows])
 
     async def _retry(self, sql: str, values: Sequence[object]) -> list[Any]:

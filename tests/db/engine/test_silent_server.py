@@ -8,7 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 
+from app.db import sign_outs
 from app.db.engine.connections import hosts_of
+from app.db.engine.fast_reads import FastReads
 from app.db.engine.pool import Pool, open_pool
 from app.db.engine.session import DatabaseUnreachable, make_engine, make_sessions
 from app.db.entitlements import EntitlementLookup
@@ -94,6 +96,14 @@ async def test_a_silent_server_refuses_an_event_soon(wire: DatabaseProxy, pool: 
             except EventNotStored:
                 await asyncio.sleep(0.05)
     assert await pool.fetchval("SELECT count(*) FROM events") == 1
+
+
+async def test_a_page_that_gets_no_connection_in_time_knows_that_the_database_is_unreachable(
+    wire: DatabaseProxy, pool: Pool
+) -> None:
+    wire.silence()
+    with pytest.raises(DatabaseUnreachable):  # not a bare TimeoutError, which would be an internal server error
+        await asyncio.wait_for(sign_outs.last(FastReads(pool), "robin"), SOON)
 
 
 async def test_known_readers_do_not_wait_while_one_probe_asks(wire: DatabaseProxy, pool: Pool) -> None:
