@@ -1,6 +1,4 @@
-"""
-Subscriptions: their state at Stripe, which comes as ``Stripe…State`` from the gateway, our copy, and what follows from it.
-"""
+"""Subscriptions: their state at Stripe (``Stripe…State``, from the gateway), our copy, and what follows from it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

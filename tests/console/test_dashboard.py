@@ -30,7 +30,7 @@ async def test_money_of_the_last_30_days_is_compared_with_the_30_before(shop: Sh
 async def test_sections_without_numbers_are_left_out(shop: Shop, open_console: OpenConsole) -> None:
     page = await figures(shop, await open_console("agent@example.com"))
 
-    assert "Nobody subscribed or left in the last 13 weeks." in page.text
+    assert "No new or lost subscribers in the last 13 weeks." in page.text
     assert "Unpaid renewals by days overdue" not in page.text
     assert page.text.count("No subscribers yet.") == 1
 
