@@ -98,7 +98,7 @@ async def test_a_silent_server_refuses_an_event_soon(wire: DatabaseProxy, pool: 
     assert await pool.fetchval("SELECT count(*) FROM events") == 1
 
 
-async def test_a_page_that_gets_no_connection_in_time_knows_that_the_database_is_unreachable(
+async def test_a_page_without_a_connection_in_time_reports_an_unreachable_database(
     wire: DatabaseProxy, pool: Pool
 ) -> None:
     wire.silence()
