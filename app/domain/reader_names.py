@@ -32,7 +32,9 @@ def fold(name: str) -> str:
 
     Folding twice changes nothing more.
     """
-    plain = _decompose(name.translate(PLAIN)).casefold()
+    plain = _decompose(
+        name.casefold().translate(PLAIN)
+    ).casefold()  # casefolded first: it turns an accent into a letter
     plain = _decompose(plain).casefold().translate(PLAIN)  # casefolding can compose, and reveal a letter of PLAIN
     letters = (one if one.isalnum() else "" if _is_invisible(one) else " " for one in plain)
     return " ".join("".join(letters).split())
