@@ -139,7 +139,7 @@ def parse_locale(name: str) -> Locale:
     """
     Return the locale of a name such as ``en_US`` or ``de-AT``.
 
-    :raises ValueError: there is no such locale.
+    :raises ValueError: the locale is unknown.
     """
     try:
         return Locale.parse(name.replace("-", "_"))

@@ -31,7 +31,7 @@ ERRORS: Mapping[str, str] = {
     "stripe_unavailable": "Our payment processor isn’t responding. Nothing was changed. Please try again in a minute.",
     "stripe_refused": "Our payment processor declined this. Nothing was changed. Please try again, or ask us for help.",
     "database_unavailable": "We’re having trouble right now. Nothing was changed. Please try again in a minute.",
-    "too_many_requests": "That was too often. Nothing was changed. Please wait a minute and try again.",
+    "too_many_requests": "Too many attempts. Nothing was changed. Please wait a minute and try again.",
     "idempotency_key_in_use": "We’re still working on your first request. You don’t need to send it again.",
     "price_unavailable": "This plan can’t be bought at the moment. Please try again later.",
     "currency_in_use": "You’re billed in another currency. Please ask us for help.",

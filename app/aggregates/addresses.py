@@ -22,7 +22,7 @@ async def save_from_checkout(
     """
     Save the address that a paid checkout collected, once: later events of it must not undo a change since.
 
-    Whatever is wrong with it is kept as a warning. A first address counts from when the checkout was opened, because
+    Problems with it are kept as warnings. A first address counts from when the checkout was opened, because
     Stripe may tell us after a label cut-off.
     """
     if await addresses.is_of_checkout(session, checkout.id):

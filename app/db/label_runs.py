@@ -197,7 +197,7 @@ async def freeze(session: Session, run_id: str, selection: Selection) -> Counts:
 async def preview(session: Session, selection: Selection) -> tuple[Counts, Mapping[str, int], Mapping[str, list[str]]]:
     """Return what a run would contain, and how many subscriptions joined, left and moved, with samples."""
     bands: list[BandCount] = []
-    flags = dict.fromkeys(FLAGS, 0)
+    flags, names = dict.fromkeys(FLAGS, 0), {int(flag): name for name, flag in FLAGS.items()}
     control, differences, samples = 0, dict.fromkeys(("joined", "left", "moved"), 0), dict[str, list[str]]()
     for part, name, detail, copies, its_control, _ in await long_statements.fetch(
         session, _PREVIEW, selection.parameters
@@ -206,7 +206,7 @@ async def preview(session: Session, selection: Selection) -> tuple[Counts, Mappi
             bands.append(BandCount(country=name, band=detail, copies=copies))
             control += its_control
         elif part == "flag":
-            flags[Flag(int(name)).name.lower()] = copies  # type: ignore[union-attr]
+            flags[names[int(name)]] = copies
         elif part == "difference":
             differences[name] = copies
         else:

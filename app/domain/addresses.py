@@ -50,7 +50,7 @@ class TemporaryAddressOverlaps(Conflict):
 
 
 class ProblemCode(StrEnum):
-    """What is wrong with a field of an address."""
+    """A problem with a field of an address."""
 
     REQUIRED = "required"
     INVALID = "invalid"  # differs from the country's format; labels are printed all the same

@@ -55,7 +55,7 @@ class OverdueTotal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoneyTotal:
-    """What was paid and refunded in one currency in the last :data:`MONEY_DAYS`, and in as many days before."""
+    """Payments and refunds in one currency in the last :data:`MONEY_DAYS`, and in the same number of days before."""
 
     currency: str
     paid: int  # minor units, tax included

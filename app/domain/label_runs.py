@@ -26,7 +26,7 @@ class CutoffNotReached(Conflict):
 
 
 class AlreadyFrozen(Conflict):
-    """The label run of this issue is frozen. Whoever is owed a copy since goes to a supplement."""
+    """The label run of this issue is frozen. Copies owed since then go on a supplement."""
 
     code = "label_run_frozen"
     title = "Label run already frozen"
@@ -69,7 +69,7 @@ class LabelKind(StrEnum):
 
 
 class Flag(IntFlag):
-    """What is special about a copy. The values are stored."""
+    """A property of a copy that the labels show. The values are stored."""
 
     NEW = 1  # the subscription's first label
     RENEWED = 2  # the first of a new term

@@ -60,7 +60,7 @@ def terms_of(query: str) -> list[str]:
 
 
 def parts_of(names: Iterable[str]) -> frozenset[str]:
-    """Return what is indexed of a reader's names: whatever begins a part is found."""
+    """Return the indexed parts of a reader's names. A search finds a name by the beginning of any part."""
     return frozenset(part for name in names for part in _parts(words_of(name)))
 
 
