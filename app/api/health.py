@@ -22,6 +22,7 @@ from app.api import internal_pages
 from app.api.deps import Api, ApiState, Ctx
 from app.api.models import ApiModel
 from app.api.openapi import Described
+from app.context import Context
 from app.db import attention, health
 from app.db.engine.outages import outages
 from app.domain.errors import DatabaseUnavailable
@@ -140,7 +141,7 @@ async def _readiness(api: ApiState) -> ReadinessOut:
     timeout = PROMPT_TIMEOUT if api.entitlements.remembers else DATABASE_TIMEOUT
     try:
         async with asyncio.timeout(timeout.total_seconds()):
-            seen = await health.read_readiness(ctx.sessions)
+            seen = await _read_twice(ctx)
     except (DatabaseUnavailable, TimeoutError) as failure:
         outages.failed("readiness", failure.__cause__ or failure)
         if api.entitlements.remembers:
@@ -158,6 +159,14 @@ async def _readiness(api: ApiState) -> ReadinessOut:
         oldest_unapplied_event=age.total_seconds(),
         why=None,
     )
+
+
+async def _read_twice(ctx: Context) -> health.Readiness | None:
+    """Return what the probe reports. A connection that was cut meanwhile says nothing about the server: ask on another one."""
+    try:
+        return await health.read_readiness(ctx.sessions)
+    except DatabaseUnavailable:
+        return await health.read_readiness(ctx.sessions)
 
 
 @router.get("/metrics", response_class=Response, responses=_EXPOSITION)

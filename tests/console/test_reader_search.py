@@ -176,6 +176,7 @@ async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Sho
     before = {path: await statements(path) for path in paths}
     for statement in MANY.split(";")[:-1]:
         await shop.execute(statement)
+    await shop.wait_for_names()
     after = {path: await statements(path) for path in paths}
 
     # What is listed now names readers, and who saw them is recorded; before, nothing was listed.
