@@ -27,6 +27,7 @@ FLASH_MAX_AGE = timedelta(minutes=1)
 NAVIGATION = (  # title, path, role
     ("Queue", "/", ""),
     ("Readers", "/readers", Role.SUPPORT),
+    ("Disputes", "/disputes", Role.SUPPORT),
     ("Approvals", "/approvals", Role.SUPERVISOR),
     ("Events", "/events", Role.ADMIN),
     ("Audit log", "/audit", Role.ADMIN),
@@ -95,6 +96,7 @@ def _badges(counts: Mapping[ItemKind, int]) -> Mapping[str, str]:
     """Return the counts in the navigation by the path of the page. A page without work has none."""
     found = {
         "/": sum(counts.values()),
+        "/disputes": counts.get(ItemKind.DISPUTE, 0),
         "/approvals": counts.get(ItemKind.APPROVAL, 0),
         "/events": counts.get(ItemKind.EVENT, 0),
     }

@@ -129,3 +129,19 @@ async def test_a_long_queue_is_counted_up_to_99_and_paged(shop: Shop, open_conso
     assert ("Quantity 8." in first.text, "Quantity 9." in first.text) == (True, False)
     assert ("Quantity 50." in page.text, "Quantity 51." in page.text) == (True, False)
     assert ("Quantity 51." in following.text, "Quantity 101." in following.text) == (True, False)
+
+
+async def test_disputes_are_listed_by_deadline_open_and_closed(shop: Shop, open_console: OpenConsole) -> None:
+    robin, lou = await open_console("agent@example.com"), await open_console("circulation@example.com")
+    assert "No open disputes." in (await robin.open("/disputes")).text
+    assert "No dispute was closed yet." in (await robin.open("/disputes?state=closed")).text
+    await fill(shop)
+
+    page, closed = await robin.open("/disputes"), await robin.open("/disputes?state=closed")
+
+    assert "Disputes 1 open" in navigation(page)
+    assert "Ada Invented" in page.text and "March 2, 2026" in page.text and "dp_1" in page.text
+    assert "dp_2" not in page.text
+    assert "dp_2" in closed.text and "dp_1" not in closed.text
+    assert (await robin.open("/disputes?state=x&after=dp_none")).status == 200
+    assert (await lou.open("/disputes")).status == 403
