@@ -149,7 +149,7 @@ async def list_approvals(
 
 @router.get("/{request_id}", responses=problems(NotFound))
 async def show_approval(request_id: str, _: SupportAgent, ctx: Ctx) -> ApprovalOut:
-    """Retrieve a request that needs or needed a second person."""
+    """Retrieve a request for approval, open or decided."""
     if kind_of(request_id) == ApprovalKind.REFUND:
         return ApprovalOut.of_refund((await refunds.get(ctx, request_id))[0])
     return ApprovalOut.of_request(await approvals.get(ctx, request_id))

@@ -17,9 +17,10 @@ from app.domain.disputes import STATUS_EFFECTS, DisputeConcern
 from app.domain.entitlements import AccessReason
 from app.domain.history import HistoryKind
 from app.domain.invoices import InvoiceStatus
+from app.domain.notices import CODES
 from app.domain.reader_views import Place
 from app.domain.reasons import EndReason
-from app.domain.refunds import ENDING, RefundBasis, RefundStatus
+from app.domain.refunds import ENDING, QUOTE_REFUSALS, RefundBasis, RefundStatus
 from app.domain.subscriptions import PaymentKind, SubscriptionStatus
 
 
@@ -30,11 +31,13 @@ def listed(*values: Iterable[str]) -> WithJsonSchema:
 
 SubscriptionStatusText = Annotated[str, listed(SubscriptionStatus)]
 EndedBy = Annotated[str, listed(EndReason, sorted(ENDING))]
+NoticeCode = Annotated[str, listed(sorted(CODES))]
 InvoiceStatusText = Annotated[str, listed(InvoiceStatus)]
 CheckoutStatus = Annotated[str, listed(["opening", "open", "complete", "expired", "failed"])]
 CheckoutPaymentStatus = Annotated[str, listed(["paid", "unpaid", "no_payment_required"])]
 PaymentKindText = Annotated[str, listed(PaymentKind)]
 RefundBasisText = Annotated[str, listed(RefundBasis)]
+RefundRefusal = Annotated[str, listed(QUOTE_REFUSALS)]
 RefundStatusText = Annotated[str, listed(RefundStatus)]
 ApprovalStatusText = Annotated[str, listed(ApprovalStatus, RefundStatus)]
 CompStatus = Annotated[str, listed(["given", "revoked"], ApprovalStatus)]

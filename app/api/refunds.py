@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from app.api.deps import CALLS_STRIPE, Ctx, IdempotencyKey, Now, Prices, RecentSupportAgent, SupportAgent
-from app.api.listed_values import RefundBasisText, RefundStatusText
+from app.api.listed_values import RefundBasisText, RefundRefusal, RefundStatusText
 from app.api.models import STORABLE, ApiModel, MoneyOut, OtherAccessOut, PriceOut
 from app.api.openapi import NEEDS_KEY, Described
 from app.api.problems import problems
@@ -118,7 +118,7 @@ class QuoteOut(ApiModel):
 
     basis: RefundBasisText = Field(examples=["guarantee"])
     allowed: bool = Field(examples=[True])
-    reason: str | None = Field(description="Why it is not possible, as a code.", examples=[None])
+    reason: RefundRefusal | None = Field(description="Why it is not possible, as a code.", examples=[None])
     detail: str | None = Field(description="Why it is not possible, as a sentence.", examples=[None])
     amount: PriceOut = Field(description="Total amount; for goodwill, the maximum.")
     tax: PriceOut = Field(description="Tax included in the amount.")

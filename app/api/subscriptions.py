@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import CALLS_STRIPE, Ctx, CurrentReader, Now, Prices
-from app.api.listed_values import EndedBy, SubscriptionStatusText
+from app.api.listed_values import EndedBy, NoticeCode, RefundRefusal, SubscriptionStatusText
 from app.api.models import STORABLE, ApiModel, OtherAccessOut, PriceOut
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -59,7 +59,7 @@ class GuaranteeOut(ApiModel):
     eligible: bool = Field(examples=[True])
     until: datetime | None = Field(examples=["2026-04-30T18:00:00Z"])
     amount: PriceOut | None
-    reason: str | None = Field(
+    reason: RefundRefusal | None = Field(
         default=None, description="Why the guarantee does not apply, as a code.", examples=[None]
     )
 
@@ -82,7 +82,7 @@ class NoticeOut(ApiModel):
     ``until`` is when access ends, or when it ended; null if no end is known, as while a payment is processing.
     """
 
-    code: str = Field(examples=["payment_failed"])
+    code: NoticeCode = Field(examples=["payment_failed"])
     text: str = Field(examples=["We couldn't charge your card. You keep access until March 15, 2027."])
     until: datetime | None = Field(examples=["2027-03-15T18:00:00Z"])
     action: ReaderAction | None = Field(

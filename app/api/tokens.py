@@ -18,6 +18,7 @@ import jwt
 import structlog
 
 from app.domain.callers import LONGEST_SUB, IssuerUnavailable, NotAuthenticated, Reader, with_implied_roles
+from app.domain.text import is_showable
 
 # Asymmetric algorithms only: with HS*, everyone who can verify a token can sign one. Never "none".
 ALGORITHMS = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "ES384": "EC", "EdDSA": "OKP"}
@@ -258,7 +259,7 @@ def _reader(claims: Claims, roles_claim: str) -> Reader:
     return Reader(
         sub=sub,
         email=_text(claims.get("email")),
-        name=_text(claims.get("name")),
+        name=_name(claims.get("name")),
         email_verified=claims.get("email_verified") is True,
         roles=with_implied_roles(_roles(claims, roles_claim)),
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
@@ -277,6 +278,10 @@ def _time(value: object) -> datetime | None:
 def _text(value: object) -> str | None:
     """Return a text that can be stored and shown, or None: an unusable name is no reason to refuse the token."""
     return value if isinstance(value, str) and 0 < len(value) <= 320 and value.isprintable() else None
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= 320 and is_showable(value) else None
 
 
 def _roles(claims: Claims, name: str) -> Sequence[str]:

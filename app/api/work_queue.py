@@ -204,7 +204,7 @@ async def count_work_queue(agent: SupportAgent, ctx: Ctx, now: Now) -> WorkQueue
 
 @router.get("/queue/{item}", responses=problems(NotFound))
 async def get_work_item(item: str, agent: SupportAgent, ctx: Ctx, now: Now) -> WorkItemOut:
-    """Get an item, asleep or not."""
+    """Retrieve an item, snoozed or not."""
     found = await work_queue.get(ctx, item, roles=agent.roles)
     return WorkItemOut.of(found, names=await staff_members.names(ctx), now=now)
 

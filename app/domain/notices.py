@@ -7,13 +7,17 @@ The notices of the statuses are in :mod:`app.domain.access_status`.
 from collections.abc import Sequence
 from datetime import datetime
 
-from app.domain.access_status import Notice
+from app.domain.access_status import NO_ACCESS, Notice
 from app.domain.disputes import AccessEffect, Dispute, effect_of
 from app.domain.entitlements import AccessReason
 from app.domain.reasons import EndReason
+from app.domain.status_table import notice_codes
 from app.domain.subscriptions import Payment, Subscription, Term
 
 DISPUTED_CODE = "payment_disputed"  # access continues; the other codes are the reasons that the access checks give
+CODES = notice_codes() | {
+    NO_ACCESS, DISPUTED_CODE, AccessReason.DISPUTE_OPEN, AccessReason.DISPUTE_LOST, AccessReason.REFUND_FAILED,
+}  # fmt: skip
 ON_HOLD = "Your bank is disputing your payment, so your access is on hold until the dispute is settled."
 DISPUTED = "Your bank is disputing one of your payments. You keep access while the dispute is open."
 INQUIRY = "Your bank has asked us about one of your payments. You keep access."

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from app.domain.disputes import StripeDisputeState
 from app.domain.errors import Conflict
-from app.domain.money import Money
+from app.domain.money import Money, OtherCurrency
 from app.domain.plans import Plan
 from app.domain.subscriptions import Payment, Term
 
@@ -166,6 +166,10 @@ class QuoteChanged(Conflict):
 
     code = "quote_changed"
     title = "Refund quote has changed"
+
+
+# The codes with which a quote says why a refund is not possible.
+QUOTE_REFUSALS = tuple(one.code for one in (*RefundRefused.__subclasses__(), RefundInProgress, OtherCurrency))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,6 +182,13 @@ TABLE: Mapping[SubscriptionStatus, Row] = {
     ),
 }
 
+def notice_codes() -> frozenset[str]:
+    """Return the codes of the cells that have a notice for the reader."""
+    found = {cell for row in TABLE.values() for cell in row.values() if isinstance(cell, Cell)}
+    found |= {cell.after for cell in found if cell.after is not None}
+    return frozenset(cell.code for cell in found if cell.reader)
+
+
 _BY_OUTCOME: Mapping[RenewalOutcome, Circumstance] = {
     RenewalOutcome.ACTION_REQUIRED: Circumstance.CONFIRM,
     RenewalOutcome.FAILED: Circumstance.FAILED,

@@ -1,7 +1,12 @@
 """Check text, and what sentences need to contain dates and amounts."""
 
+import unicodedata
 from datetime import datetime
 from typing import Protocol
+
+
+# They reorder the text around them, so a name could pretend to be another one. Unicode: UAX #9.
+_REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Wording(Protocol):
@@ -21,3 +26,14 @@ def is_storable(text: str) -> bool:
     if text.isascii():
         return "\x00" not in text
     return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
+
+
+def is_showable(name: str) -> bool:
+    """
+    Return whether a name can be stored and shown on one line.
+
+    Joiners are allowed, which emoji (👩‍💻), Persian and several Indian scripts need; ``str.isprintable`` refuses them.
+    """
+    if name.isprintable():
+        return True
+    return not any(unicodedata.category(one) in {"Cc", "Cs", "Zl", "Zp"} or one in _REORDERING for one in name)

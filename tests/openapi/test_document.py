@@ -166,6 +166,21 @@ def test_the_values_of_each_status_are_listed(name: str) -> None:
         assert any("enum" in one or "const" in one or "$ref" in one for one in alternatives), alternatives
 
 
+@pytest.mark.parametrize(
+    ("schema", "name", "value"),
+    [
+        ("NoticeOut", "code", "payment_disputed"),
+        ("NoticeOut", "code", "paused"),
+        ("GuaranteeOut", "reason", "guarantee_used"),
+        ("QuoteOut", "reason", "refund_in_progress"),
+        ("QuoteOut", "reason", "other_currency"),
+    ],
+)
+def test_the_codes_of_notices_and_refusals_are_listed(schema: str, name: str, value: str) -> None:
+    field = SCHEMAS[schema]["properties"][name]
+    assert value in next(one["enum"] for one in (field, *field.get("anyOf", [])) if "enum" in one)
+
+
 def examples(part: Any, where: str = "") -> Iterator[tuple[str, object, dict[str, Any]]]:
     """Yield every example below a part of the document: its place, its value and its schema."""
     if isinstance(part, dict):
