@@ -18,7 +18,7 @@ from app.domain.subscriptions import Payment, Subscription
 from app.services import support
 from app.services.support import Overview
 
-SHOWN_PAYMENTS, SHOWN_DAYS = 8, 20  # newest; earlier ones are collapsed
+SHOWN_PAYMENTS, SHOWN_DAYS = 8, 20  # newest; the others are shown on request
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -38,6 +38,8 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
     )
     refunded = _refunded_amounts(overview.refunds)
     current = current_subscription(overview.subscriptions)
+    payments, history_days = overview.payments[::-1], history.days(overview.timeline)
+    show_all = request.query("show") == "all"
     return request.render(
         "reader.html",
         overview=overview,
@@ -59,11 +61,11 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
         ],
         open_disputes=sorted((one for one in overview.disputes if one.is_open), key=_deadline),
         closed_disputes=[one for one in reversed(overview.disputes) if not one.is_open],
-        payments=overview.payments[::-1],
-        shown_payments=SHOWN_PAYMENTS,
+        payments=payments if show_all else payments[:SHOWN_PAYMENTS],
+        more_payments=0 if show_all else len(payments[SHOWN_PAYMENTS:]),
         grants=[(grant, _grant_until(grant)) for grant in overview.grants],
-        history=history.days(overview.timeline),
-        shown_days=SHOWN_DAYS,
+        history=history_days if show_all else history_days[:SHOWN_DAYS],
+        more_days=not show_all and len(history_days) > SHOWN_DAYS,
         refunded=refunded,
         refundable=_refundable(overview, refunded),
     )
