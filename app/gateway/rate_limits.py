@@ -82,15 +82,17 @@ def endpoint_of(method: str, url: str) -> str:
 class RateLimiter:
     """Makes requests wait for the rate limit, first in, first out for each endpoint and priority."""
 
-    def __init__(self, limit: RateLimit | None) -> None:
-        self._limit = limit
+    def __init__(self, limit: RateLimit | None, *, max_wait: timedelta = MAX_WAIT) -> None:
+        """:param max_wait: how long an urgent request waits."""
+        self._limit, self._max_wait = limit, max_wait
         self._queues: dict[tuple[str, bool], Batcher[None, None]] = {}
+        self._exhausted_until: dict[tuple[str, bool], float] = {}
 
     async def wait(self, endpoint: str) -> None:
         """
         Wait until a request may be sent.
 
-        :raises stripe.RateLimitError: if an urgent request would wait longer than :data:`MAX_WAIT`.
+        :raises stripe.RateLimitError: if an urgent request would wait too long because the limit is used up. If only this process or the database is slow, the request is sent.
         """
         if self._limit is None:
             return
@@ -99,14 +101,17 @@ class RateLimiter:
         if queue is None:
             take = partial(self._take, self._limit, endpoint, urgent)
             queue = self._queues[endpoint, urgent] = Batcher(take)
-        began = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            async with asyncio.timeout(MAX_WAIT.total_seconds() if urgent else None):
+            async with asyncio.timeout(self._max_wait.total_seconds() if urgent else None):
                 await queue.submit(None)
         except TimeoutError:
-            raise stripe.RateLimitError(f"Newsstand's own rate limit for {endpoint} is used up") from None
+            if self._exhausted_until.get((endpoint, urgent), 0.0) >= began:
+                raise stripe.RateLimitError(f"Newsstand's own rate limit for {endpoint} is used up") from None
+            log.warning("stripe_rate_limit_unknown", error="TimeoutError")
         finally:
-            WAITS.labels("urgent" if urgent else "backlog").observe(asyncio.get_running_loop().time() - began)
+            WAITS.labels("urgent" if urgent else "backlog").observe(loop.time() - began)
 
     async def _take(self, limit: RateLimit, endpoint: str, urgent: bool, waiting: Sequence[None]) -> list[None]:
         """Return an entry for each request that may be sent now."""
@@ -119,7 +124,9 @@ class RateLimiter:
             log.warning("stripe_rate_limit_unknown", error=type(error).__name__)
             return [None] * len(waiting)
         if not granted.calls:
-            await asyncio.sleep(granted.wait.total_seconds() * random.uniform(1.0, 1.2))  # noqa: S311
+            wait = granted.wait.total_seconds() * random.uniform(1.0, 1.2)  # noqa: S311
+            self._exhausted_until[endpoint, urgent] = asyncio.get_running_loop().time() + wait
+            await asyncio.sleep(wait)
         return [None] * granted.calls
 
     async def should_retry(self, endpoint: str, headers: Mapping[str, str], attempts: int) -> bool:

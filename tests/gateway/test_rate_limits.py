@@ -1,9 +1,11 @@
 """The endpoint of a request, for Stripe's rate limit of each endpoint."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+import stripe
 
 from app.gateway.rate_limits import DATABASE_WAIT, MAX_WAIT, Grant, RateLimiter, endpoint_of
 
@@ -38,3 +40,32 @@ async def test_a_request_is_sent_if_the_database_of_the_rate_limit_is_silent() -
     """It is not refused as if the limit were reached."""
     assert DATABASE_WAIT < MAX_WAIT / 2
     await RateLimiter(SilentLimit()).wait("GET subscriptions")
+
+
+@dataclass(frozen=True)
+class Granted:
+    calls: int
+    wait: timedelta
+
+
+class SlowLimit(SilentLimit):
+    """A limit whose answer comes late, as on a machine that is busy."""
+
+    def __init__(self, granted: Granted, *, after: float) -> None:
+        self._granted, self._after = granted, after
+
+    async def take(self, endpoint: str, calls: int, *, urgent: bool) -> Grant:
+        await asyncio.sleep(self._after)
+        return self._granted
+
+
+async def test_a_request_is_sent_if_only_the_process_is_slow() -> None:
+    limit = SlowLimit(Granted(1, timedelta(0)), after=0.2)
+    await RateLimiter(limit, max_wait=timedelta(seconds=0.05)).wait("GET subscriptions")
+
+
+async def test_requests_are_refused_while_the_limit_is_used_up() -> None:
+    limiter = RateLimiter(SlowLimit(Granted(0, timedelta(minutes=1)), after=0), max_wait=timedelta(seconds=0.05))
+    for _ in range(2):  # the second one comes while the first pause lasts
+        with pytest.raises(stripe.RateLimitError, match="used up"):
+            await limiter.wait("GET subscriptions")

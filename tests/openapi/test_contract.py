@@ -19,6 +19,7 @@ from schemathesis.specs.openapi import checks
 
 from app.api.revocations import LONGEST_WAIT
 from tests.openapi.conftest import RunningService
+from tests.support.timeouts import TIMEOUT
 
 Test = TypeVar("Test", bound=Callable[..., None])
 SNAPSHOT = Path(__file__).with_name("openapi.json")  # equal to the served document: see test_document
@@ -98,5 +99,5 @@ def ask(case: schemathesis.Case[Any], service: RunningService, caller: str) -> N
     if wait.isdecimal() and 1 < int(wait) <= LONGEST_WAIT:
         case.query["wait"] = 1  # long polling adds no coverage
     headers = dict(service.headers[caller])
-    answer = case.call(base_url=service.url, session=service.session, headers=headers)
+    answer = case.call(base_url=service.url, session=service.session, headers=headers, timeout=TIMEOUT)
     case.validate_response(answer, checks=CHECKS, headers=headers)
