@@ -2,20 +2,19 @@
 
 from urllib.parse import urlsplit
 
-import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.account import sessions, templating
 from app.account.state import ACCOUNT, absolute_url, account_of
 from app.domain.branding import Brand
+from app.pages import errors
 from app.pages.forms import same_origin
 from app.pages.security_headers import SECURITY_HEADERS
 
 BACK_CHANNEL_LOGOUT = "/backchannel-logout"
-
-log = structlog.get_logger()
 
 
 def security_headers(brand: Brand) -> dict[str, str]:
@@ -39,23 +38,14 @@ class ErrorMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request."""
-        response_started = False
+        await errors.answer_errors(self._app, scope, receive, send, page=_error_page)
 
-        async def send_and_note(message: Message) -> None:
-            nonlocal response_started
-            response_started = True
-            await send(message)
 
-        try:
-            await self._app(scope, receive, send_and_note)
-        except Exception as error:
-            if response_started or scope["type"] != "http":
-                raise
-            log.error("unexpected_error", error=type(error).__name__, exc_info=error)
-            detail = "This is our fault. Before you try again, check your account: your change may be saved."
-            page = templating.error_page(Request(scope), status=500, title="Something went wrong", detail=detail)
-            page.headers.update(security_headers(account_of(Request(scope)).ctx.catalogue.brand))
-            await page(scope, receive, send)
+def _error_page(request: Request) -> Response:
+    detail = "This is our fault. Before you try again, check your account: your change may be saved."
+    page = templating.error_page(request, status=500, title="Something went wrong", detail=detail)
+    page.headers.update(security_headers(account_of(request).ctx.catalogue.brand))
+    return page
 
 
 class SessionMiddleware:

@@ -16,10 +16,7 @@ from app.account.sessions import ReaderSession
 from app.account.state import ACCOUNT, absolute_url, account_of
 from app.account.subscriptions import show
 from app.domain.caller_limits import Limit
-from app.domain.callers import IssuerUnavailable, NotAuthenticated
-from app.domain.return_urls import ReturnUrlNotAllowed
-from app.observability import REFUSALS
-from app.pages import return_paths
+from app.pages import sign_in as pages_sign_in
 from app.pages.logout_tokens import LONGEST_LOGOUT_TOKEN
 from app.pages.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
 from app.services import reader_sessions
@@ -33,13 +30,8 @@ log = structlog.get_logger()
 async def start(request: Request) -> Response:
     """Redirect to the identity provider."""
     account = account_of(request)
-    wanted = request.query_params.get("next", "")
-    return_path = return_paths.safe(wanted, below=ACCOUNT)
-    if wanted and return_path != wanted:  # counted, so that attempts show in the metrics
-        REFUSALS.labels(ReturnUrlNotAllowed.code).inc()
-        log.warning("return_path_refused", next=wanted[:200])
     attempt = SignInAttempt.start(
-        return_path,
+        pages_sign_in.return_path_of(request, below=ACCOUNT),
         redirect_uri=absolute_url(request, "/signed-in"),
         max_age=account.ctx.settings.session_lifetime,
         again="again" in request.query_params,
@@ -62,20 +54,11 @@ async def complete(request: Request) -> Response:
     await account.ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")
     now = account.ctx.clock.real()
     content = cookies.read(request, ATTEMPT, account.attempt_cipher, max_age=ATTEMPT_MAX_AGE)
-    attempt = SignInAttempt.from_dict(content) if content else None
-    code = request.query_params.get("code")
-    if attempt is None or not code or request.query_params.get("state") != attempt.state:
-        reason = request.query_params.get("error", "no sign-in in progress in this browser")
-        return _failed(request, SignInFailed(reason[:100]))
     try:
-        tokens = await account.oidc.redeem(attempt, code, now=now)
-        person = await account.authenticate(tokens.access_token)
-        if person.sub != tokens.sub:
-            raise SignInFailed("the ID token and the access token belong to different people")
-    except IssuerUnavailable as error:
-        return _failed(request, ProviderUnavailable(str(error)))
-    except (SignInFailed, NotAuthenticated) as failure:
+        signed_in = await pages_sign_in.complete(request, content, account.oidc, account.authenticate, now=now)
+    except SignInFailed as failure:
         return _failed(request, failure)
+    attempt, tokens, person = signed_in.attempt, signed_in.tokens, signed_in.person
     if not attempt.again and await reader_sessions.must_sign_in_again(
         account.ctx, person.sub, tokens.signed_in_at, now=now
     ):

@@ -162,7 +162,7 @@ async def _readiness(api: ApiState) -> ReadinessOut:
 
 
 async def _read_twice(ctx: Context) -> health.Readiness | None:
-    """Return what the probe reports. A connection that was cut meanwhile says nothing about the server: ask on another one."""
+    """Return what the probe reports. If a failover cut its connection, ask on another one."""
     try:
         return await health.read_readiness(ctx.sessions)
     except DatabaseUnavailable:

@@ -16,6 +16,7 @@ from app.console.request import console_of
 from app.console.sessions import RENEW_AFTER, SCOPE_KEY, SessionCookie, StaffSession
 from app.console.state import CONSOLE
 from app.console.templating import is_https
+from app.pages import errors
 from app.pages.oidc import ProviderUnavailable
 from app.pages.security_headers import SECURITY_HEADERS
 from app.services import staff_sessions
@@ -42,24 +43,12 @@ class ErrorMiddleware:
             )
             await response(scope, receive, send)
             return
-        response_started = False
+        await errors.answer_errors(self._app, scope, receive, send, page=_error_page)
 
-        async def send_and_note(message: Message) -> None:
-            nonlocal response_started
-            response_started = True
-            await send(message)
 
-        try:
-            await self._app(scope, receive, send_and_note)
-        except Exception as error:
-            if response_started or scope["type"] != "http":
-                raise
-            log.error("unexpected_error", error=type(error).__name__, exc_info=error)
-            detail = (
-                "The error has been logged. Before you try again, check the reader's page: your change may be saved."
-            )
-            page = templating.error_page(Request(scope), status=500, title="Something went wrong", detail=detail)
-            await page(scope, receive, send)
+def _error_page(request: Request) -> Response:
+    detail = "The error has been logged. Before you try again, check the reader's page: your change may be saved."
+    return templating.error_page(request, status=500, title="Something went wrong", detail=detail)
 
 
 class SessionMiddleware:

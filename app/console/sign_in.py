@@ -15,10 +15,8 @@ from app.console.sessions import SessionCookie
 from app.console.state import CONSOLE, SignInConfig
 from app.console.templating import is_https
 from app.domain.caller_limits import Limit
-from app.domain.callers import IssuerUnavailable, NotAuthenticated, Reader
-from app.domain.return_urls import ReturnUrlNotAllowed
-from app.observability import REFUSALS
-from app.pages import return_paths
+from app.domain.callers import Reader
+from app.pages import sign_in as pages_sign_in
 from app.pages.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
 from app.services import staff_sessions
 
@@ -31,14 +29,9 @@ log = structlog.get_logger()
 async def start(request: Request) -> Response:
     """Redirect to the identity provider."""
     console, sign_in = console_of(request), _sign_in(request)
-    next_ = request.query_params.get("next", "")
-    return_path = safe_return_path(next_)
-    if next_ and return_path != next_:  # counted, so that attempts show in the metrics
-        REFUSALS.labels(ReturnUrlNotAllowed.code).inc()
-        log.warning("return_path_refused", next=next_[:200])
     settings, step_up = console.ctx.settings, "step_up" in request.query_params
     attempt = SignInAttempt.start(
-        return_path,
+        pages_sign_in.return_path_of(request, below=CONSOLE),
         redirect_uri=_absolute_url(request, "/signed-in"),
         max_age=min(settings.recent_sign_in or settings.session_lifetime, settings.session_lifetime)
         if step_up
@@ -71,20 +64,11 @@ async def complete(request: Request) -> Response:
     now = console.ctx.clock.real()
     cookie = request.cookies.get(ATTEMPT_COOKIE, "")
     content = sign_in.attempt_cipher.decrypt(cookie, max_age=ATTEMPT_MAX_AGE, now=now)
-    attempt = SignInAttempt.from_dict(content) if content else None
-    code = request.query_params.get("code")
-    if attempt is None or not code or request.query_params.get("state") != attempt.state:
-        reason = request.query_params.get("error", "no sign-in in progress in this browser")
-        return _sign_in_failed(request, SignInFailed(reason[:100]))
     try:
-        tokens = await sign_in.oidc.redeem(attempt, code, now=now)
-        person = await console.authenticate(tokens.access_token)
-        if person.sub != tokens.sub:
-            raise SignInFailed("the ID token and the access token belong to different people")
-    except IssuerUnavailable as error:
-        return _sign_in_failed(request, ProviderUnavailable(str(error)))
-    except (SignInFailed, NotAuthenticated) as failure:
+        signed_in = await pages_sign_in.complete(request, content, sign_in.oidc, console.authenticate, now=now)
+    except SignInFailed as failure:
         return _sign_in_failed(request, failure)
+    attempt, tokens, person = signed_in.attempt, signed_in.tokens, signed_in.person
     if not person.roles:
         return await _refuse(request, person)
     if not attempt.again and await staff_sessions.signed_out_after(
@@ -147,11 +131,6 @@ async def signed_out(request: Request) -> Response:
     """
     provider_url = await _sign_in(request).oidc.sign_out_url(_absolute_url(request, "/signed-out"))
     return templating.render(request, "signed_out.html", provider_url=provider_url)
-
-
-def safe_return_path(path: str) -> str:
-    """Return the page to open after sign-in: the requested path if it is one of the console, else the dashboard."""
-    return return_paths.safe(path, below=CONSOLE)
 
 
 def _sign_in(request: Request) -> SignInConfig:

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from app.domain.disputes import StripeDisputeState
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, DomainError
 from app.domain.money import Money, OtherCurrency
 from app.domain.plans import Plan
 from app.domain.subscriptions import Payment, Term
@@ -169,7 +169,8 @@ class QuoteChanged(Conflict):
 
 
 # The codes with which a quote says why a refund is not possible.
-QUOTE_REFUSALS = tuple(one.code for one in (*RefundRefused.__subclasses__(), RefundInProgress, OtherCurrency))
+_REFUSALS: tuple[type[DomainError], ...] = (*RefundRefused.__subclasses__(), RefundInProgress, OtherCurrency)
+QUOTE_REFUSALS = tuple(one.code for one in _REFUSALS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

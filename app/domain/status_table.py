@@ -182,6 +182,7 @@ TABLE: Mapping[SubscriptionStatus, Row] = {
     ),
 }
 
+
 def notice_codes() -> frozenset[str]:
     """Return the codes of the cells that have a notice for the reader."""
     found = {cell for row in TABLE.values() for cell in row.values() if isinstance(cell, Cell)}

@@ -4,7 +4,6 @@ import unicodedata
 from datetime import datetime
 from typing import Protocol
 
-
 # They reorder the text around them, so a name could pretend to be another one. Unicode: UAX #9.
 _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 

@@ -92,7 +92,8 @@ class RateLimiter:
         """
         Wait until a request may be sent.
 
-        :raises stripe.RateLimitError: if an urgent request would wait too long because the limit is used up. If only this process or the database is slow, the request is sent.
+        :raises stripe.RateLimitError: an urgent request would wait too long because the limit is used up. If only this
+            process or the database is slow, the request is sent.
         """
         if self._limit is None:
             return

@@ -601,7 +601,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get an item, asleep or not */
+        /** Retrieve an item, snoozed or not */
         get: operations["get_work_item"];
         put?: never;
         post?: never;
@@ -703,7 +703,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Retrieve a request that needs or needed a second person */
+        /** Retrieve a request for approval, open or decided */
         get: operations["show_approval"];
         put?: never;
         post?: never;
@@ -4059,7 +4059,7 @@ export interface components {
              * @description Why the guarantee does not apply, as a code.
              * @example null
              */
-            reason?: string | null;
+            reason?: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
         };
         /**
          * HealthOut
@@ -4871,7 +4871,7 @@ export interface components {
              * @description Why it is not possible, as a code.
              * @example null
              */
-            reason: string | null;
+            reason: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
             /**
              * Detail
              * @description Why it is not possible, as a sentence.
@@ -5004,8 +5004,9 @@ export interface components {
             /**
              * Code
              * @example payment_failed
+             * @enum {string}
              */
-            code: string;
+            code: "access_ended" | "collection_paused" | "dispute_lost" | "dispute_open" | "ended" | "ends" | "invoice_open" | "never_paid" | "no_access" | "paused" | "payment_disputed" | "payment_failed" | "payment_incomplete" | "payment_processing" | "refund_failed" | "refunded" | "renewal_held" | "trial" | "unpaid";
             /**
              * Text
              * @example We couldn't charge your card. You keep access until March 15, 2027.
@@ -6154,7 +6155,7 @@ export interface components {
              * @description Why it is not possible, as a code.
              * @example null
              */
-            reason: string | null;
+            reason: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
             /**
              * Detail
              * @description Why it is not possible, as a sentence.

@@ -8,8 +8,9 @@ import pytest
 from starlette.routing import Route
 
 from app.console import app as console
-from app.console.sign_in import safe_return_path
+from app.console.state import CONSOLE
 from app.domain.callers import IMPLIED_ROLES
+from app.pages import return_paths
 from demo.browser import Browser
 from tests.console.conftest import OpenConsole
 from tests.support.shop import Shop
@@ -163,5 +164,5 @@ async def test_cookies_are_secure_over_https(shop: Shop, open_console: OpenConso
     ],
 )
 def test_sign_in_returns_to_pages_of_the_console_only(wanted: str) -> None:
-    assert safe_return_path(wanted) == "/console/"
-    assert safe_return_path("/console/readers?q=ada") == "/console/readers?q=ada"
+    assert return_paths.safe(wanted, below=CONSOLE) == "/console/"
+    assert return_paths.safe("/console/readers?q=ada", below=CONSOLE) == "/console/readers?q=ada"

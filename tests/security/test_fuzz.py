@@ -23,12 +23,13 @@ import typer
 
 from app.cli.imports import read_subs
 from app.console.sessions import SessionCookie
-from app.console.sign_in import safe_return_path
+from app.console.state import CONSOLE
 from app.domain import calendar_files, return_urls
 from app.domain.errors import DomainError
 from app.domain.events import InvalidEvent
 from app.domain.plans import BadCatalogue
 from app.gateway import events, signatures
+from app.pages import return_paths
 from app.pages.cookies import CookieCipher
 from app.pages.oidc import SignInAttempt
 from app.services import catalogue
@@ -99,7 +100,7 @@ def try_cookie(fuzzer: Fuzzer, _: Path) -> None:
 
 def try_url(fuzzer: Fuzzer, _: Path) -> None:
     url = fuzzer.mutated(b"https://magazine.example.com:8443/welcome?session={CHECKOUT_SESSION_ID}").decode("latin-1")
-    safe_return_path(fuzzer.mutated(b"/console/readers/rdr_1?q=a").decode("latin-1") + fuzzer.text())
+    return_paths.safe(fuzzer.mutated(b"/console/readers/rdr_1?q=a").decode("latin-1") + fuzzer.text(), below=CONSOLE)
     return_urls.check(url + fuzzer.text(), ["magazine.example.com"], field="success_url")
 
 
