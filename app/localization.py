@@ -90,6 +90,14 @@ class Localization:
         """Return a day of the publisher's calendar: ``March 3, 2027``."""
         return _day(day, self.locale)
 
+    def month(self, day: CalendarDate) -> str:
+        """Return the name of the month of a day: ``March``."""
+        return dates.format_date(day, "LLLL", locale=self.locale)
+
+    def country(self, code: str) -> str:
+        """Return the name of a country by its ISO 3166 code: ``United States``."""
+        return str(self.locale.territories.get(code, code))
+
     def last_day(self, until: datetime) -> str:
         """Return the last day before ``until``, which is exclusive."""
         return self.date(until - timedelta(microseconds=1))

@@ -11,10 +11,11 @@ from app.account.request import AccountRequest
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.issues import Issue
 from app.domain.subscriptions import NoSubscription
-from app.services import cancellations, subscriptions
+from app.services import cancellations, sent_copies, subscriptions
 from app.services.subscriptions import SubscriptionDetails
 
 UPCOMING = 3  # issues that are listed; the rest is counted
+COPIES = 6  # printed ones that are listed; earlier ones are collapsed
 RESUMED = "Your subscription will renew as usual."
 
 
@@ -25,6 +26,7 @@ async def show(request: AccountRequest) -> Response:
     except NoSubscription as none:
         return request.render("no_subscription.html", other_access=_other_access(none))
     subscription, catalogue = details.subscription, request.ctx.catalogue
+    copies = await sent_copies.of_subscription(request.ctx, subscription.id)
     return request.render(
         "overview.html",
         details=details,
@@ -35,6 +37,9 @@ async def show(request: AccountRequest) -> Response:
         notice_text=labels.notice(details.notice),
         upcoming=_dated(request, details.issues.upcoming[:UPCOMING]) if details.issues else [],
         latest=_dated(request, details.issues.served[-1:]) if details.issues else [],
+        copies=copies[:COPIES],
+        earlier_copies=copies[COPIES:],
+        today=request.now.astimezone(request.ctx.rules.zone).date(),
         can_resume=_can_resume(details),
         can_cancel=subscription.can_be_canceled and subscription.cancel_at is None,
         can_subscribe=details.status.may_subscribe,

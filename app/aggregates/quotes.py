@@ -13,7 +13,7 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
 from app.domain.entitlements import OtherAccess, other_access_of
 from app.domain.issues import schedule_terms
-from app.domain.progress import progress_of
+from app.domain.progress import progress_of, with_labels_closed
 from app.domain.quotes import Quote, RefundContext, guarantee_quote, uncharged_quote
 from app.domain.rules import Rules
 from app.domain.subscriptions import NoSubscription, Subscription
@@ -91,7 +91,7 @@ async def _load(
     if payment is None:
         return None
     terms = await subscriptions.terms_of(session, subscription.id)
-    calendar = await issues.calendar(session, rules.zone)
+    calendar = with_labels_closed(await issues.calendar(session, rules.zone), now)
     runs = (
         schedule_terms(subscription, terms, calendar, rules.catalogue, grace=rules.access.grace_period)
         if len(calendar)

@@ -98,6 +98,10 @@ class LeftOutOut(ApiModel):
     unusable_address: int = Field(examples=[1])
     refund_in_progress: int = Field(examples=[0])
     payment_disputed: int = Field(examples=[0])
+    not_updated: int = Field(
+        description="Subscriptions to which a change of the calendar couldn't be applied. The worker's log says why.",
+        examples=[0],
+    )
 
 
 class PreviewOut(ApiModel):

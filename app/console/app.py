@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 from app.console import (
+    addresses,
     api_keys,
     approvals,
     audit,
@@ -20,7 +21,9 @@ from app.console import (
     dashboard,
     disputes,
     events,
+    issues,
     keyboard,
+    label_runs,
     personal_data,
     reader_search,
     reader_views,
@@ -45,11 +48,14 @@ PAGES = (
     reader_search,
     work_queue,
     readers,
+    addresses,
     refunds,
     approvals,
     disputes,
     subscriptions,
     comps,
+    issues,
+    label_runs,
     events,
     audit,
     reader_views,

@@ -7,9 +7,11 @@ from starlette.responses import Response
 from app.console import charts, work_queue
 from app.console.access_control import ANY_ROLE, page_route
 from app.console.request import ConsoleRequest
+from app.domain.callers import Role
 from app.domain.dashboard_stats import DashboardStats, percent_change
 from app.domain.errors import NotFound
-from app.services import dashboard_stats
+from app.domain.issue_states import next_cutoff, to_freeze
+from app.services import dashboard_stats, issues
 
 NARROW_SUFFIX = "-narrow"  # of the image for phones
 # The image is shown by <img>, which runs no scripts; it needs nothing but its own style.
@@ -23,6 +25,7 @@ async def show(request: ConsoleRequest) -> Response:
     return request.render(
         "dashboard.html",
         queue=await work_queue.sections(request),
+        circulation=await _circulation(request) if request.staff.has_role(Role.CIRCULATION) else None,
         figures=figures,
         age=front.age,
         refreshing=front.is_updating,
@@ -40,6 +43,12 @@ async def show(request: ConsoleRequest) -> Response:
         layout=charts.layout,
         percent_change=percent_change,
     )
+
+
+async def _circulation(request: ConsoleRequest) -> dict[str, object]:
+    """Return what the calendar asks for next."""
+    calendar = await issues.calendar(request.ctx)
+    return {"closing": next_cutoff(calendar, request.now), "to_freeze": to_freeze(calendar, request.now)}
 
 
 def _by_status(figures: DashboardStats | None) -> dict[str, dict[bool, int]]:

@@ -24,6 +24,15 @@ SHORTCUTS = (  # where, and each key with what it does
             ("u", "Undo a scheduled cancellation: resume the subscription"),
             ("e", "Extend the subscription"),
             ("g", "Give complimentary access"),
+            ("a", "Change the postal address"),
+        ),
+    ),
+    (
+        "On the pages about issues",
+        (
+            ("n", "Add an issue to the calendar"),
+            ("m", "Change the issue"),
+            ("l", "Preview and freeze the label run, or a supplement"),
         ),
     ),
 )

@@ -18,7 +18,7 @@ from app.domain.subscriptions import Payment, Subscription
 from app.services import support
 from app.services.support import Overview
 
-SHOWN_PAYMENTS, SHOWN_DAYS = 8, 20  # newest; the others are shown on request
+SHOWN_PAYMENTS, SHOWN_COPIES, SHOWN_DAYS = 8, 6, 20  # newest; the others are shown on request
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -63,6 +63,10 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
         closed_disputes=[one for one in reversed(overview.disputes) if not one.is_open],
         payments=payments if show_all else payments[:SHOWN_PAYMENTS],
         more_payments=0 if show_all else len(payments[SHOWN_PAYMENTS:]),
+        copies=overview.copies if show_all else overview.copies[:SHOWN_COPIES],
+        more_copies=0 if show_all else len(overview.copies[SHOWN_COPIES:]),
+        prints=bool(overview.addresses) or any(one.print_edition for one, _ in overview.subscriptions),
+        today=request.now.astimezone(ctx.rules.zone).date(),
         grants=[(grant, _grant_until(grant)) for grant in overview.grants],
         history=history_days if show_all else history_days[:SHOWN_DAYS],
         more_days=not show_all and len(history_days) > SHOWN_DAYS,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from app.console.form_fields import WHOLE_FORM, InvalidForm
 from app.console.request import ConsoleRequest
 from app.domain.callers import NotAllowed
-from app.domain.errors import DomainError, NotFound, StripeUnavailable, TooManyRequests
+from app.domain.errors import DomainError, NotFound, TooManyRequests, Unavailable
 from app.services.idempotency import KeyReused
 
 Page = Callable[[ConsoleRequest], Awaitable[Response]]
@@ -24,7 +24,7 @@ def status_of(error: DomainError) -> int:
             return 403
         case TooManyRequests():
             return 429
-        case StripeUnavailable():
+        case Unavailable():
             return 503
     return 409
 

@@ -29,6 +29,7 @@ NAVIGATION = (  # title, path, role
     ("Readers", "/readers", Role.SUPPORT),
     ("Disputes", "/disputes", Role.SUPPORT),
     ("Approvals", "/approvals", Role.SUPERVISOR),
+    ("Issues", "/issues", Role.CIRCULATION),
     ("Events", "/events", Role.ADMIN),
     ("Audit log", "/audit", Role.ADMIN),
     ("Views", "/views", Role.PRIVACY),

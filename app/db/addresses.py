@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import TEXT, bindparam, func, or_, select, text, update
+from sqlalchemy import TEXT, Date, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.db.engine import leases
-from app.db.engine.session import Session, new_id
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session, new_id
 from app.db.models import PostalAddress as Row
+from app.db.models import table_of
 from app.domain.addresses import (
     FIELDS,
     AddressProblem,
@@ -49,20 +51,22 @@ _UNUSABLE = text(
 ).bindparams(bindparam("served", type_=ARRAY(TEXT)))
 
 
-async def of_subscriber(session: Session, subscriber_id: str, *, today: date) -> list[SavedAddress]:
-    """Return a reader's permanent address and then the temporary ones that are not over."""
-    rows = await session.scalars(
-        select(Row)
-        .where(
-            Row.subscriber_id == subscriber_id,
-            Row.replaced_at.is_(None),
-            or_(Row.until.is_(None), Row.until > today),
-            Row.line1.is_not(None),
-        )
-        .order_by(Row.since.asc().nulls_first(), Row.id),
-        execution_options={"populate_existing": True},
+_ROWS = table_of(Row)
+_OF_SUBSCRIBER = (
+    select(*_ROWS.c)
+    .where(
+        _ROWS.c.subscriber_id == bindparam("subscriber"),
+        _ROWS.c.replaced_at.is_(None),
+        or_(_ROWS.c.until.is_(None), _ROWS.c.until > bindparam("today", type_=Date)),
+        _ROWS.c.line1.is_not(None),
     )
-    return [_saved(row) for row in rows]
+    .order_by(_ROWS.c.since.asc().nulls_first(), _ROWS.c.id)
+)
+
+
+async def of_subscriber(session: Reads, subscriber_id: str, *, today: date) -> list[SavedAddress]:
+    """Return a reader's permanent address and then the temporary ones that are not over."""
+    return [_saved(row) for row in await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id, "today": today})]
 
 
 async def add(
@@ -152,7 +156,7 @@ async def unusable(
     ]
 
 
-def _saved(row: Row) -> SavedAddress:
+def _saved(row: Row | Record) -> SavedAddress:
     address = PostalAddress(**{name: getattr(row, name) or "" for name in FIELDS})
     return SavedAddress(
         id=row.id,

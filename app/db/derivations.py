@@ -107,11 +107,19 @@ async def affected(session: Session, found: Run, *, size: int) -> AsyncIterator[
         yield [row[0] for row in rows]
 
 
+async def count_affected(session: Session, change: AffectedTerms) -> int:
+    """Return how many subscriptions a change of the calendar would affect."""
+    return await session.scalar(_COUNT_OF_TERMS, _values(change)) or 0
+
+
 def _affected(found: Run) -> tuple[TextClause, dict[str, object]]:
     if found.kind == CATALOGUE:
         return _OF_PLANS, {"plans": list(found.change["plans"]), "over": sorted(OVER)}
-    change = AffectedTerms.load(dict(found.change))
-    values = {
+    return _OF_TERMS, _values(AffectedTerms.load(dict(found.change)))
+
+
+def _values(change: AffectedTerms) -> dict[str, object]:
+    return {
         "last": [number for number, _ in change.ends],
         "until": [until for _, until in change.ends],
         "since": change.since,
@@ -119,12 +127,10 @@ def _affected(found: Run) -> tuple[TextClause, dict[str, object]]:
         "starts": [period[0] for period in change.begun],
         "ends": [period[1] for period in change.begun],
     }
-    return _OF_TERMS, values
 
 
 # One indexed query for each way to be affected, because OR would scan the table. A term with 0 owes nothing anymore.
-_OF_TERMS = text(
-    """
+_TERMS = """
     SELECT subscription_id FROM unnest(:last, :until) AS ended (number, until)
         JOIN terms ON terms.last_issue = ended.number AND terms.ends_at < ended.until
     UNION ALL SELECT subscription_id FROM terms WHERE last_issue >= :since
@@ -143,13 +149,17 @@ _OF_TERMS = text(
         JOIN terms ON terms.print_until BETWEEN begun.first AND begun.last
     UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
         JOIN terms ON terms.copies_ended_at BETWEEN begun.first AND begun.last
-    """
-).bindparams(
+"""
+_PARAMETERS = (
     bindparam("last", type_=ARRAY(BigInteger)),
     bindparam("until", type_=ARRAY(TIMESTAMP(timezone=True))),
     bindparam("since", type_=BigInteger),
     bindparam("starts", type_=ARRAY(TIMESTAMP(timezone=True))),
     bindparam("ends", type_=ARRAY(TIMESTAMP(timezone=True))),
+)
+_OF_TERMS = text(_TERMS).bindparams(*_PARAMETERS)
+_COUNT_OF_TERMS = text(f"SELECT count(DISTINCT subscription_id) FROM ({_TERMS}) AS affected").bindparams(  # noqa: S608
+    *_PARAMETERS
 )
 # A subscription that is over is left out once nothing of it runs or is owed.
 _OF_PLANS = text(

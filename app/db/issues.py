@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db import editions
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
 from app.db.models import Issue as Row
-from app.db.models import IssueAdjustment
+from app.db.models import IssueAdjustment, Term
 from app.domain.issues import Calendar, Issue
 
 
@@ -30,6 +30,14 @@ async def page(session: Session, *, after: int, limit: int) -> list[Issue]:
     """Return the issues after a number, in order."""
     rows = await session.scalars(select(Row).where(Row.number > after).order_by(Row.number).limit(limit))
     return [editions.issue_of(row) for row in rows]
+
+
+async def count_copies(session: Session, number: int) -> int:
+    """Return how many print subscriptions are owed a copy of an issue."""
+    owing = select(func.count(Term.subscription_id.distinct())).where(
+        Term.print_edition, Term.copies.op("@>")(cast(number, Integer)), Term.copies_ended_at.is_(None)
+    )
+    return await session.scalar(owing) or 0
 
 
 async def save(session: Session, issues: Iterable[Issue]) -> None:

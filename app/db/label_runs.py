@@ -15,7 +15,7 @@ from app.db.engine import long_statements
 from app.db.engine.copying import copy_csv
 from app.db.engine.pool import Pool
 from app.db.engine.session import Session
-from app.db.models import COPIES_UNKNOWN, DerivationRun, Label, LabelRun, Term
+from app.db.models import COPIES_UNKNOWN, Label, LabelRun, Term
 from app.db.models import Issue as IssueRow
 from app.domain import label_runs as domain
 from app.domain.label_runs import FLAGS, BandCount, Counts, Flag, LabelKind, LeftOut
@@ -23,6 +23,7 @@ from app.domain.postage import LabelColumn
 from app.domain.refunds import ENDING, RefundStatus
 
 SAMPLES = 20  # subscriptions that are named for each difference
+FAILING = 3  # attempts to update a subscription after a change of the calendar
 VOID_REFUNDS = sorted(
     (
         RefundStatus.AWAITING_APPROVAL,
@@ -39,6 +40,7 @@ class Selection:
     """
     Whose labels are on a run.
 
+    :param closes: when the labels close. Copies that close before a subscription was followed were sent by somebody else.
     :param through: the last moment whose addresses and refunds count: just before the cut-off, or now.
     :param keeps_ended: whether copies that were canceled later are still sent.
     :param mail_date: the day on which the addresses must be valid.
@@ -47,6 +49,7 @@ class Selection:
     """
 
     issue_number: int
+    closes: datetime
     through: datetime
     keeps_ended: bool
     mail_date: date
@@ -64,6 +67,7 @@ class Selection:
             list(self.served),
             list(self.served.values()),
             list(self.previous),
+            self.closes,
         )
 
 
@@ -75,6 +79,8 @@ _OWED = f"""
         FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
         WHERE t.print_edition AND t.copies @> $1::int
           AND (t.copies_ended_at IS NULL OR t.copies_ended_at > $3::timestamptz)
+          AND (s.followed_since IS NULL OR s.followed_since < $8::timestamptz)
+          AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = t.subscription_id)  -- its copies may be outdated
           AND NOT EXISTS (  -- a double issue may be owed by two terms
               SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND o.copies @> $1::int
                 AND (o.starts_at, o.invoice_id) < (t.starts_at, t.invoice_id)
@@ -126,7 +132,7 @@ _COLUMNS = (
 _FREEZE = f"""
     WITH {_OWED}, wanted AS ({_WANTED})
     INSERT INTO labels (run_id, issue_number, position, kind, claim_id, {_COLUMNS})
-    SELECT $8::text, $1, row_number() OVER (ORDER BY rank, postal_code COLLATE "C", city COLLATE "C", line1 COLLATE "C",
+    SELECT $9::text, $1, row_number() OVER (ORDER BY rank, postal_code COLLATE "C", city COLLATE "C", line1 COLLATE "C",
         line2 COLLATE "C", name COLLATE "C", subscription_id COLLATE "C"), '{LabelKind.COPY}', '', {_COLUMNS}
     FROM wanted ORDER BY 3
 """  # noqa: S608 - names of columns
@@ -153,7 +159,10 @@ _LEFT_OUT = f"""
     SELECT count(*) FILTER (WHERE reason = 'refund') AS refund_in_progress,
         count(*) FILTER (WHERE reason = 'dispute') AS payment_disputed,
         count(*) FILTER (WHERE reason = 'none') AS no_address,
-        count(*) FILTER (WHERE reason = 'unusable') AS unusable_address
+        count(*) FILTER (WHERE reason = 'unusable') AS unusable_address,
+        (SELECT count(DISTINCT w.id) FROM calendar_work w JOIN terms t ON t.subscription_id = w.id
+         WHERE t.print_edition AND (t.copies IS NULL OR t.copies @> $1::int)
+           AND NOT EXISTS (SELECT FROM labels l WHERE l.subscription_id = w.id AND l.issue_number = $1)) AS not_updated
     FROM (SELECT CASE WHEN EXISTS (SELECT FROM refunding r WHERE r.invoice_id = o.invoice_id) THEN 'refund'
             WHEN o.is_disputed THEN 'dispute' WHEN a.id IS NULL THEN 'none'
             WHEN NOT a.is_usable OR served.country IS NULL THEN 'unusable' END AS reason
@@ -168,12 +177,23 @@ _COUNTS = text(
     FROM labels WHERE run_id = :run GROUP BY country, band ORDER BY first
     """
 )
+_ARE_COPIES_KNOWN = text(
+    f"""
+    SELECT NOT EXISTS (SELECT FROM derivation_runs WHERE finished_at IS NULL AND due_at IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM calendar_work WHERE attempts < :failing)
+        AND NOT EXISTS (SELECT FROM terms WHERE {COPIES_UNKNOWN.text}
+            AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = terms.subscription_id))
+    """  # noqa: S608 - the condition of an index
+)
 
 
 async def are_copies_known(session: Session) -> bool:
-    """Return whether every term has the copies that follow from the calendar: no change is still being applied."""
-    pending = select(DerivationRun.id).where(DerivationRun.finished_at.is_(None)).limit(1)
-    return await session.scalar(pending) is None and await unknown_copies(session, limit=1) == []
+    """
+    Return whether the terms have the copies that follow from the calendar: no change is still being applied.
+
+    Subscriptions whose update keeps failing are left out of runs, so nobody else waits for them.
+    """
+    return bool(await session.scalar(_ARE_COPIES_KNOWN, {"failing": FAILING}))
 
 
 async def unknown_copies(session: Session, *, after: str = "", limit: int) -> list[str]:

@@ -8,11 +8,13 @@ differently, moves the end of each term that ends with it or later.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Self
 
+from app.domain.errors import Conflict
 from app.domain.issues import Calendar, Issue
 
 Interval = tuple[datetime, datetime]
@@ -57,6 +59,54 @@ class AffectedTerms:
             beyond=bool(stored["beyond"]),
             begun=tuple((datetime.fromisoformat(a), datetime.fromisoformat(b)) for a, b in begun),
         )
+
+
+class IssueChanged(Conflict):
+    """Somebody else has changed this issue meanwhile. Check the change, then try again."""
+
+    code = "issue_changed"
+    title = "Issue changed in the meantime"
+
+
+def version_of(issue: Issue | None) -> str:
+    """Return a text that differs for each state of an issue; None: there is no such issue."""
+    facts = {**issue.as_facts(), "frozen_at": str(issue.frozen_at)} if issue is not None else None
+    return sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedClosing:
+    """The labels of an issue close at another time than before. None: they don't close, or the issue is new."""
+
+    issue: Issue
+    before: datetime | None
+    after: datetime | None
+
+
+def moved_closings(old: Calendar, new: Calendar) -> list[MovedClosing]:
+    """
+    Return the issues whose labels close at another time when ``new`` replaces ``old``.
+
+    Copies go out in order: labels that close earlier than those of the issues before close those as well.
+    """
+    before, after = _closings(old), _closings(new)
+    return [
+        MovedClosing(issue=issue, before=before.get(issue.number), after=after.get(issue.number))
+        for issue in new.issues
+        if issue.frozen_at is None and before.get(issue.number) != after.get(issue.number)
+    ]
+
+
+def _closings(calendar: Calendar) -> Mapping[int, datetime]:
+    """Return when the labels of each issue close. A special issue closes only its own."""
+    closings: dict[int, datetime] = {}
+    earliest: datetime | None = None
+    for issue in reversed(calendar.issues):
+        own = calendar.ends(issue.label_cutoff)
+        closings[issue.number] = own if earliest is None else min(own, earliest)
+        if issue.counts_as:
+            earliest = closings[issue.number]
+    return closings
 
 
 def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:

@@ -103,8 +103,12 @@ class Issue:
         """
         Check the dates of the issue.
 
-        :raises InconsistentIssueDates: the label cut-off is after the mail date.
+        :raises InconsistentIssueDates: the label cut-off is after the mail date, or a year is not plausible.
         """
+        if not all(1900 <= day.year < 3000 for day in (self.cover_date, self.mail_date, self.label_cutoff)):
+            raise InconsistentIssueDates(
+                f"The dates of issue {self.number} must be from 1900 to 2999", number=self.number
+            )
         if self.label_cutoff > self.mail_date:
             raise InconsistentIssueDates(
                 f"Issue {self.number} is mailed on {self.mail_date}, so its label cut-off can't be {self.label_cutoff}",

@@ -118,6 +118,7 @@ class LeftOut:
     unusable_address: int
     refund_in_progress: int
     payment_disputed: int
+    not_updated: int  # a change of the calendar could not be applied to the subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

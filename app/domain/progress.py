@@ -1,10 +1,10 @@
 """How many issues a payment bought, and how many of them were served."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.domain.issues import ScheduledTerm
+from app.domain.issues import Calendar, ScheduledTerm
 from app.domain.subscriptions import Payment, Term
 
 OPENING = frozenset({"subscription_create", "subscription_cycle"})  # billing reasons of invoices that open a term
@@ -16,6 +16,23 @@ class IssueProgress:
 
     bought: int
     served: int
+
+
+def with_labels_closed(calendar: Calendar, now: datetime) -> Calendar:
+    """
+    Return the calendar as it will be when the labels that have closed are frozen.
+
+    Between the cut-off and the freeze, a refund doesn't stop a copy anymore, but the copy doesn't count as served yet.
+    """
+    closed = {
+        issue.number: calendar.ends(issue.label_cutoff)
+        for issue in calendar.issues
+        if issue.frozen_at is None and calendar.ends(issue.label_cutoff) <= now < calendar.begins(issue.mail_date)
+    }
+    if not closed:
+        return calendar
+    frozen = (replace(issue, frozen_at=closed.get(issue.number, issue.frozen_at)) for issue in calendar.issues)
+    return Calendar(frozen, calendar.zone)
 
 
 def term_of(payment: Payment, terms: Sequence[Term]) -> Term | None:

@@ -18,7 +18,7 @@ from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.approvals import ApprovalKind, ApprovalRequest, ApprovalStatus, check_beneficiary
-from app.domain.calendar_changes import affected_terms
+from app.domain.calendar_changes import IssueChanged, MovedClosing, affected_terms, moved_closings, version_of
 from app.domain.calendar_files import BadCalendarFile, Line
 from app.domain.errors import NotFound
 from app.domain.issues import (
@@ -44,6 +44,17 @@ class SavedIssues:
     new: tuple[int, ...]
     changed: tuple[int, ...]
     unchanged: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalendarEffects:
+    """What it would do to add or change an issue."""
+
+    before: Issue | None  # None: it is new
+    after: Issue
+    copies: int  # of the issue that print subscriptions are owed now
+    updated: int  # subscriptions whose first or last issue may change, and with it the end of access
+    closings: Sequence[MovedClosing]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +98,43 @@ async def calendar(ctx: DatabaseContext) -> Calendar:
         return await issues.calendar(session, ctx.settings.zone)
 
 
-async def save(ctx: Context, issue: Issue, *, by: str) -> Issue:
+async def effects(ctx: Context, issue: Issue) -> CalendarEffects:
+    """
+    Return what it would do to readers and label cut-offs to add or change an issue; see :func:`save` for what is refused.
+
+    Nothing is changed.
+    """
+    issue.check()
+    async with ctx.sessions.begin() as session:
+        before = await issues.calendar(session, ctx.settings.zone)
+        (wanted,), after = _planned(before, [issue])
+        change = affected_terms(before, after)
+        return CalendarEffects(
+            before=next((one for one in before.issues if one.number == issue.number), None),
+            after=wanted,
+            copies=await issues.count_copies(session, issue.number),
+            updated=await derivations.count_affected(session, change) if change is not None else 0,
+            closings=moved_closings(before, after),
+        )
+
+
+async def save(ctx: Context, issue: Issue, *, by: str, seen: str | None = None) -> Issue:
     """
     Add an issue to the calendar, or change it.
 
-    :raises IssueDatesWrong: its dates contradict each other.
+    :param seen: the version that the person has seen; None: it doesn't matter.
+    :raises InconsistentIssueDates: its dates contradict each other.
     :raises IssueOutOfOrder: its dates are out of order with those of other numbers.
     :raises IssueFrozen: its labels are frozen, and its cut-off or what it counts as would change.
+    :raises IssueChanged: it is not as the person has seen it anymore.
     """
     issue.check()
     async with ctx.sessions.begin() as session:
         await editions.lock_changes(session)
+        found = await issues.by_number(session, issue.number)
+        is_saved = found is not None and found == replace(issue, frozen_at=found.frozen_at)  # by the same form
+        if seen is not None and version_of(found) != seen and not is_saved:
+            raise IssueChanged
         await _save(session, ctx.settings.zone, [issue], by=by)
         saved = await issues.by_number(session, issue.number)
     return saved or issue
@@ -124,15 +161,8 @@ async def _save(
 ) -> SavedIssues:
     before = await issues.calendar(session, zone)
     existing = {issue.number: issue for issue in before.issues}
-    for issue in wanted:
-        check_changes(existing.get(issue.number), issue)
-    wanted = [
-        replace(issue, frozen_at=existing[issue.number].frozen_at) if issue.number in existing else issue
-        for issue in wanted
-    ]
+    wanted, after = _planned(before, wanted)
     changed = [issue for issue in wanted if existing.get(issue.number) != issue]
-    after = Calendar({**existing, **{issue.number: issue for issue in changed}}.values(), zone)
-    check_order(after.issues)
     saved = SavedIssues(
         new=tuple(issue.number for issue in changed if issue.number not in existing),
         changed=tuple(issue.number for issue in changed if issue.number in existing),
@@ -156,6 +186,25 @@ async def _save(
         await derivations.add_run(session, derivations.CALENDAR, change.dump(), replaced=replaced)
         await leases.notify(session, "derivation_runs")
     return saved
+
+
+def _planned(before: Calendar, wanted: Sequence[Issue]) -> tuple[list[Issue], Calendar]:
+    """
+    Return the issues and the calendar as they would be saved.
+
+    :raises IssueOutOfOrder: their dates are out of order.
+    :raises IssueFrozen: the labels of one are frozen, and its cut-off or what it counts as would change.
+    """
+    existing = {issue.number: issue for issue in before.issues}
+    for issue in wanted:
+        check_changes(existing.get(issue.number), issue)
+    kept = [
+        replace(issue, frozen_at=existing[issue.number].frozen_at) if issue.number in existing else issue
+        for issue in wanted
+    ]
+    after = Calendar({**existing, **{issue.number: issue for issue in kept}}.values(), before.zone)
+    check_order(after.issues)
+    return kept, after
 
 
 async def _lock(session: Session, subscription_id: str) -> tuple[Subscriber, Subscription] | None:

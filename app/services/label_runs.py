@@ -5,12 +5,12 @@ A freeze is one transaction: the labels, the run, the mark in the calendar and t
 or none. It holds the lock of calendar changes, so two at once make one run.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.context import Context
-from app.db import audit, derivations, editions, issues, label_runs
+from app.db import audit, derivations, editions, issues, label_runs, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.label_runs import Selection
@@ -73,6 +73,12 @@ async def preview(ctx: Context, number: int, *, supplement: bool, now: datetime)
         differences=compared,
         left_out=left_out,
     )
+
+
+async def owners(ctx: Context, subscription_ids: Sequence[str]) -> Mapping[str, str]:
+    """Return the subscriber of each of these subscriptions."""
+    async with ctx.sessions.begin() as session:
+        return await subscriptions.owners(session, subscription_ids)
 
 
 async def freeze(ctx: Context, number: int, *, run_id: str, supplement: bool, by: str, now: datetime) -> LabelRun:
@@ -169,6 +175,7 @@ def _selection(
     cutoff = calendar.ends(issue.label_cutoff)
     return Selection(
         issue_number=issue.number,
+        closes=cutoff,
         through=now if supplement else min(now, cutoff - timedelta.resolution),
         keeps_ended=not supplement,
         mail_date=issue.mail_date,

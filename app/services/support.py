@@ -12,6 +12,7 @@ from types import MappingProxyType
 from app.aggregates import reader_views
 from app.context import Context
 from app.db import (
+    addresses,
     anomalies,
     audit,
     comps,
@@ -23,6 +24,7 @@ from app.db import (
     issues,
     payments,
     refunds,
+    sent_copies,
     subscribers,
     subscriptions,
 )
@@ -30,6 +32,7 @@ from app.db.engine.fast_reads import FastReads
 from app.db.subscribers import Subscriber
 from app.domain import events
 from app.domain.access_status import AccessStatus, access_status
+from app.domain.addresses import SavedAddress
 from app.domain.anomalies import Anomaly
 from app.domain.comps import Comp
 from app.domain.disputes import Dispute
@@ -40,6 +43,7 @@ from app.domain.issues import ledgers_of
 from app.domain.ledgers import Ledger
 from app.domain.reader_views import Place, Viewer
 from app.domain.refunds import Refund
+from app.domain.sent_copies import SentCopy
 from app.domain.subscriptions import Payment, Subscription, Term
 
 
@@ -59,6 +63,8 @@ class Overview:
     access: dict[str, Decision]
     timeline: list[HistoryEntry]
     anomalies: list[Anomaly]
+    addresses: Sequence[SavedAddress] = ()  # the permanent one first, then those that are not over
+    copies: Sequence[SentCopy] = ()  # printed on labels, the last issue first
     same_address: Sequence[Subscriber] = ()  # other readers with the same email address
 
 
@@ -211,6 +217,8 @@ async def overview(
         anomalies=await anomalies.of_subscriber(read, subscriber.id),
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
         timeline=history_of(records, ctx.localization, names=staff_names),
+        addresses=await addresses.of_subscriber(read, subscriber.id, today=now.astimezone(ctx.settings.zone).date()),
+        copies=await sent_copies.of_subscriptions(read, [one.id for one, _ in own]),
         same_address=others,
     )
 

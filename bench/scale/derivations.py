@@ -78,6 +78,11 @@ DERIVATIONS = (
         reads_all="finds every subscription that a change of the calendar affects",
     ),
     query(
+        "derivations.count_affected",
+        lambda s: derivations.count_affected(s.session, MOVED),
+        reads_all="counts every subscription that a change of the calendar affects",
+    ),
+    query(
         "derivations.affected",
         lambda s: _affected(s, CATALOGUE, {"plans": ["annual"]}),
         "a plan",

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from app.db import addresses, label_runs
+from app.db import addresses, issues, label_runs, sent_copies
 from app.db.label_runs import Selection
 from app.domain.addresses import CheckedAddress, PostalAddress
 from app.domain.label_runs import Counts, LabelRun
@@ -16,6 +16,7 @@ HOME = CheckedAddress(
 )
 SELECTION = Selection(
     issue_number=NEW_ISSUE,
+    closes=NOW,
     through=NOW,
     keeps_ended=True,
     mail_date=TODAY,
@@ -71,4 +72,6 @@ LABELS = (
     query("label_runs.of_issue", lambda s: label_runs.of_issue(s.session, ISSUE)),
     query("label_runs.by_id", lambda s: label_runs.by_id(s.session, "lbl_7")),
     query("label_runs.csv", _csv, reads_all=EVERY_COPY),
+    query("issues.count_copies", lambda s: issues.count_copies(s.session, ISSUE), reads_all=EVERY_COPY),
+    query("sent_copies.of_subscriptions", lambda s: sent_copies.of_subscriptions(s.session, s.ids("scr"))),
 )

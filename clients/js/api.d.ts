@@ -4641,6 +4641,7 @@ export interface components {
          * @description Copies that are owed and not on the run. A supplement adds them once nothing is in the way.
          * @example {
          *       "no_address": 2,
+         *       "not_updated": 0,
          *       "payment_disputed": 0,
          *       "refund_in_progress": 0,
          *       "unusable_address": 1
@@ -4667,6 +4668,12 @@ export interface components {
              * @example 0
              */
             payment_disputed: number;
+            /**
+             * Not Updated
+             * @description Subscriptions to which a change of the calendar couldn't be applied. The worker's log says why.
+             * @example 0
+             */
+            not_updated: number;
         };
         /**
          * ListedSubscriberOut
@@ -5960,6 +5967,7 @@ export interface components {
          *       "issue": 7,
          *       "left_out": {
          *         "no_address": 2,
+         *         "not_updated": 0,
          *         "payment_disputed": 0,
          *         "refund_in_progress": 0,
          *         "unusable_address": 1

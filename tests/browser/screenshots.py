@@ -5,6 +5,7 @@ They show the running demo in a wide window and on a phone.
 """
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
@@ -72,6 +73,13 @@ class Photographer:
         alex.page.keyboard.press("Enter")
         alex.page.wait_for_url("**/confirm")
         self._take(alex, "console-review")
+        alex.open("/issues")
+        self._take(alex, "console-issues")
+        alex.page.locator(".message a").first.click()
+        alex.page.wait_for_url(re.compile(r"/issues/\d+$"))
+        alex.page.keyboard.press("l")
+        alex.page.get_by_role("heading", name="Left out").wait_for()
+        self._take(alex, "console-label-run")
 
     def _new_visitor(self) -> Visitor:
         visitor = Visitor(self._browser, self._shop, size=SIZES[self._name])

@@ -195,7 +195,7 @@ async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Sho
     assert "earlier payments" not in everything.text
 
 
-READER_PAGE = 20  # statements
+READER_PAGE = 21  # statements
 MANY = """
 INSERT INTO subscribers (id, sub, name) SELECT 'rdr_' || n, n, 'Ann ' || n FROM generate_series(1, 200) n;
 INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount, currency,

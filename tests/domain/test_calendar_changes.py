@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.calendar_changes import AffectedTerms, affected_terms
+from app.domain.calendar_changes import AffectedTerms, affected_terms, moved_closings, version_of
 from app.domain.issues import Calendar, Issue, ScheduledTerm, schedule_terms
 from app.domain.subscriptions import Term
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION
@@ -106,3 +106,37 @@ def test_a_changed_title_affects_no_term() -> None:
     renamed = {**PLAIN, 3: replace(PLAIN[3], title="Another")}
 
     assert affected_terms(Calendar(PLAIN.values(), CHICAGO), Calendar(renamed.values(), CHICAGO)) is None
+
+
+def test_an_earlier_cutoff_closes_the_issues_before_as_well() -> None:
+    one, two, special = (
+        issue(1, date(2026, 3, 10)),
+        issue(2, date(2026, 3, 25)),
+        issue(3, date(2026, 4, 1), counts_as=0),
+    )
+    before = Calendar([one, two, special], CHICAGO)
+    early = replace(two, label_cutoff=one.label_cutoff - timedelta(days=5))
+
+    both = moved_closings(before, Calendar([one, early, special], CHICAGO))
+    none = moved_closings(before, Calendar([one, two, replace(special, label_cutoff=date(2026, 1, 1))], CHICAGO))
+    added = moved_closings(before, Calendar([one, two, special, issue(4, date(2026, 4, 9))], CHICAGO))
+
+    assert [(moved.issue.number, moved.after) for moved in both] == [
+        (1, before.ends(early.label_cutoff)),
+        (2, before.ends(early.label_cutoff)),
+    ]
+    assert [moved.issue.number for moved in none] == [3], "a special issue closes only its own labels"
+    assert [(moved.issue.number, moved.before) for moved in added] == [(4, None)]
+
+
+def test_every_change_of_an_issue_is_another_version() -> None:
+    one = issue(1, date(2026, 3, 10))
+    changed = [
+        None,
+        one,
+        replace(one, title="Another"),
+        replace(one, counts_as=2),
+        replace(one, actual_mail_date=one.planned_mail_date),
+        replace(one, frozen_at=datetime(2026, 3, 1, tzinfo=UTC)),
+    ]
+    assert len({version_of(found) for found in changed}) == len(changed)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.issues import Calendar, Issue, schedule_terms
-from app.domain.progress import IssueProgress, progress_of, term_of
+from app.domain.progress import IssueProgress, progress_of, term_of, with_labels_closed
 from app.domain.subscriptions import Payment, Term
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION, TERM
 
@@ -115,3 +115,15 @@ def test_a_term_with_print_for_a_time_serves_each_copy_once(since: int, until: i
 
     assert run.ledger(early).served <= run.ledger(late).served <= 24
     assert run.ledger(late).owed == 24
+
+
+def test_a_copy_counts_as_served_from_its_cutoff_although_it_is_not_frozen_yet() -> None:
+    closing, mailed = datetime(2026, 3, 2, 6, tzinfo=UTC), datetime(2026, 3, 10, 5, tzinfo=UTC)
+    second = timedelta(seconds=1)
+    served = {
+        now: with_labels_closed(CALENDAR, now).copies_served(now, print_edition=True)
+        for now in (closing - second, closing, mailed - second, mailed)
+    }
+    assert list(served.values()) == [0, 1, 1, 1]
+    assert with_labels_closed(CALENDAR, mailed) is CALENDAR
+    assert with_labels_closed(CALENDAR, closing).copies_served(closing) == 0, "the digital edition isn't out yet"

@@ -65,7 +65,7 @@ if (search) {
 const isTextField = element => element.matches("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
 const shortcutsOff = () => localStorage.getItem(SHORTCUTS_OFF) === "yes";
 const shortcuts = document.querySelector("[data-shortcuts]");
-if (shortcuts && search) {
+if (shortcuts) {
   const toggle = shortcuts.querySelector("[data-shortcuts-toggle]");
   const show = () => {
     toggle.textContent = shortcutsOff() ? "Turn on shortcuts" : "Turn off shortcuts";

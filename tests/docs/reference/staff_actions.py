@@ -36,6 +36,14 @@ ACTIONS: dict[str, str] = {
     "/subscriptions/{subscription}/resume": "POST /v1/support/subscriptions/{subscription_id}/resume",
     "/subscriptions/{subscription}/extend": "POST /v1/support/subscriptions/{subscription_id}/extend",
     "/readers/{reader}/comp": "POST /v1/support/comps",
+    "/readers/{reader}/address": "PUT /v1/support/subscribers/{subscriber_id}/address",
+    "/readers/{reader}/temporary-address": "PUT /v1/support/subscribers/{subscriber_id}/address",
+    "/readers/{reader}/addresses/{address}/remove": (
+        "DELETE /v1/support/subscribers/{subscriber_id}/address/temporary/{address_id}"
+    ),
+    "/issues/{number}/confirm": "PUT /v1/issues/{number}",
+    "/issues/{number}/label-run": "POST /v1/issues/{number}/label-run",
+    "/issues/{number}/supplement": "POST /v1/issues/{number}/label-run/supplements",
     "/comps/{comp}/take-back": "DELETE /v1/support/comps/{comp_id}",
     "/events/replay": "POST /v1/support/events/replay",
     "/events/{event}/replay": "POST /v1/support/events/{event_id}/replay",
@@ -46,15 +54,17 @@ ACTIONS: dict[str, str] = {
     "/api-keys/{key}/revoke": "DELETE /v1/api-keys/{key_id}",
 }
 # Forms that change nothing: they lead to the form that does.
-STEPS = frozenset({"/payments/{payment}/refund/confirm", "/readers/{reader}/comp/confirm", "/sign-out"})
+STEPS = frozenset(
+    {
+        "/payments/{payment}/refund/confirm",
+        "/readers/{reader}/comp/confirm",
+        "/issues/new",
+        "/issues/{number}/edit",
+        "/sign-out",
+    }
+)
 # Operations without a page, with what they do.
-WITHOUT_PAGE: dict[str, str] = {
-    "PUT /v1/issues/{number}": "Create or update an issue of the calendar",
-    "POST /v1/issues/{number}/label-run": "Freeze the labels of an issue",
-    "POST /v1/issues/{number}/label-run/supplements": "Freeze a supplement of a label run",
-    "PUT /v1/support/subscribers/{subscriber_id}/address": "Save a reader's postal address",
-    "DELETE /v1/support/subscribers/{subscriber_id}/address/temporary/{address_id}": "Remove a temporary address",
-}
+WITHOUT_PAGE: dict[str, str] = {}
 STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/api-keys")
 
 
@@ -85,8 +95,7 @@ def page() -> str:
             NOTE,
             INTRODUCTION,
             table(["action", "role", "API"], rows),
-            LEFT_OUT,
-            table(["action", "API"], rest),
+            *([LEFT_OUT, table(["action", "API"], rest)] if WITHOUT_PAGE else []),
         ]
     )
 

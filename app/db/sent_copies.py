@@ -1,0 +1,51 @@
+"""The labels of readers' subscriptions, as their pages show them."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from sqlalchemy import Date, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record
+from app.db.models import Issue, Label, LabelRun, table_of
+from app.domain.sent_copies import SentCopy
+
+MOST = 120  # copies: five years of 24 issues
+_LABELS, _RUNS, _ISSUES = table_of(Label), table_of(LabelRun), table_of(Issue)
+_MAILED = func.coalesce(_ISSUES.c.actual_mail_date, _ISSUES.c.planned_mail_date, type_=Date)
+_OF_SUBSCRIPTIONS = (
+    select(
+        _LABELS.c.subscription_id,
+        _LABELS.c.issue_number,
+        _LABELS.c.kind,
+        _LABELS.c.lines,
+        _RUNS.c.number.label("run_number"),
+        _ISSUES.c.title,
+        _MAILED.label("mail_date"),
+    )
+    .join(_RUNS, _RUNS.c.id == _LABELS.c.run_id)
+    .join(_ISSUES, _ISSUES.c.number == _LABELS.c.issue_number)
+    .where(_LABELS.c.subscription_id == func.any(bindparam("subscriptions", type_=ARRAY(TEXT))))
+    .order_by(_LABELS.c.issue_number.desc(), _RUNS.c.number.desc(), _LABELS.c.position.desc())
+    .limit(MOST)
+)
+
+
+async def of_subscriptions(session: Reads, subscription_ids: Sequence[str]) -> list[SentCopy]:
+    """Return the copies of subscriptions, the last issue first."""
+    rows = await session.execute(_OF_SUBSCRIPTIONS, {"subscriptions": list(subscription_ids)})
+    return [_copy(row) for row in rows]
+
+
+def _copy(row: Record) -> SentCopy:
+    mail_date: date = row.mail_date
+    return SentCopy(
+        subscription_id=row.subscription_id,
+        issue_number=row.issue_number,
+        title=row.title,
+        mail_date=mail_date,
+        run_number=row.run_number,
+        kind=row.kind,
+        lines=tuple(row.lines or ()),
+    )
