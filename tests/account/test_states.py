@@ -1,0 +1,37 @@
+"""What the hosted account says first in the states that need the reader to do something."""
+
+from datetime import timedelta
+
+from tests.account.conftest import OpenAccount
+from tests.journeys.cancellations.test_ends import make_past_due
+from tests.support.shop import START_TIME, Shop
+from tests.support.trials import start_trial
+
+
+async def test_an_unpaid_renewal_says_until_when_and_offers_the_card(shop: Shop, open_account: OpenAccount) -> None:
+    person = shop.person("nia")
+    await make_past_due(shop, person)
+    nia = await open_account(person)
+
+    page = await nia.open("/")
+
+    main = next(page.find("main")).text
+    assert "We couldn’t charge your card" in main, main
+    assert "Update your card" in main
+    assert "Pay now" in main
+    assert "Get your money back" not in main, "the term that began was not paid"
+
+
+async def test_a_trial_says_when_it_ends_and_what_follows(shop: Shop, open_account: OpenAccount) -> None:
+    person = shop.person("nia")
+    await start_trial(shop, person)
+    nia = await open_account(person)
+    during = next((await nia.open("/")).find("main")).text
+    await shop.advance_to(START_TIME + timedelta(days=40))
+    await shop.wait_until_idle()
+
+    after = next((await nia.open("/")).find("main")).text
+
+    assert "trial" in during, during
+    assert "Cancel your subscription" in during
+    assert "Your subscription is active." in after, after
