@@ -22,6 +22,10 @@ STATUSES: Mapping[str, str] = {
     SubscriptionStatus.INCOMPLETE_EXPIRED: "Your first payment never arrived, so your subscription didn’t start.",
     SubscriptionStatus.PAUSED: "Your subscription is paused.",
 }
+NEXT_PAYMENT: Mapping[str, str] = {
+    SubscriptionStatus.ACTIVE: "It renews on {}.",
+    SubscriptionStatus.TRIALING: "Your first payment is on {}.",
+}
 REFUNDED = frozenset({"guarantee", "unserved_issues", "duplicate"})  # refund bases that end the subscription
 SAID_BY_STATUS = frozenset({"ended", "ends"})  # notices that only repeat the status
 ERRORS: Mapping[str, str] = {
@@ -95,8 +99,9 @@ def status(details: SubscriptionDetails, localization: Localization) -> str:
         return "Your access is on hold."
     if ends:
         return f"Canceled. You have access until {ends}."
-    if subscription.current_period_end is not None and subscription.is_live and message.endswith(("active.", "trial.")):
-        return f"{message} It renews on {localization.date(subscription.current_period_end)}."
+    follows = NEXT_PAYMENT.get(subscription.effective_status)
+    if follows and subscription.current_period_end is not None and subscription.is_live:
+        return f"{message} {follows.format(localization.date(subscription.current_period_end))}"
     return message
 
 

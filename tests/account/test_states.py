@@ -32,6 +32,6 @@ async def test_a_trial_says_when_it_ends_and_what_follows(shop: Shop, open_accou
 
     after = next((await nia.open("/")).find("main")).text
 
-    assert "trial" in during, during
+    assert "You’re on a free trial. Your first payment is on March 31, 2026." in during, during
     assert "Cancel your subscription" in during
     assert "Your subscription is active." in after, after
