@@ -43,7 +43,7 @@ from tests.sandbox.client import SandboxAccount
             id="no such country",
         ),
         pytest.param({"expires_at": int(time.time()) + 60}, "expires_at", "at least 30 minutes", id="too soon"),
-        pytest.param({"expires_at": int(time.time()) + 90_000}, "expires_at", "less than 24 hours", id="too late"),
+        pytest.param({"expires_at": int(time.time()) + 900_000}, "expires_at", "less than 24 hours", id="too late"),
         pytest.param(
             {"discounts": [{"coupon": "a"}, {"coupon": "b"}]}, "discounts", "only apply one", id="two discounts"
         ),
