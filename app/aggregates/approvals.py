@@ -7,7 +7,7 @@ added up.
 
 from datetime import datetime
 
-from app.db import approvals, audit, subscribers
+from app.db import approvals, audit, claims, subscribers
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.approvals import (
@@ -17,7 +17,7 @@ from app.domain.approvals import (
     goodwill_given,
     start_of_day,
 )
-from app.domain.dated_policies import DAYS, ISSUES, Given
+from app.domain.dated_policies import COPIES, DAYS, ISSUES, Given
 from app.domain.errors import NotFound
 from app.domain.quotes import RefundContext
 from app.domain.rules import Rules
@@ -50,6 +50,16 @@ async def issues_left(session: Session, rules: Rules, subscriber_id: str, *, by:
         today=await approvals.issues_by(session, by, since=start_of_day(now, rules.zone)),
     )
     return limits.left(ISSUES, given)
+
+
+async def copies_left(session: Session, rules: Rules, subscriber_id: str, *, by: str, now: datetime) -> int:
+    """Return how many of a reader's copies a person may still claim without a second person."""
+    limits = rules.catalogue.policies.claim_policy(now.astimezone(rules.zone).date()).limits
+    given = Given(
+        to_reader=await claims.count_to(session, subscriber_id, since=limits.counts_since(now)),
+        today=await claims.count_by(session, by, since=start_of_day(now, rules.zone)),
+    )
+    return limits.left(COPIES, given)
 
 
 async def request(session: Session, wanted: ApprovalRequest) -> None:

@@ -1,4 +1,4 @@
-"""``/v1/support/approvals``: refunds, complimentary access and extensions that need a second person."""
+"""``/v1/support/approvals``: refunds, complimentary access, extensions and claims that need a second person."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ from app.domain.refunds import (
     RefundsMissing,
 )
 from app.domain.subscriptions import AlreadyEnded
-from app.services import approvals, comps, idempotency, issues, refunds
+from app.services import approvals, claims, comps, idempotency, issues, refunds
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 
 router = APIRouter(prefix="/v1/support/approvals", tags=["approvals"], route_class=Described)
@@ -45,7 +45,9 @@ router = APIRouter(prefix="/v1/support/approvals", tags=["approvals"], route_cla
 class ApprovalOut(ApiModel):
     """A request above the limit of one person, and the decision about it. Fields of other kinds are null."""
 
-    id: str = Field(description="ID of the refund, the complimentary access or the extension.", examples=["rfd_0c5e"])
+    id: str = Field(
+        description="ID of the refund, the complimentary access, the extension or the claim.", examples=["rfd_0c5e"]
+    )
     kind: ApprovalKind = Field(examples=["refund"])
     status: ApprovalStatusText = Field(
         description="`awaiting_approval`, `approved` or `rejected`; of a decided refund, its own status.",
@@ -57,7 +59,7 @@ class ApprovalOut(ApiModel):
     plan: str | None = Field(description="For complimentary access.", examples=[None])
     until: datetime | None = Field(description="For complimentary access.", examples=[None])
     days: int | None = Field(description="For complimentary access: what counts for the limit.", examples=[None])
-    subscription: str | None = Field(description="For extensions.", examples=[None])
+    subscription: str | None = Field(description="For extensions and claims.", examples=[None])
     issues: int | None = Field(
         description="For extensions, and for complimentary access for a number of issues.", examples=[None]
     )
@@ -93,7 +95,7 @@ class ApprovalOut(ApiModel):
 
     @classmethod
     def of_request(cls, request: ApprovalRequest) -> "ApprovalOut":
-        """Return the body for a request for complimentary access or an extension."""
+        """Return the body for a request other than a refund."""
         return cls(
             id=request.id,
             kind=ApprovalKind(request.kind),
@@ -212,6 +214,8 @@ async def _approve(ctx: Context, request_id: str, *, by: str, now: datetime) -> 
             await comps.approve(ctx, request_id, by=by, now=now)
         case ApprovalKind.EXTENSION:
             await issues.approve_extension(ctx, request_id, by=by, now=now)
+        case ApprovalKind.CLAIM:
+            await claims.approve(ctx, request_id, by=by, now=now)
     return 201, ApprovalOut.of_request(await approvals.get(ctx, request_id)).model_dump(mode="json")
 
 

@@ -112,24 +112,24 @@ CurrentReader = Annotated[Reader, Depends(_current_reader)]
 RECENT_SIGN_IN_REQUIRED: set[object] = set()  # dependencies, for the OpenAPI document
 
 
-def person_with(role: str) -> Callable[..., Awaitable[Reader]]:
+def person_with(role: str, *others: str) -> Callable[..., Awaitable[Reader]]:
     """
-    Return a dependency that gives the authenticated member of staff.
+    Return a dependency that gives the authenticated member of staff, who has a role or one of others.
 
     It raises NotAllowed without the role, and NotAuthenticated if the person was signed out after the token was issued.
     """
 
     async def person(reader: CurrentReader, ctx: Ctx) -> Reader:
-        reader.require(role)
+        reader.require(role, *others)
         await staff_sessions.require_signed_in(ctx, reader)
         return reader
 
     return person
 
 
-def person_signed_in_recently(role: str) -> Callable[..., Awaitable[Reader]]:
+def person_signed_in_recently(role: str, *others: str) -> Callable[..., Awaitable[Reader]]:
     """Return a dependency as :func:`person_with` does, for what moves money or gives access."""
-    known = person_with(role)
+    known = person_with(role, *others)
 
     async def person(reader: Annotated[Reader, Depends(known)], ctx: Ctx, now: RealNow) -> Reader:
         staff_sessions.recent_sign_in(ctx.settings).check_token(reader, now=now)
@@ -146,6 +146,9 @@ Circulation = Annotated[Reader, Security(person_with(Role.CIRCULATION), scopes=[
 PrivacyOfficer = Annotated[Reader, Security(person_with(Role.PRIVACY), scopes=[Role.PRIVACY])]
 Admin = Annotated[Reader, Security(person_with(Role.ADMIN), scopes=[Role.ADMIN])]
 RecentSupportAgent = Annotated[Reader, Security(person_signed_in_recently(Role.SUPPORT), scopes=[Role.SUPPORT])]
+_CLAIMS = (Role.SUPPORT, Role.CIRCULATION)
+CopyAgent = Annotated[Reader, Security(person_with(*_CLAIMS), scopes=list(_CLAIMS))]
+RecentCopyAgent = Annotated[Reader, Security(person_signed_in_recently(*_CLAIMS), scopes=list(_CLAIMS))]
 RecentSupervisor = Annotated[Reader, Security(person_signed_in_recently(Role.SUPERVISOR), scopes=[Role.SUPERVISOR])]
 RecentPrivacyOfficer = Annotated[Reader, Security(person_signed_in_recently(Role.PRIVACY), scopes=[Role.PRIVACY])]
 RecentAdmin = Annotated[Reader, Security(person_signed_in_recently(Role.ADMIN), scopes=[Role.ADMIN])]

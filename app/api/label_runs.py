@@ -67,6 +67,7 @@ class CountsOut(ApiModel):
     renewed: int = Field(description="The first copies of a new term.", examples=[12])
     changed: int = Field(description="Another address than for the last issue.", examples=[7])
     last_issue: int = Field(description="Nothing is owed after it.", examples=[15])
+    grace: int = Field(default=0, description="Sent after the expire, while the renewal is awaited.", examples=[3])
 
     @classmethod
     def of(cls, counts: Counts) -> "CountsOut":

@@ -13,6 +13,7 @@ from pydantic import WithJsonSchema
 from app.domain.api_keys import STATES
 from app.domain.approvals import ApprovalStatus
 from app.domain.callers import ApiScope
+from app.domain.claims import ClaimStatus
 from app.domain.disputes import STATUS_EFFECTS, DisputeConcern
 from app.domain.entitlements import AccessReason
 from app.domain.history import HistoryKind
@@ -42,6 +43,7 @@ RefundStatusText = Annotated[str, listed(RefundStatus)]
 ApprovalStatusText = Annotated[str, listed(ApprovalStatus, RefundStatus)]
 CompStatus = Annotated[str, listed(["given", "revoked"], ApprovalStatus)]
 ExtensionStatus = Annotated[str, listed(["added"], ApprovalStatus)]
+ClaimStatusText = Annotated[str, listed(ClaimStatus)]
 DisputeStatus = Annotated[str, listed(STATUS_EFFECTS)]
 DisputeConcernText = Annotated[str, listed(DisputeConcern)]
 AttentionKind = Annotated[str, listed(["dispute", "fraud_warning", "refund_failed", "credit_note"])]

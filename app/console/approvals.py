@@ -1,4 +1,4 @@
-"""Refunds, complimentary access and extensions that a second person must approve, and refunds that need attention."""
+"""What a second person must approve, and refunds that need attention."""
 
 from starlette.responses import Response
 
@@ -9,7 +9,7 @@ from app.console.request import ConsoleRequest
 from app.domain.approvals import ApprovalKind
 from app.domain.callers import Role
 from app.domain.refunds import QuoteChanged
-from app.services import approvals, comps, issues, refunds, support
+from app.services import approvals, claims, comps, issues, refunds, support
 
 PAGE_SIZE = 50
 
@@ -25,12 +25,14 @@ async def show(request: ConsoleRequest) -> Response:
 
 
 async def show_request(request: ConsoleRequest) -> Response:
-    """Show a request for complimentary access or an extension, and the decision about it."""
+    """Show a request other than a refund, and the decision about it."""
     ctx = request.ctx
     wanted = await approvals.get(ctx, request.path_param("request"))
+    is_claim = wanted.kind == ApprovalKind.CLAIM
     return request.render(
         "approval_request.html",
         wanted=wanted,
+        claim=await claims.get(ctx, wanted.id, viewer=request.viewer) if is_claim else None,
         reader=await support.reader(ctx, wanted.subscriber_id, viewer=request.viewer),
         plan=next((one.title for one in ctx.rules.catalogue.plans.values() if one.code == wanted.plan), wanted.plan),
         requested_by_me=wanted.requested_by == request.staff.actor,
@@ -38,13 +40,16 @@ async def show_request(request: ConsoleRequest) -> Response:
 
 
 async def approve_request(request: ConsoleRequest) -> Response:
-    """Give the complimentary access, or add the issues, that another person requested."""
+    """Give the complimentary access, the issues or the claimed copy that another person requested."""
     ctx, request_id = request.ctx, request.path_param("request")
     wanted = await approvals.get(ctx, request_id)
     await check_reader(request, wanted.subscriber_id)
     if wanted.kind == ApprovalKind.COMP:
         await comps.approve(ctx, request_id, by=request.staff.actor, now=request.now)
         message = "Approved. The complimentary access has started."
+    elif wanted.kind == ApprovalKind.CLAIM:
+        await claims.approve(ctx, request_id, by=request.staff.actor, now=request.now)
+        message = "Approved. The claim is granted."
     else:
         await issues.approve_extension(ctx, request_id, by=request.staff.actor, now=request.now)
         message = "Approved. The issues were added."
@@ -52,7 +57,7 @@ async def approve_request(request: ConsoleRequest) -> Response:
 
 
 async def reject_request(request: ConsoleRequest) -> Response:
-    """Reject a request for complimentary access or an extension."""
+    """Reject a request other than a refund."""
     ctx, request_id, note = request.ctx, request.path_param("request"), request.text("note") or None
     await check_reader(request, (await approvals.get(ctx, request_id)).subscriber_id)
     await approvals.reject(ctx, request_id, by=request.staff.actor, note=note, now=request.now)

@@ -14,6 +14,7 @@ LABELS = {
     # reasons for access
     "paid_term": "Paid term",
     "comp": "Complimentary access",
+    "claim": "Claim of a copy",
     "trial": "Trial",
     "renewal_pending": "Renewal payment pending",
     "grace_period": "Grace period (renewal unpaid)",
@@ -21,6 +22,7 @@ LABELS = {
     "never_subscribed": "Never subscribed",
     "not_included": "Not included in the plan",
     "not_yet": "Not started yet",
+    "on_hold": "On hold",
     "coming_soon": "Coming soon",
     "ended": "Subscription ended",
     "refunded": "Refunded",

@@ -10,9 +10,9 @@ from app.db import comps, refunds
 from app.db.engine.session import Session
 from app.db.models import ApprovalRequest as Row
 from app.db.models import Comp, IssueAdjustment, Refund, Subscription
+from app.domain.adjustments import AdjustmentKind
 from app.domain.approvals import ApprovalKind, ApprovalRequest, ApprovalStatus, PendingApproval, days_of
 from app.domain.refunds import COUNTED, RefundBasis, RefundStatus
-from app.domain.subscriptions import AdjustmentKind
 
 LOCK_CLASS = 6_207_112  # of the advisory locks on persons; any number that no other lock with two numbers uses
 

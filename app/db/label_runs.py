@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import TEXT, BigInteger, bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
+from app.db.copies import COPIES
 from app.db.engine import long_statements
 from app.db.engine.copying import copy_csv
 from app.db.engine.pool import Pool
@@ -46,6 +48,7 @@ class Selection:
     :param mail_date: the day on which the addresses must be valid.
     :param served: the served countries with their postage bands, in the order of the labels.
     :param previous: the IDs of the last issue's runs.
+    :param grace: plan and last issue of the terms whose renewal is awaited that get a grace copy.
     """
 
     issue_number: int
@@ -55,6 +58,7 @@ class Selection:
     mail_date: date
     served: Mapping[str, str]
     previous: Sequence[str] = ()
+    grace: Sequence[tuple[str, int]] = ()
 
     @property
     def parameters(self) -> tuple[object, ...]:
@@ -68,27 +72,15 @@ class Selection:
             list(self.served.values()),
             list(self.previous),
             self.closes,
+            [plan for plan, _ in self.grace],
+            [expire for _, expire in self.grace],
         )
 
 
 _ENDING = ", ".join(f"'{basis}'" for basis in sorted(ENDING))
 _VOID = ", ".join(f"'{status}'" for status in VOID_REFUNDS)
 _OWED = f"""
-    owed AS (
-        SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL AS is_disputed, s.subscriber_id
-        FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
-        WHERE t.print_edition AND t.copies @> $1::int
-          AND (t.copies_ended_at IS NULL OR t.copies_ended_at > $3::timestamptz)
-          AND (s.followed_since IS NULL OR s.followed_since < $8::timestamptz)
-          AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = t.subscription_id)  -- its copies may be outdated
-          AND NOT EXISTS (  -- a double issue may be owed by two terms
-              SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND o.copies @> $1::int
-                AND (o.starts_at, o.invoice_id) < (t.starts_at, t.invoice_id)
-                AND (o.copies_ended_at IS NULL OR o.copies_ended_at > $3::timestamptz))
-          AND NOT EXISTS (
-              SELECT FROM labels l WHERE l.subscription_id = t.subscription_id AND l.issue_number = $1 AND l.kind =
-              'copy')
-    ),
+    {COPIES}
     refunding AS MATERIALIZED (
         SELECT p.invoice_id FROM refunds r JOIN payments p ON p.id = r.payment_id
         WHERE r.created_at <= $2::timestamptz AND r.created_at > $2::timestamptz - interval '2 years'
@@ -111,29 +103,31 @@ _OWED = f"""
     )
 """  # noqa: S608 - bases and statuses of refunds
 _WANTED = f"""
-    SELECT o.subscription_id, o.invoice_id AS term, o.expire, a.id AS address_id, a.name, a.company, a.line1, a.line2,
-        a.district, a.city, a.region, a.postal_code, a.country, a.lines, served.band, served.rank,
-        mod(hashtextextended(a.id || o.subscription_id || $1::text, 0) & 9223372036854775807, 1000000)::int AS control,
-        (CASE WHEN before.subscription_id IS NULL
-                AND NOT EXISTS (SELECT FROM labels l WHERE l.subscription_id = o.subscription_id)
+    SELECT o.subscription_id, o.invoice_id AS term, o.expire, o.kind, o.claim_id, a.id AS address_id, a.name, a.company,
+        a.line1, a.line2, a.district, a.city, a.region, a.postal_code, a.country, a.lines, served.band, served.rank,
+        mod(hashtextextended(a.id || o.subscription_id || $1::text || o.claim_id, 0) & 9223372036854775807, 1000000)::int
+            AS control,
+        (CASE WHEN before.subscription_id IS NULL AND o.claim_id = '' AND NOT EXISTS (
+                  SELECT FROM labels l WHERE l.subscription_id = o.subscription_id AND l.kind = '{LabelKind.COPY}')
               THEN {Flag.NEW:d} ELSE 0 END
-         + CASE WHEN before.term <> o.invoice_id THEN {Flag.RENEWED:d} ELSE 0 END
+         + CASE WHEN before.term <> o.invoice_id AND o.claim_id = '' THEN {Flag.RENEWED:d} ELSE 0 END
          + CASE WHEN before.address_id <> a.id THEN {Flag.CHANGED:d} ELSE 0 END
-         + CASE WHEN o.expire = $1 THEN {Flag.LAST_ISSUE:d} ELSE 0 END)::smallint AS flags
+         + CASE WHEN o.expire = $1 THEN {Flag.LAST_ISSUE:d} ELSE 0 END
+         + CASE WHEN o.is_grace THEN {Flag.GRACE:d} ELSE 0 END)::smallint AS flags
     FROM owed o JOIN addressed a ON a.subscriber_id = o.subscriber_id AND a.is_usable
         JOIN served ON served.country = a.country
         LEFT JOIN previous before ON before.subscription_id = o.subscription_id
     WHERE NOT o.is_disputed AND NOT EXISTS (SELECT FROM refunding r WHERE r.invoice_id = o.invoice_id)
 """  # noqa: S608 - numbers of flags
 _COLUMNS = (
-    "subscription_id, term, address_id, name, company, line1, line2, district, city, region, postal_code, country, lines,"
-    " band, expire, control, flags"
+    "kind, claim_id, subscription_id, term, address_id, name, company, line1, line2, district, city, region, postal_code,"
+    " country, lines, band, expire, control, flags"
 )
 _FREEZE = f"""
     WITH {_OWED}, wanted AS ({_WANTED})
-    INSERT INTO labels (run_id, issue_number, position, kind, claim_id, {_COLUMNS})
-    SELECT $9::text, $1, row_number() OVER (ORDER BY rank, postal_code COLLATE "C", city COLLATE "C", line1 COLLATE "C",
-        line2 COLLATE "C", name COLLATE "C", subscription_id COLLATE "C"), '{LabelKind.COPY}', '', {_COLUMNS}
+    INSERT INTO labels (run_id, issue_number, position, {_COLUMNS})
+    SELECT $11::text, $1, row_number() OVER (ORDER BY rank, postal_code COLLATE "C", city COLLATE "C", line1 COLLATE "C",
+        line2 COLLATE "C", name COLLATE "C", subscription_id COLLATE "C"), {_COLUMNS}
     FROM wanted ORDER BY 3
 """  # noqa: S608 - names of columns
 _PREVIEW = f"""
@@ -147,7 +141,7 @@ _PREVIEW = f"""
     )
     SELECT 'band' AS part, country AS name, band AS detail, count(*) AS copies, sum(control)::bigint AS control,
     min(rank) FROM wanted GROUP BY country, band UNION ALL SELECT 'flag', bit::text, '', count(*), 0, 0 FROM wanted,
-    unnest(ARRAY[1, 2, 4, 8]) AS bit WHERE flags & bit > 0 GROUP BY bit UNION ALL SELECT 'difference', difference, '',
+    unnest(ARRAY[1, 2, 4, 8, 16]) AS bit WHERE flags & bit > 0 GROUP BY bit UNION ALL SELECT 'difference', difference, '',
     count(*), 0, 0 FROM compared WHERE difference IS NOT NULL GROUP BY 2 UNION ALL SELECT 'sample', difference, id, 1,
     0, 0 FROM (
         SELECT difference, id, row_number() OVER (PARTITION BY difference ORDER BY id) AS place FROM compared
@@ -173,7 +167,8 @@ _COUNTS = text(
     """
     SELECT country, band, count(*) AS copies, sum(control)::bigint AS control, min(position) AS first,
         count(*) FILTER (WHERE flags & 1 > 0) AS flag_1, count(*) FILTER (WHERE flags & 2 > 0) AS flag_2,
-        count(*) FILTER (WHERE flags & 4 > 0) AS flag_4, count(*) FILTER (WHERE flags & 8 > 0) AS flag_8
+        count(*) FILTER (WHERE flags & 4 > 0) AS flag_4, count(*) FILTER (WHERE flags & 8 > 0) AS flag_8,
+        count(*) FILTER (WHERE flags & 16 > 0) AS flag_16
     FROM labels WHERE run_id = :run GROUP BY country, band ORDER BY first
     """
 )
@@ -185,6 +180,15 @@ _ARE_COPIES_KNOWN = text(
             AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = terms.subscription_id))
     """  # noqa: S608 - the condition of an index
 )
+
+_CHARGE_GRACE = text(
+    f"""
+    UPDATE terms SET grace_sent = grace_sent + plans.served
+    FROM labels, unnest(:plans, :served) AS plans (plan, served)
+    WHERE labels.run_id = :run AND labels.flags & {Flag.GRACE:d} > 0
+      AND terms.invoice_id = labels.term AND terms.plan = plans.plan
+    """  # noqa: S608 - a number
+).bindparams(bindparam("plans", type_=ARRAY(TEXT)), bindparam("served", type_=ARRAY(BigInteger)))
 
 
 async def are_copies_known(session: Session) -> bool:
@@ -212,6 +216,15 @@ async def freeze(session: Session, run_id: str, selection: Selection) -> Counts:
         bands=tuple(BandCount(country=row.country, band=row.band, copies=row.copies) for row in rows),
         flags={name: sum(getattr(row, f"flag_{flag:d}") for row in rows) for name, flag in FLAGS.items()},
     )
+
+
+async def charge_grace(session: Session, run_id: str, *, served: Mapping[str, int]) -> None:
+    """
+    Record with the terms of a run's grace copies how many issues they received, for the renewal to be charged.
+
+    :param served: for each plan, how many issues of a term the copy serves.
+    """
+    await session.execute(_CHARGE_GRACE, {"run": run_id, "plans": list(served), "served": list(served.values())})
 
 
 async def preview(session: Session, selection: Selection) -> tuple[Counts, Mapping[str, int], Mapping[str, list[str]]]:

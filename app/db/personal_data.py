@@ -10,6 +10,7 @@ The export, the erasure and the table in the documentation follow this register.
 
 from collections.abc import Mapping
 
+from app.db.personal_data_of_copies import TABLES_OF_COPIES
 from app.domain.erasures import ERASED
 from app.domain.personal_data import Column, Table
 
@@ -38,6 +39,7 @@ _DUE = "work_key due_at attempts"
 _ADDRESS = ("name", "company", "line1", "line2", "district", "city", "region", "postal_code")
 
 TABLES: Mapping[str, Table] = {
+    **TABLES_OF_COPIES,
     "anomalies": Table(
         plain="id object_id code subscriber_id seen_at gone_at",
         personal={
@@ -357,7 +359,7 @@ TABLES: Mapping[str, Table] = {
     "terms": Table(
         plain="invoice_id subscription_id plan print_edition starts_at ends_at issues_owed print_from print_until"
         " credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue offer copies"
-        " copies_ended_at expire",
+        " copies_ended_at expire grace_sent",
         of="subscription_id = ANY(:ids)",
     ),
     "work_item_marks": Table(
@@ -389,5 +391,8 @@ UNION SELECT id FROM anomalies WHERE subscriber_id = :reader
 UNION SELECT id FROM checkouts WHERE subscriber_id = :reader
 UNION SELECT stripe_id FROM checkouts WHERE subscriber_id = :reader AND stripe_id IS NOT NULL
 UNION SELECT id FROM issue_adjustments WHERE subscription_id IN (SELECT id FROM owned)
+UNION SELECT id FROM claims WHERE subscriber_id = :reader
+UNION SELECT id FROM back_issues WHERE subscriber_id = :reader
+UNION SELECT id FROM holds WHERE subscriber_id = :reader
 UNION SELECT id FROM credits WHERE subscription_id IN (SELECT id FROM owned)
 """

@@ -169,6 +169,18 @@ EXPIRIES = (
         ),
     ),
     Expiry(
+        what="notes of claims",
+        kept="notes_kept",
+        statement=_expire("claims", "UPDATE claims SET note = NULL", "note IS NOT NULL AND created_at < now() - :kept"),
+    ),
+    Expiry(
+        what="notes of back issues",
+        kept="notes_kept",
+        statement=_expire(
+            "back_issues", "UPDATE back_issues SET note = NULL", "note IS NOT NULL AND created_at < now() - :kept"
+        ),
+    ),
+    Expiry(
         what="reasons of dismissals",
         kept="notes_kept",
         statement=_expire(

@@ -1,19 +1,22 @@
 """Terms: how their rows are read, and what is stored of what was derived from them."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import BigInteger, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT, TIMESTAMP
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
+from app.db.models import Hold as HoldRow
 from app.db.models import IssueAdjustment as Adjusted
-from app.db.models import Payment, StoredOffer, table_of
+from app.db.models import Payment, StoredOffer, Subscription, table_of
 from app.db.models import Term as Row
+from app.domain.adjustments import Adjustment
 from app.domain.derivations import Derived
+from app.domain.holds import Hold
 from app.domain.offers import Offer
-from app.domain.subscriptions import Adjustment, Term
+from app.domain.subscriptions import Term
 
 _ROWS, _PAYMENTS, _OFFERS = table_of(Row), table_of(Payment), table_of(StoredOffer)
 _ADJUSTED = (
@@ -21,9 +24,29 @@ _ADJUSTED = (
     .where(Adjusted.invoice_id == _ROWS.c.invoice_id)
     .scalar_subquery()
 )
+_HOLDS, _OWNER = table_of(HoldRow), table_of(Subscription).alias("owner")
+_HELD = (
+    select(
+        func.jsonb_agg(
+            func.jsonb_build_array(
+                _HOLDS.c.starts_on, _HOLDS.c.until, _HOLDS.c.issues, _HOLDS.c.keeps_digital, _HOLDS.c.ended_on
+            ),
+            type_=JSONB,
+        )
+    )
+    .select_from(_HOLDS.join(_OWNER, _OWNER.c.subscriber_id == _HOLDS.c.subscriber_id))
+    .where(_OWNER.c.id == _ROWS.c.subscription_id)
+    .scalar_subquery()
+)
 _PAID_AT = select(func.max(_PAYMENTS.c.paid_at)).where(_PAYMENTS.c.invoice_id == _ROWS.c.invoice_id).scalar_subquery()
 _PROMISED = select(_OFFERS.c.content).where(_OFFERS.c.id == _ROWS.c.offer).scalar_subquery()
-COLUMNS = (*_ROWS.c, _ADJUSTED.label("adjusted"), _PAID_AT.label("paid_at"), _PROMISED.label("promised"))
+COLUMNS = (
+    *_ROWS.c,
+    _ADJUSTED.label("adjusted"),
+    _HELD.label("held"),
+    _PAID_AT.label("paid_at"),
+    _PROMISED.label("promised"),
+)
 _OF_SUBSCRIPTIONS = (
     select(*COLUMNS)
     .where(_ROWS.c.subscription_id == func.any(bindparam("subscriptions", type_=ARRAY(TEXT))))
@@ -97,7 +120,9 @@ def of_row(row: Record) -> Term:
         restored_as=row.restored_as,
         refund_failed=row.refund_failed,
         paid_at=row.paid_at,
+        grace_sent=row.grace_sent,
         adjustments=tuple(sorted(map(_adjustment, row.adjusted or ()), key=lambda one: one.at)),
+        holds=tuple(sorted(map(_hold, row.held or ()), key=lambda one: one.starts_on)),
         offer=_offer(row.offer, row.promised) if row.promised is not None else None,
     )
 
@@ -114,3 +139,14 @@ def _offer(offer_id: str, content: Mapping[str, object]) -> Offer:
 
 def _adjustment(stored: tuple[str, int, str]) -> Adjustment:
     return Adjustment(kind=stored[0], issues=stored[1], at=datetime.fromisoformat(stored[2]))
+
+
+def _hold(stored: tuple[str, str | None, int | None, bool, str | None]) -> Hold:
+    starts_on, until, issues, keeps_digital, ended_on = stored
+    return Hold(
+        starts_on=date.fromisoformat(starts_on),
+        until=date.fromisoformat(until) if until is not None else None,
+        issues=issues,
+        keeps_digital=keeps_digital,
+        ended_on=date.fromisoformat(ended_on) if ended_on is not None else None,
+    )

@@ -1,8 +1,8 @@
 """
 Second persons: what one person may give alone, and who may approve more than that (rules.md, rule 6).
 
-Goodwill refunds, complimentary access and extensions have limits (:mod:`app.domain.dated_policies`). A larger request waits
-until somebody else approves it. Nobody gives anything to themselves, or approves what they would get.
+Goodwill refunds, complimentary access, extensions and claims of copies have limits (:mod:`app.domain.dated_policies`). A
+larger request waits until somebody else approves it. Nobody gives anything to themselves, or approves what they would get.
 """
 
 from collections.abc import Iterable
@@ -25,10 +25,11 @@ class ApprovalKind(StrEnum):
     REFUND = "refund"
     COMP = "comp"
     EXTENSION = "extension"
+    CLAIM = "claim"
 
 
 class ApprovalStatus(StrEnum):
-    """The status of a request for complimentary access or an extension. Refunds have more."""
+    """The status of a request other than a refund. Refunds have more."""
 
     AWAITING_APPROVAL = "awaiting_approval"
     APPROVED = "approved"
@@ -58,16 +59,16 @@ class OwnAccount(Forbidden):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequest:
-    """A request for complimentary access or an extension. Its ID becomes that of what is given."""
+    """A request for complimentary access, an extension or a claim. Its ID becomes that of what is given."""
 
-    id: str  # cmp_…, adj_…
+    id: str  # cmp_…, adj_…, clm_…
     kind: str
     subscriber_id: str
-    amount: int  # days of access, or issues
+    amount: int  # days of access, issues, or the copy of a claim
     plan: str | None = None  # complimentary access
     until: datetime | None = None
     issues: int | None = None  # complimentary access for a number of issues, or how many an extension adds
-    subscription_id: str | None = None  # extensions
+    subscription_id: str | None = None  # extensions and claims
     reason: str
     note: str | None
     requested_by: str
@@ -92,7 +93,12 @@ class PendingApproval:
 
 def kind_of(request_id: str) -> ApprovalKind | None:
     """Return the kind of a request, from its ID; None if it is the ID of something else."""
-    kinds = {"rfd": ApprovalKind.REFUND, "cmp": ApprovalKind.COMP, "adj": ApprovalKind.EXTENSION}
+    kinds = {
+        "rfd": ApprovalKind.REFUND,
+        "cmp": ApprovalKind.COMP,
+        "adj": ApprovalKind.EXTENSION,
+        "clm": ApprovalKind.CLAIM,
+    }
     return kinds.get(request_id.partition("_")[0])
 
 

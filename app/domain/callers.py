@@ -92,14 +92,14 @@ class Reader:
         """The actor in the audit log."""
         return f"{'staff' if self.roles else 'reader'}:{self.sub}"
 
-    def require(self, role: str) -> None:
+    def require(self, role: str, *others: str) -> None:
         """
-        Check that the caller has a role.
+        Check that the caller has a role, or one of several.
 
         :raises NotAllowed: they don't.
         """
-        if role not in self.roles:
-            raise NotAllowed(f"This requires the role {role}", role=role)
+        if self.roles.isdisjoint((role, *others)):
+            raise NotAllowed(f"This requires the role {' or '.join((role, *others))}", role=role)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

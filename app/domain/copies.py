@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.domain.issues import ScheduledTerm
+from app.domain.holds import HeldCopies
+from app.domain.issues import ScheduledTerm, held_copies, printed_part
 
 Numbers = tuple[
     int, int | None
@@ -57,15 +58,33 @@ def _ranges(run: ScheduledTerm) -> Iterator[Numbers]:
     if not run.term.print_edition:
         return
     calendar, doubles = run.calendar, run.doubles
-    low, high = 0, None
-    if run.term.print_from is not None:
-        low = calendar.begin(run.term.print_from, doubles=doubles, print_edition=True)
-    if run.term.print_until is not None:
-        high = calendar.begin(run.term.print_until, doubles=doubles, print_edition=True)
-    for start, end in run.ranges:
+    low, high = printed_part(run.term, calendar, doubles)
+    held = held_copies(run.term, calendar, doubles)
+    for start, end in _with_held(run, held):
         start, until = max(start, low), end if high is None else min(end, high)
         first = calendar.index_of_copy(start + 1, doubles=doubles) if start < until else None
         if first is None:
             continue  # nothing, or after the end of the calendar: then it is derived again once that is extended
         last = calendar.index_of_copy(until, doubles=doubles)
-        yield calendar.issues[first].number, calendar.issues[last].number + 1 if last is not None else None
+        number = calendar.issues[first].number
+        for skipped in sorted(held.numbers):
+            if number <= skipped and (last is None or skipped <= calendar.issues[last].number):
+                if number < skipped:
+                    yield number, skipped
+                number = skipped + 1
+        if last is None or number <= calendar.issues[last].number:
+            yield number, calendar.issues[last].number + 1 if last is not None else None
+
+
+def _with_held(run: ScheduledTerm, held: HeldCopies) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of copies, joined where only held ones are between: the special issues there may not be held."""
+    joined: tuple[int, int] | None = None
+    for start, end in run.ranges:
+        if joined is not None and held.before(joined[1]) == held.before(start):
+            joined = joined[0], end
+            continue
+        if joined is not None:
+            yield joined
+        joined = start, end
+    if joined is not None:
+        yield joined

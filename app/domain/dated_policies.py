@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
+from app.domain.holds import HoldPolicy
+
 T = TypeVar("T")
 
 
@@ -27,7 +29,8 @@ def value_on(entries: Sequence[Dated[T]], day: date, otherwise: T) -> T:
     return max(begun, key=lambda entry: entry.since).value if begun else otherwise
 
 
-DAYS, ISSUES = "days", "issues"  # the units of complimentary access and of extensions; goodwill's is a currency
+# The units of complimentary access, of extensions and of claims; goodwill's is a currency.
+DAYS, ISSUES, COPIES = "days", "issues", "copies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class Given:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivingLimits:
     """
-    What one person may give alone, by unit: a currency (in minor units), days or issues. In other units: nothing.
+    What one person may give alone, by unit: a currency (in minor units), days, issues or copies. In other units: nothing.
 
     What was given is added up, so that several small requests are not approved more easily than a large one.
     """
@@ -62,12 +65,22 @@ class GivingLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimPolicy:
+    """Until when copies can be claimed, and how many without a second person: by a reader, and by a person in a day."""
+
+    days: int = 0  # after the copy was mailed
+    limits: GivingLimits = field(default_factory=GivingLimits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policies:
     """The publisher's policies. Without an entry, the strictest value applies."""
 
     goodwill: Sequence[Dated[GivingLimits]] = ()
     comps: Sequence[Dated[GivingLimits]] = ()
     extensions: Sequence[Dated[GivingLimits]] = ()
+    claims: Sequence[Dated[ClaimPolicy]] = ()
+    holds: Sequence[Dated[HoldPolicy]] = ()
 
     def goodwill_limits(self, day: date) -> GivingLimits:
         """Return the limits of goodwill refunds that apply on ``day``."""
@@ -80,3 +93,11 @@ class Policies:
     def extension_limits(self, day: date) -> GivingLimits:
         """Return the limits of extensions that apply on ``day``."""
         return value_on(self.extensions, day, GivingLimits())
+
+    def claim_policy(self, day: date) -> ClaimPolicy:
+        """Return the policy for claims of copies that applies on ``day``."""
+        return value_on(self.claims, day, ClaimPolicy())
+
+    def hold_policy(self, day: date) -> HoldPolicy:
+        """Return the policy for holds that applies on ``day``."""
+        return value_on(self.holds, day, HoldPolicy())

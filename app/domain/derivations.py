@@ -6,10 +6,12 @@ Apart from the subscription, it depends on the issue calendar and on what was of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from app.domain.copies import OwedCopies, copies_of
 from app.domain.entitlements import Grant
 from app.domain.grants import grants_of
+from app.domain.holds import last_day_of
 from app.domain.issues import Calendar, schedule_terms
 from app.domain.offers import Offer, OfferHistory
 from app.domain.rules import Rules
@@ -49,6 +51,7 @@ def derive(subscription: Subscription, terms: Sequence[Term], edition: Edition, 
             rules.catalogue,
             rules.access,
             editions_until={invoice_id: at for invoice_id, at in ends.items() if at is not None},
+            pauses=digital_pauses(terms, edition.calendar),
             trial_offer=edition.offers.kept(subscription.plan, paid_at=subscription.created_at, ends_at=trial_ends)
             if trial_ends is not None
             else None,
@@ -56,6 +59,14 @@ def derive(subscription: Subscription, terms: Sequence[Term], edition: Edition, 
         last_issues={run.term.invoice_id: run.stored_last_issue() for run in runs},
         copies=copies_of(runs),
     )
+
+
+def digital_pauses(terms: Sequence[Term], calendar: Calendar) -> list[tuple[datetime, datetime]]:
+    """Return when the digital access of terms with print pauses, because copies are on hold."""
+    holds = {hold for term in terms for hold in term.holds if not hold.keeps_digital}
+    ends = {hold: last_day_of(hold, calendar.issues) for hold in holds}
+    found = [(calendar.begins(one.starts_on), calendar.ends(last)) for one, last in ends.items() if last is not None]
+    return sorted(pause for pause in found if pause[0] < pause[1])
 
 
 def offer_of_term(term: Term, history: OfferHistory) -> Offer | None:

@@ -33,6 +33,7 @@ class AccessReason(StrEnum):
     NEVER_SUBSCRIBED = "never_subscribed"
     NOT_INCLUDED = "not_included"
     NOT_YET = "not_yet"
+    ON_HOLD = "on_hold"
     COMING_SOON = "coming_soon"
     ENDED = "ended"
     REFUNDED = "refunded"
@@ -162,7 +163,8 @@ def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: d
         until = max(best.until, *owed, best.until)
         return Decision(True, best.reason, until if until < OPEN_ENDED else None, best.grant or None)
     if any(period.starts_at > now for period in periods):
-        return Decision(False, AccessReason.NOT_YET, None)
+        is_interrupted = any(period.until <= now for period in periods)
+        return Decision(False, AccessReason.ON_HOLD if is_interrupted else AccessReason.NOT_YET, None)
     if not periods and any(period.covers(now) for others in access.features.values() for period in others):
         return Decision(False, AccessReason.NOT_INCLUDED, None)
     return Decision(False, access.otherwise, max((period.until for period in periods), default=None))

@@ -5,6 +5,7 @@ The grants of a subscription: the access periods of its paid terms, and the reas
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from app.domain.access_status import periods_by_term
@@ -24,6 +25,7 @@ def grants_of(
     policy: AccessPolicy,
     *,
     editions_until: Mapping[str, datetime] | None = None,
+    pauses: Sequence[tuple[datetime, datetime]] = (),
     trial_offer: Offer | None = None,
 ) -> list[Grant]:
     """
@@ -34,11 +36,14 @@ def grants_of(
 
     :param editions_until: by invoice, until when a term's editions stay available after its period because issues are owed
         (rules.md, rule 8). Terms that ended early have none.
+    :param pauses: when copies are on hold and digital access pauses too, for terms with the print edition.
     :param trial_offer: what the trial was promised. Without it, as for a term without an offer, the catalogue decides.
     """
     grants = []
     for access in periods_by_term(subscription, terms, policy):
         term, periods = access.term, access.periods
+        paused = pauses if term is not None and term.print_edition else ()
+        periods = _without(periods, paused)
         offer = term.offer if term is not None else trial_offer
         promised = offer or catalogue.plan(term.plan if term is not None else subscription.plan)
         features = dict.fromkeys(promised.features_of(print_edition=term is not None and term.print_edition), periods)
@@ -47,12 +52,30 @@ def grants_of(
             continue
         owed_until = (editions_until or {}).get(term.invoice_id)
         if owed_until is not None:
-            owing = (*periods, AccessPeriod(term.ends_at, owed_until, AccessReason.ISSUES_OWED))
+            owed = AccessPeriod(term.ends_at, owed_until, AccessReason.ISSUES_OWED)
+            owing = (*periods, *_without((owed,), paused))
             features |= dict.fromkeys(EDITIONS & features.keys(), owing)
         if PRINT_FEATURE in features:
             features[PRINT_FEATURE] = _while_printed(term, features[PRINT_FEATURE])
         grants.append(Grant(id=f"grt_{term.invoice_id}", source=AccessReason.PAID_TERM, features=features))
     return grants
+
+
+def _without(
+    periods: tuple[AccessPeriod, ...], pauses: Sequence[tuple[datetime, datetime]]
+) -> tuple[AccessPeriod, ...]:
+    """Return the periods without the pauses in them."""
+    for begins_at, ends_at in pauses:
+        parts = (
+            part
+            for one in periods
+            for part in (
+                replace(one, until=min(one.until, begins_at)),
+                replace(one, starts_at=max(one.starts_at, ends_at)),
+            )
+        )
+        periods = tuple(one for one in parts if one.starts_at < one.until)
+    return periods
 
 
 def _while_printed(term: Term, periods: Sequence[AccessPeriod]) -> tuple[AccessPeriod, ...]:

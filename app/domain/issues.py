@@ -18,10 +18,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import accumulate
 from zoneinfo import ZoneInfo
 
+from app.domain.adjustments import AdjustmentKind
 from app.domain.errors import Conflict, Invalid
+from app.domain.holds import NOTHING_HELD, HeldCopies, Hold, held_by
 from app.domain.ledgers import Ledger
 from app.domain.plans import Catalogue
-from app.domain.subscriptions import AdjustmentKind, Subscription, Term
+from app.domain.subscriptions import Subscription, Term
+from app.domain.term_ends import canceled_at, with_grace_copies
 
 SPECIAL, ORDINARY, DOUBLE = 0, 1, 2
 LARGEST_NUMBER = 10**9
@@ -185,6 +188,13 @@ class Calendar:
             index = max(index, bisect_left(self._printed, at), bisect_right(self._closing, at))
         return self._counts[doubles][index]
 
+    def held(self, holds: Iterable[Hold], *, doubles: int, first: int, end: int | None) -> HeldCopies:
+        """Return the copies that holds skip, from ``first`` to ``end``."""
+        indexes = sorted({index for hold in holds for index in held_by(hold, self.issues)})
+        counts, numbers = self._counts[doubles], frozenset(self.issues[index].number for index in indexes)
+        spans = [(max(counts[i], first), counts[i + 1] if end is None else min(counts[i + 1], end)) for i in indexes]
+        return HeldCopies([span for span in spans if span[0] < span[1]], numbers)
+
     def index_of_copy(self, count: int, *, doubles: int = DOUBLE) -> int | None:
         """Return the index of the issue that completes ``count`` copies; None if the calendar ends before."""
         index = bisect_left(self._counts[doubles], count)
@@ -308,13 +318,14 @@ def schedule_terms(
         # A reader who renews without a gap is on the labels already, so the cut-off doesn't apply.
         paid_late = index > 0 and term.paid_at is not None and term.paid_at > term.starts_at + kept
         begins_at = term.paid_at if paid_late and term.paid_at is not None else term.starts_at
+        term = with_grace_copies(term, ordered[index - 1]) if paid_late else term
         joins = term.print_edition and term.print_from is None and (paid_late or labeled_until != term.starts_at)
         start = max(position, calendar.begin(begins_at, doubles=doubles, print_edition=joins))
         following = ordered[index + 1].starts_at if index + 1 < len(ordered) else None
         run = ScheduledTerm(
             term=term,
             ranges=_ranges(term, start, calendar, doubles, following),
-            ended_at=_ended_at(subscription, term, ordered),
+            ended_at=canceled_at(subscription, term, ordered),
             doubles=doubles,
             calendar=calendar,
         )
@@ -331,21 +342,38 @@ def _doubles_of(term: Term, catalogue: Catalogue) -> int:
     return catalogue.plan(term.plan).double_issues if term.plan in catalogue.plans else DOUBLE
 
 
+def printed_part(term: Term, calendar: Calendar, doubles: int) -> tuple[int, int | None]:
+    """Return which copies of the calendar are printed for a term: from the first on, until the end if there is one."""
+    first = calendar.begin(term.print_from, doubles=doubles, print_edition=True) if term.print_from is not None else 0
+    if term.print_until is None:
+        return first, None
+    return first, calendar.begin(term.print_until, doubles=doubles, print_edition=True)
+
+
+def held_copies(term: Term, calendar: Calendar, doubles: int) -> HeldCopies:
+    """Return the copies that the holds of a term's reader skip: printed ones."""
+    if not term.print_edition or not term.holds:
+        return NOTHING_HELD
+    first, end = printed_part(term, calendar, doubles)
+    return calendar.held(term.holds, doubles=doubles, first=first, end=end)
+
+
 def _ranges(
     term: Term, start: int, calendar: Calendar, doubles: int, following: datetime | None
 ) -> tuple[tuple[int, int], ...]:
     """Return the ranges of a term's copies. Issues added to a fully served term start when they are added."""
-    taken = sum(one.issues for one in term.adjustments if one.issues < 0)
-    ranges = [(start, start + max(0, term.issues_owed + taken))]
+    taken, held = sum(one.issues for one in term.adjustments if one.issues < 0), held_copies(term, calendar, doubles)
+    begin = held.before(start)
+    ranges = [(begin, begin + max(0, term.issues_owed + taken))]
     for one in sorted((one for one in term.adjustments if one.issues > 0), key=lambda one: one.at):
         at = min(one.at, following) if following is not None else one.at
-        out = _copies_served(term, calendar, doubles, at)
+        out = held.before(_copies_served(term, calendar, doubles, at))
         first, last = ranges[-1]
         if out > last:
             ranges.append((out, out + one.issues))
         else:
             ranges[-1] = (first, last + one.issues)
-    return tuple(ranges)
+    return tuple(part for one in ranges for part in held.spread(*one))
 
 
 def _copies_served(term: Term, calendar: Calendar, doubles: int, now: datetime) -> int:
@@ -356,45 +384,8 @@ def _copies_served(term: Term, calendar: Calendar, doubles: int, now: datetime) 
     printed = calendar.copies_served(now, doubles=doubles, print_edition=True)
     if term.print_from is None and term.print_until is None:
         return printed
-    first = calendar.begin(term.print_from, doubles=doubles, print_edition=True) if term.print_from is not None else 0
+    first, last = printed_part(term, calendar, doubles)
     if digital <= first:
         return digital
     out = max(first, printed)
-    if term.print_until is None:
-        return out
-    last = calendar.begin(term.print_until, doubles=doubles, print_edition=True)
-    return out if out < last else max(last, digital)
-
-
-def _ended_at(subscription: Subscription, term: Term, terms: Sequence[Term]) -> datetime | None:
-    """
-    Return when the remaining issues of a term were canceled; None if they are still owed.
-
-    An immediate end, by us or at Stripe, cancels them, and so does a credit of the rest. An end at the end of the period
-    doesn't: paid issues are served.
-    """
-    if term.outlives(subscription):
-        return term.credited_at
-    pause = subscription.pause
-    paused_at = pause.since if pause is not None and pause.credited else None  # the unused time was credited
-    ends = (subscription.access_ended_at, term.credited_at, term.refunded_at if term.is_refunded else None, paused_at)
-    times = [at for at in ends if at is not None]
-    paid_until = max((one.ends_at for one in terms if not one.is_refunded), default=term.ends_at)
-    if subscription.ended_at is not None and subscription.ended_at < paid_until:
-        times.append(subscription.ended_at)
-    if times:
-        return min(times)
-    return term.starts_at if term.is_refunded else None
-
-
-def ledgers_of(
-    subscription: Subscription,
-    terms: Iterable[Term],
-    calendar: Calendar,
-    catalogue: Catalogue,
-    *,
-    grace: timedelta,
-    now: datetime,
-) -> list[Ledger]:
-    """Return the ledger of each term of a subscription at ``now``, the oldest first; see :func:`schedule_terms`."""
-    return [run.ledger(now) for run in schedule_terms(subscription, terms, calendar, catalogue, grace=grace)]
+    return out if last is None or out < last else max(last, digital)

@@ -3,7 +3,11 @@ Label runs: the frozen lists of who gets a copy of an issue, and at which addres
 
 A run is frozen once the label cut-off has passed, as of the cut-off: who ended later gets the copy, and who moved later
 gets it at the old address. What is owed but not on a run (a late payment, a repaired address, a refund that failed)
-goes to a numbered supplement. No issue goes to a subscription twice, except a replacement for a granted claim.
+goes to a numbered supplement. No issue goes to a subscription twice, except a replacement for a granted claim and a back
+issue that the desk ordered.
+
+Grace copies go out after the expire while a renewal is awaited. When it comes, they are charged to its term: see
+:mod:`app.domain.issues`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,6 +70,7 @@ class LabelKind(StrEnum):
 
     COPY = "copy"
     REPLACEMENT = "replacement"
+    BACK_ISSUE = "back_issue"
 
 
 class Flag(IntFlag):
@@ -75,6 +80,7 @@ class Flag(IntFlag):
     RENEWED = 2  # the first of a new term
     CHANGED = 4  # the address differs from the last run's
     LAST_ISSUE = 8  # nothing is owed after it
+    GRACE = 16  # sent after the expire, while the renewal is awaited
 
 
 FLAGS: Mapping[str, Flag] = {flag.name.lower(): flag for flag in Flag if flag.name is not None}
@@ -185,3 +191,13 @@ def check_changes(before: Issue | None, after: Issue) -> None:
             f"The labels of issue {after.number} are frozen: its cut-off and what it counts as can't be changed",
             number=after.number,
         )
+
+
+def grace_expires(calendar: Calendar, issue: Issue, plans: Mapping[str, int]) -> list[tuple[str, int]]:
+    """
+    Return the plans and expires of terms that an issue is a grace copy of.
+
+    :param plans: for each plan, how many issues go out after the expire. Special issues go with them and don't count.
+    """
+    before = [one.number for one in reversed(calendar.issues) if one.counts_as and one.number < issue.number]
+    return [(plan, number) for plan, most in plans.items() for number in before[:most]]

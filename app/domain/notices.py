@@ -16,9 +16,11 @@ from app.domain.subscriptions import Payment, Subscription, Term
 
 DISPUTED_CODE = "payment_disputed"  # access continues; the other codes are the reasons that the access checks give
 CODES = notice_codes() | {
-    NO_ACCESS, DISPUTED_CODE, AccessReason.DISPUTE_OPEN, AccessReason.DISPUTE_LOST, AccessReason.REFUND_FAILED,
+    NO_ACCESS, DISPUTED_CODE, AccessReason.ON_HOLD, AccessReason.DISPUTE_OPEN, AccessReason.DISPUTE_LOST,
+    AccessReason.REFUND_FAILED,
 }  # fmt: skip
 ON_HOLD = "Your bank is disputing your payment, so your access is on hold until the dispute is settled."
+COPIES_ON_HOLD = "Your copies are on hold, and your digital access pauses meanwhile."
 DISPUTED = "Your bank is disputing one of your payments. You keep access while the dispute is open."
 INQUIRY = "Your bank has asked us about one of your payments. You keep access."
 LOST = "Your bank returned your payment to you, so your subscription has ended."
@@ -37,6 +39,7 @@ def notice_for(
     disputes: Sequence[Dispute],
     *,
     by_status: Notice | None,
+    pauses: Sequence[tuple[datetime, datetime]] = (),
     now: datetime,
 ) -> Notice | None:
     """
@@ -45,9 +48,13 @@ def notice_for(
     :param payments: the subscription's payments.
     :param disputes: the disputes of the reader's payments.
     :param by_status: the notice of the status table.
+    :param pauses: when digital access pauses, because copies are on hold.
     """
     return (
-        _of_dispute(subscription, terms, payments, disputes, now=now) or _of_failed_refund(terms, now=now) or by_status
+        _of_dispute(subscription, terms, payments, disputes, now=now)
+        or _of_failed_refund(terms, now=now)
+        or by_status
+        or _of_hold(terms, pauses, now=now)
     )
 
 
@@ -55,6 +62,14 @@ def is_on_hold(terms: Sequence[Term], *, now: datetime) -> bool:
     """Return whether the running term is suspended, because its payment is disputed."""
     running = [term for term in terms if term.starts_at <= now < term.ends_at and not term.is_refunded]
     return bool(running) and all(term.suspended_as is not None for term in running)
+
+
+def _of_hold(terms: Sequence[Term], pauses: Sequence[tuple[datetime, datetime]], *, now: datetime) -> Notice | None:
+    has_print = any(term.print_edition and term.starts_at <= now < term.ends_at for term in terms)
+    until = next((ends_at for begins_at, ends_at in pauses if begins_at <= now < ends_at), None)
+    if until is None or not has_print:
+        return None
+    return Notice(code=AccessReason.ON_HOLD, text=COPIES_ON_HOLD, until=until, action=None)
 
 
 def _of_dispute(

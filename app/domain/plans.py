@@ -101,6 +101,7 @@ class Plan:
     cancellation_title: str
     retired: bool = False  # no longer sold; current subscribers keep it
     double_issues: int = 2  # how many of the issues owed a double issue serves
+    grace_copies: int = 0  # how many issues go out after the expire while a renewal is awaited
 
     @property
     def has_print(self) -> bool:

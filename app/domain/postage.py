@@ -6,7 +6,7 @@ from dataclasses import dataclass
 LABEL_FIELDS = (
     *("position", "issue", "keyline", "name", "company", "line1", "line2", "district", "city", "region", "postal_code"),
     *("country", "address1", "address2", "address3", "address4", "address5", "address6", "address7", "address8"),
-    *("band", "kind", "new", "renewed", "changed", "last_issue", "replacement", "expire", "control"),
+    *("band", "kind", "new", "renewed", "changed", "last_issue", "grace", "replacement", "expire", "control"),
 )
 
 

@@ -77,6 +77,14 @@ class ExtensionReason(Reason):
     OTHER = "other", "Other"
 
 
+class ClaimReason(Reason):
+    """Why a reader claims a copy."""
+
+    NOT_RECEIVED = "not_received", "Copy not received"
+    DAMAGED = "damaged", "Copy damaged"
+    INCOMPLETE = "incomplete", "Pages missing or unreadable"
+
+
 class EndReason(Reason):
     """
     Why Newsstand ended a subscription, apart from the bases of the refunds that do.
@@ -106,7 +114,8 @@ class RestorationReason(StrEnum):
 
 
 STAFF_REASONS: dict[str, str] = {
-    reason: reason.label for reason in chain(CancelReason, ResumeReason, RefundReason, CompReason, ExtensionReason)
+    reason: reason.label
+    for reason in chain(CancelReason, ResumeReason, RefundReason, CompReason, ExtensionReason, ClaimReason)
 }
 # Reasons that the audit log keeps as codes. Anything else that a person enters as a reason is free text.
 LISTED_REASONS = frozenset(STAFF_REASONS) | {"import", "late_copies", "support", "verified_email"}

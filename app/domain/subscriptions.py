@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from app.domain.adjustments import Adjustment
 from app.domain.cards import Card
 from app.domain.disputes import KEEPS_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
+from app.domain.holds import Hold
 from app.domain.invoice_lines import InvoiceEffect, InvoiceLine, effect_of
 from app.domain.invoices import InvoiceStatus
 from app.domain.offers import Offer
@@ -223,23 +225,6 @@ class StripeSubscriptionState:
         return sum(item.unit_amount for item in self.items)
 
 
-class AdjustmentKind(StrEnum):
-    """Why a term owes more or fewer issues than were bought."""
-
-    EXTENSION = "extension"
-    GRACE_COPIES = "grace_copies"
-    CLAIM = "claim"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adjustment:
-    """A change of the number of issues that a term owes: positive or negative. It applies from ``at``."""
-
-    kind: str
-    issues: int
-    at: datetime
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
     """One paid period of a subscription, which owes issues."""
@@ -259,6 +244,8 @@ class Term:
     restored_as: str | None = None  # why it is granted again: the refund that ended it failed
     refund_failed: bool = False  # the refund that ended it failed later, and none has succeeded since
     adjustments: tuple[Adjustment, ...] = ()
+    holds: tuple[Hold, ...] = ()  # of the reader
+    grace_sent: int = 0  # issues sent after it while a renewal was awaited
     paid_at: datetime | None = None  # None: nothing was charged for it
     offer: Offer | None = None  # what it was promised; None: its grants were not derived since this is recorded
 

@@ -1,9 +1,13 @@
-"""Which issues of the calendar a term has served, and which are still to come."""
+"""Which issues of the calendar a term has served, which are still to come, and how many."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from app.domain.issues import Issue, ScheduledTerm
+from app.domain.issues import Calendar, Issue, ScheduledTerm, schedule_terms
+from app.domain.ledgers import Ledger
+from app.domain.plans import Catalogue
+from app.domain.subscriptions import Subscription, Term
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +39,16 @@ def issues_of_term(run: ScheduledTerm, *, now: datetime) -> TermIssues:
         served=tuple(served.values()),
         upcoming=() if run.ended_at is not None else tuple(one for n, one in upcoming.items() if n not in served),
     )
+
+
+def ledgers_of(
+    subscription: Subscription,
+    terms: Iterable[Term],
+    calendar: Calendar,
+    catalogue: Catalogue,
+    *,
+    grace: timedelta,
+    now: datetime,
+) -> list[Ledger]:
+    """Return the ledger of each term of a subscription at ``now``, the oldest first; see :func:`schedule_terms`."""
+    return [run.ledger(now) for run in schedule_terms(subscription, terms, calendar, catalogue, grace=grace)]

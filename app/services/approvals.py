@@ -13,7 +13,7 @@ UNKNOWN = "No such request"
 
 
 async def pending(ctx: Context, *, after: str | None, limit: int) -> Page[PendingApproval]:
-    """Return refunds, complimentary access and extensions that await approval, the newest first."""
+    """Return refunds, complimentary access, extensions and claims that await approval, the newest first."""
     async with ctx.sessions.begin() as session:
         found = await approvals.pending(session, after=after, limit=limit + 1)
     return page_of(found, limit, cursor=lambda waiting: waiting.id)
@@ -21,7 +21,7 @@ async def pending(ctx: Context, *, after: str | None, limit: int) -> Page[Pendin
 
 async def get(ctx: Context, request_id: str) -> ApprovalRequest:
     """
-    Return a request for complimentary access or an extension.
+    Return a request other than a refund.
 
     :raises NotFound: the request does not exist.
     """
@@ -34,7 +34,7 @@ async def get(ctx: Context, request_id: str) -> ApprovalRequest:
 
 async def reject(ctx: Context, request_id: str, *, by: str, note: str | None, now: datetime) -> ApprovalRequest:
     """
-    Reject a request for complimentary access or an extension. A repeated rejection has no further effect.
+    Reject a request other than a refund. A repeated rejection has no further effect.
 
     :raises NotFound: the request does not exist.
     :raises OwnRequest: the one who rejects it has requested it.

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from app.aggregates import approvals, grants
+from app.aggregates import approvals, extensions
 from app.context import Context, DatabaseContext
 from app.db import approvals as approvals_db
 from app.db import audit, derivations, editions, issues, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
+from app.domain.adjustments import AdjustmentKind
 from app.domain.approvals import ApprovalKind, ApprovalRequest, ApprovalStatus, check_beneficiary
 from app.domain.calendar_changes import IssueChanged, MovedClosing, affected_terms, moved_closings, version_of
 from app.domain.calendar_files import BadCalendarFile, Line
@@ -26,15 +27,13 @@ from app.domain.issues import (
     ExtensionTooLarge,
     Issue,
     IssueOutOfOrder,
-    ScheduledTerm,
     check_order,
-    schedule_terms,
 )
 from app.domain.label_runs import check_changes
 from app.domain.ledgers import Ledger
 from app.domain.pages import Page, page_of
 from app.domain.rules import Rules
-from app.domain.subscriptions import AdjustmentKind, AlreadyEnded, Subscription
+from app.domain.subscriptions import Subscription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +250,7 @@ async def extend(
             note=note,
             by=by,
             created_at=now,
-            ledger=(await _newest_term(session, ctx.rules, subscription)).ledger(now),
+            ledger=(await extensions.newest_term(session, ctx.rules, subscription)).ledger(now),
         )
         most = ctx.rules.catalogue.plan(subscription.plan).issues
         if more > most:
@@ -291,7 +290,7 @@ async def approve_extension(ctx: Context, request_id: str, *, by: str, now: date
             note=request.note,
             by=request.requested_by,
             created_at=now,
-            ledger=(await _newest_term(session, ctx.rules, locked[1])).ledger(now),
+            ledger=(await extensions.newest_term(session, ctx.rules, locked[1])).ledger(now),
         )
         return await _add(session, ctx.rules, locked[0], wanted, approved_by=by, now=now)
 
@@ -317,21 +316,21 @@ async def _add(
 ) -> Extension:
     """Add the issues, unless that was done before, and return the extension with the ledger that includes them."""
     before, subscription = wanted.ledger, wanted.subscription
-    is_new = await issues.add_adjustment(
+    is_new, after = await extensions.add(
         session,
-        wanted.id,
-        invoice_id=before.invoice_id,
-        subscription_id=subscription.id,
+        rules,
+        subscriber,
+        subscription,
+        adjustment_id=wanted.id,
         kind=AdjustmentKind.EXTENSION,
-        issues=wanted.issues,
+        term=before.invoice_id,
+        more=wanted.issues,
         reason=wanted.reason,
         note=wanted.note,
         by=wanted.by,
         now=now,
     )
-    after = (await _newest_term(session, rules, subscription)).ledger(now)
     if is_new:
-        await grants.derive(session, rules, subscriber, subscription, now=now)
         approval = {"requested_by": wanted.by} if approved_by is not None else {}
         await audit.record(
             session,
@@ -344,24 +343,3 @@ async def _add(
             after={"adjustment": wanted.id, "owed": after.owed, "last_issue": after.last_issue, **approval},
         )
     return replace(wanted, ledger=after)
-
-
-async def _newest_term(session: Session, rules: Rules, subscription: Subscription) -> ScheduledTerm:
-    """
-    Return a subscription's newest term with its issues.
-
-    :raises AlreadyEnded: no issues are owed.
-    """
-    calendar = (await editions.locked(session, rules.zone)).calendar
-    runs = schedule_terms(
-        subscription,
-        await subscriptions.terms_of(session, subscription.id),
-        calendar,
-        rules.catalogue,
-        grace=rules.access.grace_period,
-    )
-    if not runs:
-        raise AlreadyEnded("The subscription has no paid term")
-    if runs[-1].ended_at is not None:
-        raise AlreadyEnded("The subscription was canceled immediately or refunded, so no issues are owed")
-    return runs[-1]

@@ -27,6 +27,7 @@ from app.domain.label_runs import (
     NothingToAdd,
     Preview,
     cutoff_of,
+    grace_expires,
 )
 
 QUEUE_SLICE = 5_000  # subscriptions
@@ -104,6 +105,9 @@ async def freeze(ctx: Context, number: int, *, run_id: str, supplement: bool, by
         _, previous = await label_runs.runs_before(session, number)
         selection = _selection(ctx, calendar, issue, previous, supplement=supplement, now=now)
         counts = await label_runs.freeze(session, run_id, selection)
+        if counts.flags["grace"]:
+            served = {code: min(issue.counts_as, plan.double_issues) for code, plan in ctx.catalogue.plans.items()}
+            await label_runs.charge_grace(session, run_id, served=served)
         if supplement and not counts.copies:
             raise NothingToAdd(number=number)
         run = LabelRun(
@@ -178,9 +182,10 @@ def _selection(
         closes=cutoff,
         through=now if supplement else min(now, cutoff - timedelta.resolution),
         keeps_ended=not supplement,
-        mail_date=issue.mail_date,
+        mail_date=max(issue.mail_date, now.astimezone(ctx.settings.zone).date()) if supplement else issue.mail_date,
         served=ctx.catalogue.print_rules.served,
         previous=previous,
+        grace=grace_expires(calendar, issue, {code: plan.grace_copies for code, plan in ctx.catalogue.plans.items()}),
     )
 
 

@@ -16,6 +16,7 @@ from app.db import disputes, inbox, issues, payments, subscribers, subscriptions
 from app.domain.access_status import AccessStatus, Notice, access_status
 from app.domain.current_subscription import HeldSubscription, pending_checkout
 from app.domain.current_subscription import current_subscription as choose_current
+from app.domain.derivations import digital_pauses
 from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.events import RefetchInstead, RefetchKind
@@ -162,6 +163,7 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
             terms,
             quotable.case.payments if quotable is not None else (),
             all_disputes,
+            pauses=digital_pauses(terms, calendar),
             by_status=_notice_by_status(chosen, pending_checkout(held), ctx.rules.access, now=now),
             now=now,
         ),

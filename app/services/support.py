@@ -39,12 +39,12 @@ from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
 from app.domain.history import HistoryEntry, ReaderRecords, history_of
-from app.domain.issues import ledgers_of
 from app.domain.ledgers import Ledger
 from app.domain.reader_views import Place, Viewer
 from app.domain.refunds import Refund
 from app.domain.sent_copies import SentCopy
 from app.domain.subscriptions import Payment, Subscription, Term
+from app.domain.term_issues import ledgers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

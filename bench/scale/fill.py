@@ -255,6 +255,20 @@ TABLES = (
         "kind": "'copy'", "claim_id": "''", "name": "'Ada Invented'", "line1": "'1 Lantern Street'", "country": "'US'",
         "lines": "ARRAY['Ada Invented']", "band": "'domestic'", "control": "k % 1000000", "flags": "0",
     }),
+    Rows("claims", 0.05, {
+        "id": sql_id("clm", "k"), "subscriber_id": _READER, "subscription_id": sql_id("scr", "k"), "term": sql_id("in", "k"),
+        "issue_number": "k % 10 + 1", "run_number": "0", "address_id": sql_id("adr", "k"), "reason": "'damaged'",
+        "resolution": "'resend'", "claimed_by": "'staff:agent-' || k % 20", "created_at": _LONG_AGO, "granted_at": _LONG_AGO,
+    }),
+    Rows("back_issues", 0.05, {
+        "id": sql_id("bki", "k"), "subscriber_id": _READER, "subscription_id": _SUBSCRIPTION, "issue_number": "k % 10 + 1",
+        "ordered_by": "'staff:agent-' || k % 20", "created_at": _LONG_AGO,
+    }),
+    Rows("holds", 0.05, {
+        "id": sql_id("hld", "k"), "subscriber_id": _READER, "starts_on": f"({_LONG_AGO})::date", "issues": "2",
+        "keeps_digital": "true", "over_by": f"({_LONG_AGO})::date + 60", "created_by": f"'reader:' || {_READER}",
+        "created_at": _LONG_AGO,
+    }),
     Rows("calendar_work", 0.05, {
         "id": _SUBSCRIPTION, "work_key": "'ledger:' || " + _SUBSCRIPTION, "due_at": "now()",
     }),

@@ -2,9 +2,12 @@
 
 from datetime import date
 
-from app.db import addresses, issues, label_runs, sent_copies
+from app.db import addresses, back_issues, claims, holds, issues, label_runs, sent_copies
 from app.db.label_runs import Selection
 from app.domain.addresses import CheckedAddress, PostalAddress
+from app.domain.back_issues import BackIssue
+from app.domain.claims import Claim, ClaimResolution, ClaimSelection, ClaimStatus
+from app.domain.holds import Hold, SavedHold
 from app.domain.label_runs import Counts, LabelRun
 from app.domain.postage import DEFAULT_COLUMNS
 from bench.scale.subject import NOW, PAGE, Subject, query
@@ -22,6 +25,7 @@ SELECTION = Selection(
     mail_date=TODAY,
     served={"US": "domestic"},
     previous=["lbl_7"],
+    grace=[("annual", 19), ("annual", 18)],
 )
 RUN = LabelRun(
     id="lbl_new",
@@ -53,6 +57,66 @@ async def _unusable(s: Subject) -> None:
     await addresses.unusable(s.session, ISSUE, mailed=TODAY, served={"US": "domestic"}, after="", limit=PAGE)
 
 
+async def _copies(s: Subject) -> None:
+    await claims.sent_copies(s.session, ISSUE, subscriber_id=s.reader)
+    await claims.sent_copies(s.session, ISSUE, subscription_id=s.id("scr"))
+
+
+async def _claim(s: Subject) -> None:
+    await claims.insert(
+        s.session,
+        Claim(
+            id="clm_new",
+            subscriber_id=s.reader,
+            subscription_id=s.id("scr"),
+            term=s.id("in"),
+            issue_number=ISSUE,
+            run_number=0,
+            address_id=s.id("adr"),
+            reason="damaged",
+            resolution=ClaimResolution.RESEND,
+            note=None,
+            claimed_by="staff:agent-1",
+            created_at=NOW,
+        ),
+    )
+
+
+async def _claims(s: Subject) -> None:
+    for selection in (
+        ClaimSelection(),
+        ClaimSelection(subscriber_id=s.reader),
+        ClaimSelection(issue_number=ISSUE),
+        ClaimSelection(status=ClaimStatus.GRANTED),
+    ):
+        await claims.page(s.session, selection, after=s.id("clm"), limit=PAGE)
+
+
+async def _order(s: Subject) -> None:
+    order = BackIssue(
+        id="bki_new",
+        subscriber_id=s.reader,
+        subscription_id=s.id("scr"),
+        issue_number=ISSUE,
+        note=None,
+        ordered_by="staff:agent-1",
+        created_at=NOW,
+    )
+    await back_issues.insert(s.session, order)
+
+
+async def _orders(s: Subject) -> None:
+    for reader, number in ((None, None), (s.reader, None), (None, ISSUE)):
+        await back_issues.page(s.session, subscriber_id=reader, issue_number=number, after=s.id("bki"), limit=PAGE)
+
+
+async def _hold(s: Subject) -> None:
+    hold = SavedHold(
+        id="hld_new", subscriber_id=s.reader, hold=Hold(starts_on=TODAY, issues=2), created_by="reader:rdr_1"
+    )
+    await holds.add(s.session, hold, over_by=TODAY, now=NOW)
+
+
 LABELS = (
     query("addresses.of_subscriber", lambda s: addresses.of_subscriber(s.session, s.reader, today=TODAY)),
     query("addresses.add", _save),
@@ -61,6 +125,21 @@ LABELS = (
     query("addresses.due", lambda s: addresses.due(s.session, s.id("adr"))),
     query("addresses.finish", lambda s: addresses.finish(s.session, s.id("adr"))),
     query("addresses.unusable", _unusable, reads_all=EVERY_COPY),
+    query("claims.sent_copies", _copies),
+    query("claims.insert", _claim),
+    query("claims.grant", lambda s: claims.grant(s.session, s.id("clm"), now=NOW)),
+    query("claims.by_id", lambda s: claims.by_id(s.session, s.id("clm"))),
+    query("claims.of_copy", lambda s: claims.of_copy(s.session, s.id("scr"), ISSUE)),
+    query("claims.page", _claims),
+    query("claims.count_to", lambda s: claims.count_to(s.session, s.reader, since=NOW)),
+    query("claims.count_by", lambda s: claims.count_by(s.session, "staff:agent-1", since=NOW)),
+    query("back_issues.insert", _order),
+    query("back_issues.by_id", lambda s: back_issues.by_id(s.session, s.id("bki"))),
+    query("back_issues.page", _orders),
+    query("label_runs.charge_grace", lambda s: label_runs.charge_grace(s.session, "lbl_7", served={"annual": 1})),
+    query("holds.of_subscriber", lambda s: holds.of_subscriber(s.session, s.reader)),
+    query("holds.add", _hold),
+    query("holds.lift", lambda s: holds.lift(s.session, s.id("hld"), ended_on=TODAY)),
     query("label_runs.are_copies_known", lambda s: label_runs.are_copies_known(s.session)),
     query("label_runs.unknown_copies", lambda s: label_runs.unknown_copies(s.session, limit=PAGE)),
     query("label_runs.runs_before", lambda s: label_runs.runs_before(s.session, ISSUE)),

@@ -1037,6 +1037,168 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/claims": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the copies that I claimed, the newest first */
+        get: operations["list_my_claims"];
+        put?: never;
+        /**
+         * Claim a copy that didn't reach me or arrived damaged
+         * @description Each copy can be claimed once.
+         */
+        post: operations["claim_my_copy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/claims": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List claimed copies, the newest first */
+        get: operations["list_claims"];
+        put?: never;
+        /**
+         * Claim a copy for a reader
+         * @description With an Idempotency-Key, at most once for that key.
+         */
+        post: operations["claim_copy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/claims/{claim_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Retrieve a claimed copy */
+        get: operations["show_claim"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the times in which I get no copies */
+        get: operations["list_my_holds"];
+        put?: never;
+        /**
+         * Get no copies for a while
+         * @description The issues held are sent later.
+         */
+        post: operations["hold_my_copies"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/holds/{hold_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Lift one of my holds
+         * @description Issues whose label cut-off has passed stay held.
+         */
+        delete: operations["lift_my_hold"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscribers/{subscriber_id}/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the times in which a subscriber gets no copies */
+        get: operations["list_holds"];
+        put?: never;
+        /**
+         * Send a subscriber no copies for a while
+         * @description The issues held are sent later.
+         */
+        post: operations["hold_copies"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscribers/{subscriber_id}/holds/{hold_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Lift a subscriber's hold
+         * @description Issues whose label cut-off has passed stay held.
+         */
+        delete: operations["lift_hold"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/back-issues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the ordered back issues, the newest first */
+        get: operations["list_back_issues"];
+        put?: never;
+        /**
+         * Order an earlier issue for a reader
+         * @description With an Idempotency-Key, at most once for that key.
+         */
+        post: operations["order_back_issue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/anomalies": {
         parameters: {
             query?: never;
@@ -1489,7 +1651,7 @@ export interface components {
              * @example refunded
              * @enum {string}
              */
-            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "on_hold" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
             /**
              * Until
              * @example 2026-03-08T18:00:00Z
@@ -1984,7 +2146,7 @@ export interface components {
          * @description What is requested.
          * @enum {string}
          */
-        ApprovalKind: "refund" | "comp" | "extension";
+        ApprovalKind: "refund" | "comp" | "extension" | "claim";
         /**
          * ApprovalOut
          * @description A request above the limit of one person, and the decision about it. Fields of other kinds are null.
@@ -2014,7 +2176,7 @@ export interface components {
         ApprovalOut: {
             /**
              * Id
-             * @description ID of the refund, the complimentary access or the extension.
+             * @description ID of the refund, the complimentary access, the extension or the claim.
              * @example rfd_0c5e
              */
             id: string;
@@ -2061,7 +2223,7 @@ export interface components {
             days: number | null;
             /**
              * Subscription
-             * @description For extensions.
+             * @description For extensions and claims.
              * @example null
              */
             subscription: string | null;
@@ -2362,6 +2524,132 @@ export interface components {
         AuditOut: {
             /** Data */
             data: components["schemas"]["AuditEntryOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
+        };
+        /**
+         * BackIssueIn
+         * @description An earlier issue, and the subscription of the reader who gets it.
+         * @example {
+         *       "issue": 7,
+         *       "note": null,
+         *       "subscription": "scr_0c5e"
+         *     }
+         */
+        BackIssueIn: {
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string;
+            /**
+             * Issue
+             * @description The number of an issue that was mailed.
+             * @example 7
+             */
+            issue: number;
+            /**
+             * Note
+             * @example null
+             */
+            note?: string | null;
+        };
+        /**
+         * BackIssueOut
+         * @description An ordered back issue. It is sent with the next supplement of the issue, to the address that is valid then.
+         * @example {
+         *       "created_at": "2026-09-08T18:00:00Z",
+         *       "id": "bki_0c5e",
+         *       "issue": 7,
+         *       "note": null,
+         *       "ordered_by": "staff:agent-1",
+         *       "status": "ordered",
+         *       "subscriber": "rdr_0c5e",
+         *       "subscription": "scr_0c5e",
+         *       "supplement": null
+         *     }
+         */
+        BackIssueOut: {
+            /**
+             * Id
+             * @example bki_0c5e
+             */
+            id: string;
+            /**
+             * @description `ordered` or `sent`.
+             * @example ordered
+             */
+            status: components["schemas"]["BackIssueStatus"];
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
+            subscriber: string;
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string;
+            /**
+             * Issue
+             * @example 7
+             */
+            issue: number;
+            /**
+             * Note
+             * @example null
+             */
+            note: string | null;
+            /**
+             * Ordered By
+             * @example staff:agent-1
+             */
+            ordered_by: string;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-09-08T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Supplement
+             * @description The number of the supplement with the copy.
+             * @example null
+             */
+            supplement: number | null;
+        };
+        /**
+         * BackIssueStatus
+         * @description Where an order stands.
+         * @enum {string}
+         */
+        BackIssueStatus: "ordered" | "sent";
+        /**
+         * BackIssuesOut
+         * @description A page of orders. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "created_at": "2026-09-08T18:00:00Z",
+         *           "id": "bki_0c5e",
+         *           "issue": 7,
+         *           "note": null,
+         *           "ordered_by": "staff:agent-1",
+         *           "status": "ordered",
+         *           "subscriber": "rdr_0c5e",
+         *           "subscription": "scr_0c5e",
+         *           "supplement": null
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        BackIssuesOut: {
+            /** Data */
+            data: components["schemas"]["BackIssueOut"][];
             /**
              * Next
              * @example null
@@ -2762,6 +3050,196 @@ export interface components {
             entitled: boolean;
         };
         /**
+         * ClaimIn
+         * @description A subscription's copy that did not arrive or arrived damaged, and what should be done about it: one of the two.
+         * @example {
+         *       "address": null,
+         *       "issue": 7,
+         *       "note": null,
+         *       "reason": "not_received",
+         *       "resolution": "resend",
+         *       "subscription": "scr_0c5e"
+         *     }
+         */
+        ClaimIn: {
+            /**
+             * Issue
+             * @description The number of the issue.
+             * @example 7
+             */
+            issue: number;
+            /** @example not_received */
+            reason: components["schemas"]["ClaimReason"];
+            /**
+             * @description `resend`: a replacement is sent with the next supplement of the issue, to the address that is valid then. `extend`: the issues that the copy served are added to the term.
+             * @example resend
+             */
+            resolution: components["schemas"]["ClaimResolution"];
+            /**
+             * Note
+             * @example null
+             */
+            note?: string | null;
+            /**
+             * Address
+             * @description ID of the address where the copy was expected. The claim is refused if it was sent elsewhere.
+             * @example null
+             */
+            address?: string | null;
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string;
+        };
+        /**
+         * ClaimOut
+         * @description A claimed copy, with who claimed it.
+         * @example {
+         *       "address": "adr_0c5e",
+         *       "claimed_by": "staff:agent-1",
+         *       "created_at": "2026-06-20T18:00:00Z",
+         *       "granted_at": "2026-06-20T18:00:00Z",
+         *       "id": "clm_0c5e",
+         *       "issue": 7,
+         *       "note": null,
+         *       "reason": "not_received",
+         *       "resolution": "resend",
+         *       "run": 0,
+         *       "status": "granted",
+         *       "subscriber": "rdr_0c5e",
+         *       "subscription": "scr_0c5e",
+         *       "supplement": null
+         *     }
+         */
+        ClaimOut: {
+            /**
+             * Id
+             * @example clm_0c5e
+             */
+            id: string;
+            /**
+             * Status
+             * @description `awaiting_approval`, `rejected`, `granted`, or `sent`: the replacement is on a supplement.
+             * @example granted
+             * @enum {string}
+             */
+            status: "awaiting_approval" | "rejected" | "granted" | "sent";
+            /**
+             * Issue
+             * @example 7
+             */
+            issue: number;
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string;
+            /**
+             * Address
+             * @description ID of the address to which the copy was sent.
+             * @example adr_0c5e
+             */
+            address: string;
+            /**
+             * Reason
+             * @example not_received
+             */
+            reason: string;
+            /** @example resend */
+            resolution: components["schemas"]["ClaimResolution"];
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-06-20T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Granted At
+             * @example 2026-06-20T18:00:00Z
+             */
+            granted_at: string | null;
+            /**
+             * Supplement
+             * @description The number of the supplement with the replacement.
+             * @example null
+             */
+            supplement: number | null;
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
+            subscriber: string;
+            /**
+             * Run
+             * @description The run with the copy: 0, or the number of a supplement.
+             * @example 0
+             */
+            run: number;
+            /**
+             * Note
+             * @example null
+             */
+            note: string | null;
+            /**
+             * Claimed By
+             * @example staff:agent-1
+             */
+            claimed_by: string;
+        };
+        /**
+         * ClaimReason
+         * @description Why a reader claims a copy.
+         * @enum {string}
+         */
+        ClaimReason: "not_received" | "damaged" | "incomplete";
+        /**
+         * ClaimResolution
+         * @description What a claim gives.
+         * @enum {string}
+         */
+        ClaimResolution: "resend" | "extend";
+        /**
+         * ClaimStatus
+         * @description Where a claim stands. A granted replacement is ``sent`` once it is on a supplement.
+         * @enum {string}
+         */
+        ClaimStatus: "awaiting_approval" | "rejected" | "granted" | "sent";
+        /**
+         * ClaimsOut
+         * @description A page of claims. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "address": "adr_0c5e",
+         *           "claimed_by": "staff:agent-1",
+         *           "created_at": "2026-06-20T18:00:00Z",
+         *           "granted_at": "2026-06-20T18:00:00Z",
+         *           "id": "clm_0c5e",
+         *           "issue": 7,
+         *           "note": null,
+         *           "reason": "not_received",
+         *           "resolution": "resend",
+         *           "run": 0,
+         *           "status": "granted",
+         *           "subscriber": "rdr_0c5e",
+         *           "subscription": "scr_0c5e",
+         *           "supplement": null
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        ClaimsOut: {
+            /** Data */
+            data: components["schemas"]["ClaimOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
+        };
+        /**
          * CompIn
          * @description Complimentary access to a plan, until a time or for a number of issues.
          * @example {
@@ -2914,6 +3392,7 @@ export interface components {
          *       "changed": 7,
          *       "control_sum": 455123042,
          *       "copies": 912,
+         *       "grace": 3,
          *       "last_issue": 15,
          *       "new": 31,
          *       "renewed": 12
@@ -2956,6 +3435,13 @@ export interface components {
              * @example 15
              */
             last_issue: number;
+            /**
+             * Grace
+             * @description Sent after the expire, while the renewal is awaited.
+             * @default 0
+             * @example 3
+             */
+            grace: number;
         };
         /**
          * DeniedFeatureOut
@@ -2976,7 +3462,7 @@ export interface components {
              * @example coming_soon
              * @enum {string}
              */
-            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "on_hold" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
         };
         /**
          * DifferencesOut
@@ -3998,7 +4484,7 @@ export interface components {
              * @example paid_term
              * @enum {string}
              */
-            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "on_hold" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
         };
         /**
          * GrantedFeatureOut
@@ -4020,7 +4506,7 @@ export interface components {
              * @example paid_term
              * @enum {string}
              */
-            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "on_hold" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
             /**
              * Grant
              * @description The grant that gives access.
@@ -4076,6 +4562,143 @@ export interface components {
              * @constant
              */
             status: "ok";
+        };
+        /**
+         * HoldIn
+         * @description From when no copies are sent, and either until when or how many issues.
+         * @example {
+         *       "from": "2026-07-01",
+         *       "issues": null,
+         *       "until": "2026-08-15"
+         *     }
+         */
+        HoldIn: {
+            /**
+             * From
+             * Format: date
+             * @description The first day. Issues whose label cut-off is on or after it are held.
+             * @example 2026-07-01
+             */
+            from: string;
+            /**
+             * Until
+             * @description The day from which copies are sent again. Issues with an earlier label cut-off are held.
+             * @example 2026-08-15
+             */
+            until?: string | null;
+            /**
+             * Issues
+             * @description How many issues are held, instead of `until`.
+             * @example null
+             */
+            issues?: number | null;
+        };
+        /**
+         * HoldOut
+         * @description A time without copies. The term still owes the issues held, and sends them later.
+         * @example {
+         *       "digital_access": true,
+         *       "from": "2026-07-01",
+         *       "held": [
+         *         9,
+         *         10
+         *       ],
+         *       "id": "hld_0c5e",
+         *       "issues": null,
+         *       "last_day": "2026-08-14",
+         *       "lifted_on": null,
+         *       "status": "planned",
+         *       "until": "2026-08-15"
+         *     }
+         */
+        HoldOut: {
+            /**
+             * Id
+             * @example hld_0c5e
+             */
+            id: string;
+            /**
+             * @description `planned`, `running` or `over`.
+             * @example planned
+             */
+            status: components["schemas"]["HoldStatus"];
+            /**
+             * From
+             * Format: date
+             * @example 2026-07-01
+             */
+            from: string;
+            /**
+             * Until
+             * @description The day from which copies are sent again.
+             * @example 2026-08-15
+             */
+            until: string | null;
+            /**
+             * Issues
+             * @description How many issues are held, if that was given.
+             * @example null
+             */
+            issues: number | null;
+            /**
+             * Held
+             * @description The numbers of the issues on the calendar that are held.
+             * @example [
+             *       9,
+             *       10
+             *     ]
+             */
+            held: number[];
+            /**
+             * Last Day
+             * @description null if the calendar has fewer issues than are held.
+             * @example 2026-08-14
+             */
+            last_day: string | null;
+            /**
+             * Digital Access
+             * @description Whether digital access continues meanwhile.
+             * @example true
+             */
+            digital_access: boolean;
+            /**
+             * Lifted On
+             * @description When it was lifted.
+             * @example null
+             */
+            lifted_on: string | null;
+        };
+        /**
+         * HoldStatus
+         * @description Where a hold stands on a day.
+         * @enum {string}
+         */
+        HoldStatus: "planned" | "running" | "over";
+        /**
+         * HoldsOut
+         * @description A reader's holds, the latest first.
+         * @example {
+         *       "data": [
+         *         {
+         *           "digital_access": true,
+         *           "from": "2026-07-01",
+         *           "held": [
+         *             9,
+         *             10
+         *           ],
+         *           "id": "hld_0c5e",
+         *           "issues": null,
+         *           "last_day": "2026-08-14",
+         *           "lifted_on": null,
+         *           "status": "planned",
+         *           "until": "2026-08-15"
+         *         }
+         *       ]
+         *     }
+         */
+        HoldsOut: {
+            /** Data */
+            data: components["schemas"]["HoldOut"][];
         };
         /**
          * InvoiceOut
@@ -4466,6 +5089,7 @@ export interface components {
          *         "changed": 7,
          *         "control_sum": 455123042,
          *         "copies": 912,
+         *         "grace": 3,
          *         "last_issue": 15,
          *         "new": 31,
          *         "renewed": 12
@@ -4560,6 +5184,7 @@ export interface components {
          *             "changed": 7,
          *             "control_sum": 455123042,
          *             "copies": 912,
+         *             "grace": 3,
          *             "last_issue": 15,
          *             "new": 31,
          *             "renewed": 12
@@ -4805,6 +5430,143 @@ export interface components {
             currency: string;
         };
         /**
+         * MyClaimIn
+         * @description A copy that did not arrive or arrived damaged, and what should be done about it: one of the two.
+         * @example {
+         *       "address": null,
+         *       "issue": 7,
+         *       "note": null,
+         *       "reason": "not_received",
+         *       "resolution": "resend"
+         *     }
+         */
+        MyClaimIn: {
+            /**
+             * Issue
+             * @description The number of the issue.
+             * @example 7
+             */
+            issue: number;
+            /** @example not_received */
+            reason: components["schemas"]["ClaimReason"];
+            /**
+             * @description `resend`: a replacement is sent with the next supplement of the issue, to the address that is valid then. `extend`: the issues that the copy served are added to the term.
+             * @example resend
+             */
+            resolution: components["schemas"]["ClaimResolution"];
+            /**
+             * Note
+             * @example null
+             */
+            note?: string | null;
+            /**
+             * Address
+             * @description ID of the address where the copy was expected. The claim is refused if it was sent elsewhere.
+             * @example null
+             */
+            address?: string | null;
+        };
+        /**
+         * MyClaimOut
+         * @description A claimed copy.
+         * @example {
+         *       "address": "adr_0c5e",
+         *       "created_at": "2026-06-20T18:00:00Z",
+         *       "granted_at": "2026-06-20T18:00:00Z",
+         *       "id": "clm_0c5e",
+         *       "issue": 7,
+         *       "reason": "not_received",
+         *       "resolution": "resend",
+         *       "status": "granted",
+         *       "subscription": "scr_0c5e",
+         *       "supplement": null
+         *     }
+         */
+        MyClaimOut: {
+            /**
+             * Id
+             * @example clm_0c5e
+             */
+            id: string;
+            /**
+             * Status
+             * @description `awaiting_approval`, `rejected`, `granted`, or `sent`: the replacement is on a supplement.
+             * @example granted
+             * @enum {string}
+             */
+            status: "awaiting_approval" | "rejected" | "granted" | "sent";
+            /**
+             * Issue
+             * @example 7
+             */
+            issue: number;
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string;
+            /**
+             * Address
+             * @description ID of the address to which the copy was sent.
+             * @example adr_0c5e
+             */
+            address: string;
+            /**
+             * Reason
+             * @example not_received
+             */
+            reason: string;
+            /** @example resend */
+            resolution: components["schemas"]["ClaimResolution"];
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-06-20T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Granted At
+             * @example 2026-06-20T18:00:00Z
+             */
+            granted_at: string | null;
+            /**
+             * Supplement
+             * @description The number of the supplement with the replacement.
+             * @example null
+             */
+            supplement: number | null;
+        };
+        /**
+         * MyClaimsOut
+         * @description A page of my claims. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "address": "adr_0c5e",
+         *           "created_at": "2026-06-20T18:00:00Z",
+         *           "granted_at": "2026-06-20T18:00:00Z",
+         *           "id": "clm_0c5e",
+         *           "issue": 7,
+         *           "reason": "not_received",
+         *           "resolution": "resend",
+         *           "status": "granted",
+         *           "subscription": "scr_0c5e",
+         *           "supplement": null
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        MyClaimsOut: {
+            /** Data */
+            data: components["schemas"]["MyClaimOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
+        };
+        /**
          * MyQuoteOut
          * @description The amount that the guarantee would pay now. All payments of the term are refunded together.
          * @example {
@@ -5013,7 +5775,7 @@ export interface components {
              * @example payment_failed
              * @enum {string}
              */
-            code: "access_ended" | "collection_paused" | "dispute_lost" | "dispute_open" | "ended" | "ends" | "invoice_open" | "never_paid" | "no_access" | "paused" | "payment_disputed" | "payment_failed" | "payment_incomplete" | "payment_processing" | "refund_failed" | "refunded" | "renewal_held" | "trial" | "unpaid";
+            code: "access_ended" | "collection_paused" | "dispute_lost" | "dispute_open" | "ended" | "ends" | "invoice_open" | "never_paid" | "no_access" | "on_hold" | "paused" | "payment_disputed" | "payment_failed" | "payment_incomplete" | "payment_processing" | "refund_failed" | "refunded" | "renewal_held" | "trial" | "unpaid";
             /**
              * Text
              * @example We couldn't charge your card. You keep access until March 15, 2027.
@@ -5096,7 +5858,7 @@ export interface components {
              * @example comp
              * @enum {string}
              */
-            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "on_hold" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
         };
         /**
          * OverviewOut
@@ -5949,6 +6711,7 @@ export interface components {
          *         "changed": 7,
          *         "control_sum": 455123042,
          *         "copies": 912,
+         *         "grace": 3,
          *         "last_issue": 15,
          *         "new": 31,
          *         "renewed": 12
@@ -7845,7 +8608,7 @@ export interface components {
              * @example paid_term
              * @enum {string}
              */
-            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "on_hold" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
             /**
              * Until
              * @description When the access ends or ended; null if no end is known.
@@ -7900,7 +8663,7 @@ export interface components {
              * @example paid_term
              * @enum {string}
              */
-            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+            reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "on_hold" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
             /**
              * Until
              * @description When the access ends or ended; null if no end is known.
@@ -7952,7 +8715,7 @@ export interface components {
                      * @example paid_term
                      * @enum {string}
                      */
-                    reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
+                    reason: "paid_term" | "comp" | "trial" | "renewal_pending" | "grace_period" | "issues_owed" | "never_subscribed" | "not_included" | "not_yet" | "on_hold" | "coming_soon" | "ended" | "refunded" | "refund_failed" | "payment_failed" | "payment_incomplete" | "dispute_open" | "dispute_lost";
                     /**
                      * Until
                      * @description When the access ends or ended; null if no end is known.
@@ -13278,6 +14041,1148 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_my_claims: {
+        parameters: {
+            query?: {
+                /** @description `next` of the previous page. */
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyClaimsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    claim_my_copy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MyClaimIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyClaimOut"];
+                };
+            };
+            /** @description Above the limit: a second person must approve it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyClaimOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_claims: {
+        parameters: {
+            query?: {
+                /** @description ID of the reader. */
+                subscriber?: string | null;
+                issue?: number | null;
+                /** @description `granted` with `resend`: a supplement is needed. */
+                status?: components["schemas"]["ClaimStatus"] | null;
+                /** @description `next` of the previous page. */
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    claim_copy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClaimIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimOut"];
+                };
+            };
+            /** @description Above the limit: a second person must approve it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_claim: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                claim_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_my_holds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hold_my_copies: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lift_my_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                hold_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_holds: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    hold_copies: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lift_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+                hold_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_back_issues: {
+        parameters: {
+            query?: {
+                /** @description ID of the reader. */
+                subscriber?: string | null;
+                issue?: number | null;
+                /** @description `next` of the previous page. */
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackIssuesOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    order_back_issue: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackIssueIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackIssueOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.domain.adjustments import Adjustment, AdjustmentKind
 from app.domain.entitlements import combine_grants, decide
 from app.domain.grants import grants_of
 from app.domain.issues import (
@@ -18,13 +19,13 @@ from app.domain.issues import (
     Issue,
     IssueOutOfOrder,
     check_order,
-    ledgers_of,
     schedule_terms,
 )
 from app.domain.ledgers import Ledger
 from app.domain.plans import Catalogue
 from app.domain.renewals import Pause
-from app.domain.subscriptions import Adjustment, AdjustmentKind, Subscription, Term
+from app.domain.subscriptions import Subscription, Term
+from app.domain.term_issues import ledgers_of
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION, TERM
 
 CHICAGO = ZoneInfo("America/Chicago")

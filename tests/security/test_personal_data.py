@@ -35,6 +35,12 @@ _RUN = (
     " frozen_at, frozen_by, copies, control_sum, counts, columns) VALUES ('{id}', 7, right('{id}', 1)::int, now(), now(),"
     " now() - interval '{age}', 'staff:a', 1, 1, '{{}}', '{{}}');"
 )
+_COPY = (
+    "INSERT INTO issues (number, title, cover_date, planned_mail_date, label_cutoff, counts_as)"
+    " SELECT n, '', now(), now(), now(), 1 FROM generate_series(1, 9) n ON CONFLICT DO NOTHING;"
+    " INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed)"
+    " VALUES ('in_1', 'scr_1', 'annual', true, now(), now(), 24) ON CONFLICT DO NOTHING;"
+)
 OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has not; {age} is its age
     "former email addresses and names": "INSERT INTO contact_changes (id, subscriber_id, email, changed_at, work_key)"
     " VALUES ('{id}', 'rdr_1', 'old@example.com', now() - interval '{age}', 'w')",
@@ -64,6 +70,12 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     "sign-outs": "INSERT INTO sign_outs (sub, at) VALUES ('{id}', now() - interval '{age}')",
     "names of former staff": "INSERT INTO staff_members (sub, name, roles, seen_at)"
     " VALUES ('{id}', 'Robin Vance', '{{support}}', now() - interval '{age}')",
+    "notes of claims": _COPY
+    + " INSERT INTO claims (id, subscriber_id, subscription_id, term, issue_number, run_number,"
+    " address_id, reason, resolution, note, claimed_by, created_at) VALUES ('{id}', 'rdr_1', 'scr_1', 'in_1',"
+    " right('{id}', 1)::int + 1, 0, 'adr_1', 'damaged', 'resend', 'wet', 'staff:a', now() - interval '{age}')",
+    "notes of back issues": _COPY + " INSERT INTO back_issues (id, subscriber_id, subscription_id, issue_number, note,"
+    " ordered_by, created_at) VALUES ('{id}', 'rdr_1', 'scr_1', 1, 'for her brother', 'staff:a', now() - interval '{age}')",
     "notes of the work queue": "INSERT INTO work_item_marks (object_id, version, note, changed_at)"
     " VALUES ('{id}', 1, 'Ada moved', now() - interval '{age}')",
     "notes of the audit log": "WITH made AS (INSERT INTO audit_log (at, actor, action, object_id)"

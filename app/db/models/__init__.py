@@ -8,6 +8,7 @@ work carry :class:`Due`: when it is due, and how often it was tried; see :mod:`a
 from app.db.models.addresses import PostalAddress
 from app.db.models.approvals import ApprovalRequest
 from app.db.models.audit import AuditEntry, AuditNote, AuditSeal, AuditUnsealed
+from app.db.models.back_issues import BackIssue
 from app.db.models.base import JSON, Base, Due, table_of
 from app.db.models.billing import (
     COPIES_UNKNOWN,
@@ -26,7 +27,9 @@ from app.db.models.billing import (
     due_by,
 )
 from app.db.models.callers import ApiKey, LogoutToken, SignOut, StaffMember, StaffSession
+from app.db.models.claims import Claim
 from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion, StoredOffer
+from app.db.models.holds import Hold
 from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment
 from app.db.models.label_runs import Label, LabelRun
 from app.db.models.operations import (
@@ -65,11 +68,13 @@ __all__ = [
     "AuditNote",
     "AuditSeal",
     "AuditUnsealed",
+    "BackIssue",
     "Base",
     "Bucket",
     "CalendarEdition",
     "CalendarWork",
     "Checkout",
+    "Claim",
     "Comp",
     "ContactChange",
     "Credit",
@@ -84,6 +89,7 @@ __all__ = [
     "Figures",
     "FraudWarning",
     "Grant",
+    "Hold",
     "IdempotentRequest",
     "Intent",
     "Issue",

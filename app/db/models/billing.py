@@ -150,6 +150,9 @@ class Term(Base):
     # The printed copies that it owes, as ranges of issue numbers. NULL: not derived since this is recorded.
     copies: Mapped[str | None] = mapped_column(INT4MULTIRANGE)
     copies_ended_at: Mapped[datetime | None]  # when the rest was canceled
+    grace_sent: Mapped[int] = mapped_column(
+        server_default=text("0")
+    )  # issues sent after it while a renewal was awaited
     expire: Mapped[int | None]  # the last issue that its subscription owes; NULL: after the calendar, or none
     offer: Mapped[str | None]  # what it was promised, in ``offers``; NULL: not derived since this is recorded
 

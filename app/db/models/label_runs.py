@@ -42,10 +42,10 @@ class Label(Base):
     position: Mapped[int] = mapped_column(primary_key=True)  # in the order of the post office
     issue_number: Mapped[int]
     subscription_id: Mapped[str]
-    term: Mapped[str]  # the invoice that opened it
+    term: Mapped[str]  # the invoice that opened it; of a back issue, empty
     address_id: Mapped[str]
-    kind: Mapped[str]  # copy, replacement
-    claim_id: Mapped[str]  # of a replacement; otherwise empty
+    kind: Mapped[str]  # copy, replacement, back_issue
+    claim_id: Mapped[str]  # of a replacement; of a back issue, its order; otherwise empty
     name: Mapped[str | None]
     company: Mapped[str | None]
     line1: Mapped[str | None]
@@ -61,8 +61,8 @@ class Label(Base):
     control: Mapped[int]  # 0 to 999999
     flags: Mapped[int]  # see app.domain.label_runs.Flag
     __table_args__ = (
-        CheckConstraint("(kind = 'replacement') = (claim_id <> '')", name="claim_of_replacement"),
-        # One copy of an issue for a subscription, and one replacement for each granted claim.
+        CheckConstraint("(kind = 'copy') = (claim_id = '')", name="claim_or_order"),
+        # One copy of an issue for a subscription, one replacement for each granted claim, and one for each order.
         Index("labels_once_idx", "subscription_id", "issue_number", "kind", "claim_id", unique=True),
         Index("labels_erased_idx", "run_id", postgresql_where=text("lines IS NULL")),
     )

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.domain.dated_policies import DAYS, ISSUES, Dated, GivingLimits, Policies
+from app.domain.dated_policies import COPIES, DAYS, ISSUES, ClaimPolicy, Dated, GivingLimits, Policies
 from app.domain.disputes import DisputePolicy
 from app.domain.guarantee import Guarantee
+from app.domain.holds import HoldPolicy
 from app.domain.money import Money
 from app.domain.plans import BadCatalogue, Catalogue, Feature, Plan, Price
 from app.domain.postage import DEFAULT_COLUMNS, LabelColumn, PostageBand, PrintRules
@@ -150,6 +151,24 @@ def _policies(policies: PoliciesTable) -> Policies:
             )
             for one in policies.extensions
         ),
+        claims=tuple(
+            Dated(
+                one.since,
+                ClaimPolicy(
+                    days=one.days,
+                    limits=GivingLimits(
+                        alone={COPIES: one.alone.copies},
+                        in_a_day={COPIES: one.in_a_day.copies} if one.in_a_day else None,
+                        reader_days=one.reader_days,
+                    ),
+                ),
+            )
+            for one in policies.claims
+        ),
+        holds=tuple(
+            Dated(one.since, HoldPolicy(days=one.days, keeps_digital=one.digital == "continues"))
+            for one in policies.holds
+        ),
     )
 
 
@@ -180,6 +199,7 @@ def _plan(code: str, plan: PlanTable, features: dict[str, Feature]) -> Plan:
         cancellation_title=plan.cancellation.title,
         retired=plan.retired,
         double_issues=plan.double_issues,
+        grace_copies=plan.grace_copies,
     )
 
 

@@ -100,6 +100,8 @@ def check_days(file: CatalogueFile) -> Iterator[Problem]:
     dated["policies.goodwill"] = [one.since for one in file.policies.goodwill]
     dated["policies.comps"] = [one.since for one in file.policies.comps]
     dated["policies.extensions"] = [one.since for one in file.policies.extensions]
+    dated["policies.claims"] = [one.since for one in file.policies.claims]
+    dated["policies.holds"] = [one.since for one in file.policies.holds]
     dated["policies.disputes"] = [one.since for one in file.policies.disputes]
     for key, days in dated.items():
         for day, times in Counter(days).items():

@@ -36,6 +36,7 @@ _MUST = {
     "available_from": "must be a time with a time zone, such as 2027-03-01T00:00:00Z",
     "issues": "must be a whole number of issues from 1 to 1000",
     "double_issues": "must be 1 or 2: how many of the issues owed a double issue serves",
+    "grace_copies": "must be a whole number of issues from 0 to 24",
     "interval": 'must be "year" or "month"',
     "features": "must be a list of at least one feature name",
     "days": "must be a whole number of days from 0 to 3650",
@@ -46,8 +47,12 @@ _MUST = {
     "goodwill": "must be a list of entries, each with the date from which it applies",
     "comps": "must be a list of entries, each with the date from which it applies",
     "extensions": "must be a list of entries, each with the date from which it applies",
-    "alone": "must be a table of amounts in minor units by currency, or of days or issues, such as { usd = 2500 }",
-    "in_a_day": "must be a table of amounts in minor units by currency, or of days or issues, such as { usd = 5000 }",
+    "claims": "must be a list of entries, each with the date from which it applies",
+    "holds": "must be a list of entries, each with the date from which it applies",
+    "digital": 'must be "continues" or "pauses"',
+    "copies": "must be a whole number of copies from 0 to 1000",
+    "alone": "must be a table of amounts in minor units by currency, or of days, issues or copies: { usd = 2500 }",
+    "in_a_day": "must be a table of amounts in minor units by currency, or of days, issues or copies: { usd = 5000 }",
     "reader_days": "must be a whole number of days from 1 to 36500",
     "policy": 'must be "anytime"',
     "lookup_key": "must be lowercase letters, digits and underscores, at most 200",
@@ -160,6 +165,30 @@ class ExtensionsTable(Table):
     reader_days: ReaderDays = None
 
 
+class CopiesTable(Table):
+    """A number of copies."""
+
+    copies: int = Field(ge=0, le=1000)
+
+
+class ClaimsTable(Table):
+    """Copies that readers claim, and until how many days after mailing."""
+
+    since: date = Field(alias="from")
+    days: int = Field(ge=0, le=3650)
+    alone: CopiesTable
+    in_a_day: CopiesTable | None = None
+    reader_days: ReaderDays = None
+
+
+class HoldsTable(Table):
+    """How long copies can be on hold, and whether digital access continues meanwhile."""
+
+    since: date = Field(alias="from")
+    days: int = Field(ge=1, le=3650)
+    digital: Literal["continues", "pauses"] = "continues"
+
+
 class CancellationTable(Table):
     policy: Literal["anytime"]
     title: Title
@@ -199,6 +228,7 @@ class PlanTable(Table):
     prices: PricesTable
     retired: bool = False
     double_issues: Literal[1, 2] = 2
+    grace_copies: int = Field(default=0, ge=0, le=24)
 
 
 class DisputesTable(Table):
@@ -213,6 +243,8 @@ class PoliciesTable(Table):
     goodwill: list[GoodwillTable] = Field(default_factory=list)
     comps: list[CompsTable] = Field(default_factory=list)
     extensions: list[ExtensionsTable] = Field(default_factory=list)
+    claims: list[ClaimsTable] = Field(default_factory=list)
+    holds: list[HoldsTable] = Field(default_factory=list)
 
 
 class DarkTable(Table):

@@ -64,7 +64,12 @@ STEPS = frozenset(
     }
 )
 # Operations without a page, with what they do.
-WITHOUT_PAGE: dict[str, str] = {}
+WITHOUT_PAGE: dict[str, str] = {
+    "POST /v1/support/claims": "Claim a copy for a reader",
+    "POST /v1/support/back-issues": "Order a back issue for a reader",
+    "POST /v1/support/subscribers/{subscriber_id}/holds": "Put a reader's copies on hold",
+    "DELETE /v1/support/subscribers/{subscriber_id}/holds/{hold_id}": "Lift a reader's hold",
+}
 STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/api-keys")
 
 

@@ -1,0 +1,82 @@
+"""Orders of back issues."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Select, and_, select, tuple_
+
+from app.db.engine.session import Session
+from app.db.models import BackIssue as Row
+from app.db.models import Label, LabelRun
+from app.domain.back_issues import BackIssue
+from app.domain.label_runs import LabelKind
+
+
+async def insert(session: Session, order: BackIssue) -> None:
+    """Insert an order."""
+    session.add(
+        Row(
+            id=order.id,
+            subscriber_id=order.subscriber_id,
+            subscription_id=order.subscription_id,
+            issue_number=order.issue_number,
+            note=order.note,
+            ordered_by=order.ordered_by,
+            created_at=order.created_at,
+        )
+    )
+    await session.flush()
+
+
+async def by_id(session: Session, order_id: str) -> BackIssue | None:
+    """Return an order."""
+    found = _orders((await session.execute(_select().where(Row.id == order_id))).all())
+    return found[0] if found else None
+
+
+async def page(
+    session: Session, *, subscriber_id: str | None, issue_number: int | None, after: str | None, limit: int
+) -> list[BackIssue]:
+    """Return orders after an ID, the newest first."""
+    query = _select().order_by(Row.created_at.desc(), Row.id.desc()).limit(limit)
+    if subscriber_id is not None:
+        query = query.where(Row.subscriber_id == subscriber_id)
+    if issue_number is not None:
+        query = query.where(Row.issue_number == issue_number)
+    if after is not None:
+        position = select(Row.created_at, Row.id).where(Row.id == after).subquery()
+        query = query.join(position, tuple_(Row.created_at, Row.id) < tuple_(position.c.created_at, position.c.id))
+    return _orders((await session.execute(query)).all())
+
+
+def _select() -> "Select[Row, int | None]":
+    return (
+        select(Row, LabelRun.number)
+        .join(
+            Label,
+            and_(
+                Label.subscription_id == Row.subscription_id,
+                Label.issue_number == Row.issue_number,
+                Label.kind == LabelKind.BACK_ISSUE,
+                Label.claim_id == Row.id,
+            ),
+            isouter=True,
+        )
+        .join(LabelRun, LabelRun.id == Label.run_id, isouter=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _orders(rows: Sequence[tuple[Row, int | None]]) -> list[BackIssue]:
+    return [
+        BackIssue(
+            id=row.id,
+            subscriber_id=row.subscriber_id,
+            subscription_id=row.subscription_id,
+            issue_number=row.issue_number,
+            note=row.note,
+            ordered_by=row.ordered_by,
+            created_at=row.created_at,
+            supplement=supplement,
+        )
+        for row, supplement in rows
+    ]

@@ -1,0 +1,67 @@
+"""
+The copies of an issue that must be sent and are on none of its runs: a part of the statements of :mod:`app.db.label_runs`.
+
+They are those that terms owe, grace copies, replacements of claimed copies, and back issues. ``$1`` is the issue, ``$2`` the
+last moment that counts, ``$3`` the moment by which canceled copies are not sent anymore, ``$8`` when its labels close, and
+``$9`` and ``$10`` the plans and last issues of the terms that get a grace copy. A back issue has no term, so nothing that
+concerns a term concerns it.
+"""
+
+from app.domain.label_runs import LabelKind
+
+COPIES = f"""owed AS (
+        SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL AS is_disputed, s.subscriber_id,
+            '{LabelKind.COPY}' AS kind, '' AS claim_id, false AS is_grace
+        FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
+        WHERE t.print_edition AND t.copies @> $1::int
+          AND (t.copies_ended_at IS NULL OR t.copies_ended_at > $3::timestamptz)
+          AND (s.followed_since IS NULL OR s.followed_since < $8::timestamptz)
+          AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = t.subscription_id)  -- its copies may be outdated
+          AND NOT EXISTS (  -- a double issue may be owed by two terms
+              SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND o.copies @> $1::int
+                AND (o.starts_at, o.invoice_id) < (t.starts_at, t.invoice_id)
+                AND (o.copies_ended_at IS NULL OR o.copies_ended_at > $3::timestamptz))
+          AND NOT EXISTS (
+              SELECT FROM labels l WHERE l.subscription_id = t.subscription_id AND l.issue_number = $1 AND l.kind =
+              '{LabelKind.COPY}')
+        UNION ALL  -- grace copies
+        SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL, s.subscriber_id,
+            '{LabelKind.COPY}', '', true
+        FROM unnest($9::text[], $10::bigint[]) AS awaited (plan, expire)
+            JOIN terms t ON t.last_issue = awaited.expire AND t.plan = awaited.plan
+            JOIN subscriptions s ON s.id = t.subscription_id
+        WHERE t.print_edition AND t.print_until IS NULL AND t.copies_ended_at IS NULL AND t.expire = t.last_issue
+          AND t.ends_at <= $2::timestamptz AND s.status = ANY(ARRAY['active', 'past_due']) AND s.print_edition
+          AND (s.followed_since IS NULL OR s.followed_since < $8::timestamptz)
+          AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = t.subscription_id)
+          AND s.cancel_at IS NULL AND s.ended_here_at IS NULL AND s.collection_paused IS NULL
+          AND NOT EXISTS (
+              SELECT FROM labels l WHERE l.subscription_id = t.subscription_id AND l.issue_number = $1
+                AND l.kind = '{LabelKind.COPY}')
+          AND NOT EXISTS (
+              SELECT FROM holds h JOIN issues i ON i.number = $1
+              WHERE h.subscriber_id = s.subscriber_id AND h.starts_on <= i.label_cutoff
+                AND coalesce(h.until, h.over_by) > i.label_cutoff
+                AND (h.ended_on IS NULL OR h.ended_on > i.label_cutoff)
+                AND (h.issues IS NULL OR h.issues > (
+                    SELECT count(*) FROM issues e
+                    WHERE e.label_cutoff >= h.starts_on AND e.number < $1 AND e.counts_as > 0)))
+        UNION ALL  -- replacements; nothing is claimed before the run is frozen
+        SELECT c.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL, c.subscriber_id,
+            '{LabelKind.REPLACEMENT}', c.id, false
+        FROM claims c JOIN terms t ON t.invoice_id = c.term
+        WHERE c.issue_number = $1 AND c.resolution = 'resend' AND c.granted_at IS NOT NULL
+          AND NOT EXISTS (
+              SELECT FROM labels l WHERE l.subscription_id = c.subscription_id AND l.issue_number = $1
+                AND l.kind = '{LabelKind.REPLACEMENT}' AND l.claim_id = c.id)
+          AND EXISTS (  -- not those of erased readers
+              SELECT FROM labels l WHERE l.subscription_id = c.subscription_id AND l.issue_number = $1
+                AND l.kind = '{LabelKind.COPY}' AND l.lines IS NOT NULL)
+        UNION ALL  -- back issues
+        SELECT b.subscription_id, '', NULL, false, b.subscriber_id, '{LabelKind.BACK_ISSUE}', b.id, false
+        FROM back_issues b
+        WHERE b.issue_number = $1 AND NOT EXISTS (
+            SELECT FROM labels l WHERE l.subscription_id = b.subscription_id AND l.issue_number = $1
+              AND l.kind = '{LabelKind.BACK_ISSUE}' AND l.claim_id = b.id)
+    ),
+"""  # noqa: S608 - kinds of labels

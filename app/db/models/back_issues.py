@@ -1,0 +1,22 @@
+"""Back issues: earlier issues that the desk sends."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db.models.base import Base
+
+
+class BackIssue(Base):
+    """An order of one earlier issue for a reader. Its copy is a label with its ID."""
+
+    __tablename__ = "back_issues"
+    id: Mapped[str] = mapped_column(primary_key=True)  # bki_…
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
+    issue_number: Mapped[int] = mapped_column(ForeignKey("issues.number"), index=True)
+    note: Mapped[str | None]
+    ordered_by: Mapped[str]
+    created_at: Mapped[datetime]  # policy time
+    __table_args__ = (Index("back_issues_created_at_idx", "created_at", "id"),)

@@ -1,0 +1,31 @@
+"""The register of personal data, continued: what readers ask for about their copies. See :mod:`app.db.personal_data`."""
+
+from collections.abc import Mapping
+
+from app.domain.personal_data import Column, Table
+
+_NOTE = Column(purpose="Says why something was done about a copy", kept="NEWSSTAND_NOTES_KEPT", erased="NULL")
+_WHO = Column(
+    purpose="Says which member of staff did something about a reader's copies, or that it was the reader",
+    kept="as long as the entry",
+    staff=True,
+)
+
+TABLES_OF_COPIES: Mapping[str, Table] = {
+    "back_issues": Table(
+        plain="id subscriber_id subscription_id issue_number created_at",
+        personal={"note": _NOTE, "ordered_by": _WHO},
+        of="subscriber_id = :reader",
+    ),
+    "claims": Table(
+        plain="id subscriber_id subscription_id term issue_number run_number address_id reason resolution created_at"
+        " granted_at",
+        personal={"note": _NOTE, "claimed_by": _WHO},
+        of="subscriber_id = :reader",
+    ),
+    "holds": Table(
+        plain="id subscriber_id starts_on until issues keeps_digital ended_on over_by created_at",
+        personal={"created_by": _WHO},
+        of="subscriber_id = :reader",
+    ),
+}

@@ -1,0 +1,93 @@
+"""Copies after the expire while a renewal is awaited, and earlier issues that the desk sends."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+
+from tests.journeys.lifecycle.test_manual_changes_at_stripe import only_subscription
+from tests.journeys.lifecycle.test_status_table import open_invoice, replace_card
+from tests.support.labels import freeze, labels, try_to_freeze
+from tests.support.shop import START_TIME, Person, Shop
+
+# Issues come out every 15 days; issue 5 closes at the end of March 8, 2026 in Chicago, and is mailed on March 17.
+ISSUE = 5
+CUTOFF = datetime(2026, 3, 9, 5, tzinfo=UTC)
+MAILED = datetime(2026, 3, 17, 18, tzinfo=UTC)
+DAY = timedelta(days=1)
+LAST = 28  # of a term that begins with issue 5
+RENEWAL = START_TIME.replace(year=2027)
+
+
+async def test_a_back_issue_goes_with_a_supplement_and_changes_no_ledger(shop: Shop) -> None:
+    await shop.plan_issues(30)
+    ada = shop.person("ada")
+    await shop.subscribe(ada, print_edition=True)
+    await shop.advance_to(CUTOFF)
+    await freeze(shop, ISSUE)
+    assert (await _order(shop, ISSUE)).json()["code"] == "issue_not_mailed"
+    assert (await _order(shop, 99)).status_code == 404
+    await shop.advance_to(MAILED)
+    before = await _ledger(shop, ada)
+
+    first, again, more = [await _order(shop, ISSUE, key=key) for key in ("one", "one", "two")]
+
+    assert (first.status_code, first.json()["status"], again.json()) == (201, "ordered", first.json())
+    assert more.json()["id"] != first.json()["id"]
+    run = await freeze(shop, ISSUE, supplement=True, key="supplement")
+    assert (run["counts"]["copies"], run["counts"]["new"]) == (2, 0)
+    assert [label["kind"] for label in await labels(shop, ISSUE, supplement=1)] == ["back_issue", "back_issue"]
+    assert await _ledger(shop, ada) == before
+    listed = (await shop.get("/v1/support/back-issues", shop.agent, issue=str(ISSUE))).json()["data"]
+    assert {(one["status"], one["supplement"]) for one in listed} == {("sent", 1)}
+    assert (await try_to_freeze(shop, ISSUE, supplement=True, key="more")).json()["code"] == "nothing_to_add"
+
+
+async def test_renewed_late_after_two_grace_copies_and_a_gap_year(shop: Shop) -> None:
+    await shop.plan_issues(60)
+    ada, ben = shop.person("ada"), shop.person("ben")
+    paying = [await _with_a_failing_card(shop, reader) for reader in (ada, ben)]
+    await shop.stripe.put("/_sandbox/settings", json={"after_retries": "past_due", "retry_days": [1]})
+    assert (await _ledger(shop, ada))["last_issue"] == LAST
+    await shop.advance_to(RENEWAL + 2 * DAY)
+    await shop.stripe_post(f"/v1/subscriptions/{paying[1]}", cancel_at_period_end="true")  # no renewal is awaited
+    await shop.wait_until_idle()
+
+    runs = []
+    for number in range(LAST + 1, LAST + 4):  # their labels close on March 3, March 18 and April 2
+        await shop.advance_to(datetime(2027, 3, 4, 6, tzinfo=UTC) + (number - LAST - 1) * 15 * DAY)
+        runs.append((await freeze(shop, number))["counts"])
+    assert [(run["copies"], run["grace"]) for run in runs] == [(1, 1), (1, 1), (0, 0)]
+    invoice = await open_invoice(shop, paying[0])
+    card = await replace_card(shop, paying[0], "pm_card_visa")
+    await shop.stripe_post(f"/v1/invoices/{invoice['id']}/pay", payment_method=card)
+    await shop.wait_until_idle()
+
+    subscription = (await shop.overview(ada))["subscriptions"][0]
+    renewed = next(term["ledger"] for term in subscription["terms"] if term["ledger"]["adjustments"])
+    assert (renewed["bought"], renewed["adjustments"], renewed["owed"]) == (24, -2, 22)
+    assert renewed["last_issue"] == LAST + 3 + 22
+    await shop.advance_to(datetime(2027, 4, 18, 6, tzinfo=UTC))
+    assert (await freeze(shop, LAST + 4))["counts"]["copies"] == 1
+
+    await shop.advance_to(datetime(2028, 3, 2, 18, tzinfo=UTC))  # a year later, the other reader comes back
+    await shop.subscribe(ben, print_edition=True)
+    assert (await _ledger(shop, ben))["owed"] == 24
+
+
+async def _with_a_failing_card(shop: Shop, reader: Person) -> str:
+    await shop.subscribe(reader, print_edition=True)
+    stripe_id = str((await only_subscription(shop, reader))["stripe_id"])
+    await replace_card(shop, stripe_id, "pm_card_chargeCustomerFail")
+    return stripe_id
+
+
+async def _order(shop: Shop, issue: int, key: str = "") -> httpx2.Response:
+    subscription = (await shop.rows("SELECT id FROM subscriptions"))[0]["id"]
+    headers = {"Idempotency-Key": key} if key else {}
+    return await shop.post(
+        "/v1/support/back-issues", shop.agent, {"subscription": subscription, "issue": issue}, **headers
+    )
+
+
+async def _ledger(shop: Shop, by: Person) -> dict[str, int]:
+    return dict((await shop.get("/v1/me/subscription", by)).json()["issues"])
