@@ -36,7 +36,7 @@ async def kill_at(shop: Shop, table: str, *, supplement: bool) -> None:
         if table == AFTER_COMMIT:  # let it commit, and stop it before it stores its answer
             await other.execute("BEGIN; SELECT FROM idempotent_requests FOR UPDATE")
             await holding.rollback()
-            await _wait_for(shop, WAITING)
+            await _wait_for(shop, f"EXISTS (SELECT FROM label_runs WHERE number = {supplement:d}) AND {WAITING}")
         shop.process.kill()
         with contextlib.suppress(httpx2.TransportError):
             await click
@@ -45,6 +45,7 @@ async def kill_at(shop: Shop, table: str, *, supplement: bool) -> None:
         await other.execute("ROLLBACK")
     await _wait_for(shop, f"NOT {WAITING}")
     await shop.process.start()
+    await shop.execute("UPDATE idempotent_requests SET running_until = now()")  # end the killed request's lease
 
 
 @asynccontextmanager
