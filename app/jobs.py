@@ -36,6 +36,7 @@ from app.services import (
     idempotency,
     label_runs,
     payments,
+    print_changes,
     reader_names,
     reader_views,
     reconciliation,
@@ -106,6 +107,7 @@ async def reconcile(ctx: Context, sweep_id: str, /, *, now: datetime) -> None:
 ROW_JOBS = (
     RowJob(table="refunds", use_case=refunds.finish),
     RowJob(table="subscriptions", use_case=cancellations.finish),
+    RowJob(table="print_changes", use_case=print_changes.finish),
     RowJob(table="contact_changes", use_case=push_contact),
     RowJob(table="postal_addresses", use_case=push_address),
     RowJob(table="derivation_runs", use_case=derivations.queue_affected),

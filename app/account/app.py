@@ -16,6 +16,7 @@ from app.account import (
     cancellations,
     checkout,
     labels,
+    print_changes,
     refunds,
     sign_in,
     subscriptions,
@@ -26,7 +27,7 @@ from app.account.middleware import ErrorMiddleware, SessionMiddleware
 from app.domain.errors import DomainError
 from app.pages.static_files import Static
 
-PAGES = (subscriptions, billing, cancellations, refunds, checkout, sign_in, brand)
+PAGES = (subscriptions, billing, cancellations, refunds, print_changes, checkout, sign_in, brand)
 UNKNOWN = "This address isn’t part of your account."
 TITLES = {404: "Not found", 429: "Too many requests", 503: "We’re having trouble right now"}
 

@@ -8,9 +8,8 @@ from starlette.responses import Response
 
 from app.account import labels
 from app.account.access_control import form_route, page_route
-from app.account.request import AccountRequest, InvalidForm
+from app.account.request import AccountRequest
 from app.db.engine.session import new_id
-from app.domain.money import Money, maximum
 from app.domain.refunds import Refund, RefundStatus
 from app.domain.subscriptions import NoSubscription
 from app.services import idempotency, quotes, refunds
@@ -36,7 +35,7 @@ async def preview(request: AccountRequest) -> Response:
 
 async def submit(request: AccountRequest) -> Response:
     """Refund the term, if the amount is still the one that the reader saw. A form that is sent twice counts once."""
-    expected = _amount(request)
+    expected = request.amount()
     named = {
         "caller": f"reader:{request.sub}",
         "route": "POST /account/refund",
@@ -59,21 +58,6 @@ async def submit(request: AccountRequest) -> Response:
     )
     amount = ctx.localization.money(int(str(answer.body["amount"])), expected.currency)
     return request.redirect("/", flash=_message(str(answer.body["status"]), amount))
-
-
-def _amount(request: AccountRequest) -> Money:
-    """
-    Return the amount that the page showed.
-
-    :raises InvalidForm: the form is damaged.
-    """
-    value, currency = request.form.get("amount", ""), request.form.get("currency", "")
-    is_code = len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.islower()
-    if not (value.isascii() and value.isdecimal() and is_code and len(value) <= 16):
-        raise InvalidForm("This form is damaged. Please check the amount and try again.", field="amount")
-    if not 0 < int(value) <= maximum(currency):
-        raise InvalidForm("This form is damaged. Please check the amount and try again.", field="amount")
-    return Money(int(value), currency)
 
 
 def _overall(parts: Sequence[Refund]) -> str:

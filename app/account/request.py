@@ -12,6 +12,7 @@ from app.account import cookies, templating
 from app.account.sessions import ReaderSession
 from app.account.state import ACCOUNT, absolute_url, account_of
 from app.context import Context
+from app.domain.money import Money, maximum
 from app.domain.text import is_storable
 
 LEAVING, LEAVING_MAX_AGE = "leaving", timedelta(minutes=5)
@@ -78,6 +79,19 @@ class AccountRequest:
         if not is_storable(value):
             raise InvalidForm("Remove the invalid characters.", field=name)
         return value
+
+    def amount(self, *, least: int = 1) -> Money:
+        """
+        Return the amount that the page showed, in minor units.
+
+        :raises InvalidForm: the form is damaged.
+        """
+        value, currency = self.form.get("amount", ""), self.form.get("currency", "")
+        is_code = len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.islower()
+        is_number = value.isascii() and value.isdecimal() and len(value) <= 16
+        if not (is_code and is_number and least <= int(value) <= maximum(currency)):
+            raise InvalidForm("This form is damaged. Please check the amount and try again.", field="amount")
+        return Money(int(value), currency)
 
     def url(self, path: str) -> str:
         """Return the absolute URL of a page of the account."""

@@ -42,6 +42,7 @@ async def show(request: AccountRequest) -> Response:
         today=request.now.astimezone(request.ctx.rules.zone).date(),
         can_resume=_can_resume(details),
         can_cancel=subscription.can_be_canceled and subscription.cancel_at is None,
+        can_change_print=_can_change_print(request, details),
         can_subscribe=details.status.may_subscribe,
         guarantee=details.guarantee if details.guarantee is not None and details.guarantee.allowed else None,
     )
@@ -60,6 +61,13 @@ async def show_instead(request: AccountRequest) -> Response:
 
 def _can_resume(details: SubscriptionDetails) -> bool:
     return details.subscription.is_live and details.subscription.cancel_at is not None and not details.status.has_lapsed
+
+
+def _can_change_print(request: AccountRequest, details: SubscriptionDetails) -> bool:
+    """Return whether the page about print is of use: what it costs, or why it can't be changed now, is said there."""
+    subscription, plan = details.subscription, request.ctx.catalogue.plans.get(details.subscription.plan)
+    is_running = subscription.is_live and details.term is not None and details.term.ends_at > request.now
+    return is_running and not details.on_hold and (subscription.print_edition or (plan is not None and plan.has_print))
 
 
 def _dated(request: AccountRequest, issues: Sequence[Issue]) -> list[tuple[Issue, datetime]]:

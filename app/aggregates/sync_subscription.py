@@ -12,7 +12,7 @@ from datetime import datetime
 
 from app.aggregates import cancellations, credits, duplicates, grants, imports
 from app.aggregates.retries import retry_on_conflict
-from app.db import anomalies, checkouts, inbox, payments, refunds, subscribers, subscriptions
+from app.db import anomalies, checkouts, inbox, payments, print_changes, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.access_status import access_status
@@ -21,16 +21,10 @@ from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.credits import credits_of
 from app.domain.events import RefetchKind
 from app.domain.imports import CREATION_EVENTS, DELIVERY_PERIOD, HISTORY_CODES
+from app.domain.payments import payments_of
 from app.domain.refunds import CONFIRMED
 from app.domain.rules import Rules
-from app.domain.subscriptions import (
-    OVER,
-    ForeignStripeObject,
-    StripeSubscriptionState,
-    Subscription,
-    UnknownCustomer,
-    payments_of,
-)
+from app.domain.subscriptions import OVER, ForeignStripeObject, StripeSubscriptionState, Subscription, UnknownCustomer
 from app.domain.terms import terms_of
 from app.domain.transitions import unreachable_origin
 
@@ -162,6 +156,8 @@ async def save(
         await credits.record(session, rules, subscription, credited, now=now)
         subscription = await subscriptions.by_id(session, subscription.id) or subscription
     await cancellations.follow(session, subscription, fetched, now=now)
+    if decided := fetched.decided_print_changes:
+        await print_changes.make_due(session, decided)
     all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     if check_duplicates and subscription.is_live and sum(one.is_live for one in all_subscriptions) > 1:
         await inbox.request_refetch(session, f"{RefetchKind.DUPLICATES}:{subscriber.id}", why="double")

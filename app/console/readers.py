@@ -14,7 +14,7 @@ from app.domain.current_subscription import current_subscription
 from app.domain.disputes import Dispute
 from app.domain.entitlements import OPEN_ENDED, Grant
 from app.domain.refunds import CONFIRMED, Refund
-from app.domain.subscriptions import Payment, Subscription
+from app.domain.subscriptions import Payment, Subscription, SubscriptionStatus
 from app.services import support
 from app.services.support import Overview
 
@@ -52,6 +52,7 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
             now=request.now,
         ),
         extendable=_extendable(overview),
+        printable=_printable(request, overview),
         cancelable=_cancelable(overview),
         now=request.now,
         plans={code: plan.title for code, plan in ctx.rules.catalogue.plans.items()},
@@ -116,6 +117,16 @@ def _extendable(overview: Overview) -> Subscription | None:
         return None
     ledger = overview.ledgers.get(chosen[1][-1].invoice_id)
     return chosen[0] if ledger is not None and not ledger.cancelled and chosen[0].is_live else None
+
+
+def _printable(request: ConsoleRequest, overview: Overview) -> Subscription | None:
+    """Return the subscription whose print edition can be changed: an active one with a paid term, if its plan has print."""
+    chosen = current_subscription(overview.subscriptions)
+    if chosen is None or not any(term.starts_at <= request.now < term.ends_at for term in chosen[1]):
+        return None
+    plan = request.ctx.catalogue.plans.get(chosen[0].plan)
+    has_print = chosen[0].print_edition or (plan is not None and plan.has_print)
+    return chosen[0] if has_print and chosen[0].status == SubscriptionStatus.ACTIVE and chosen[0].is_live else None
 
 
 def _grant_until(grant: Grant) -> datetime | None:

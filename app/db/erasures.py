@@ -24,10 +24,38 @@ from app.db.models import (
     table_of,
 )
 from app.db.models import Erasure as Row
-from app.db.personal_data import IDS, TABLES
+from app.db.personal_data import TABLES
 from app.domain.erasures import ERASED, Erasure, Kept
 
 PUBLISHED_WITHIN = timedelta(minutes=10)
+# The IDs of everything that belongs to a reader.
+IDS = """
+WITH owned AS (SELECT id, stripe_id FROM subscriptions WHERE subscriber_id = :reader),
+     paid AS (SELECT id, invoice_id FROM payments WHERE subscription_id IN (SELECT id FROM owned))
+SELECT :reader AS id
+UNION SELECT stripe_customer_id FROM subscribers WHERE id = :reader AND stripe_customer_id IS NOT NULL
+UNION SELECT unnest(customer_ids) FROM erasures WHERE subscriber_id = :reader
+UNION SELECT id FROM owned UNION SELECT stripe_id FROM owned
+UNION SELECT id FROM paid UNION SELECT invoice_id FROM paid
+UNION SELECT invoice_id FROM terms WHERE subscription_id IN (SELECT id FROM owned)
+UNION SELECT id FROM refunds WHERE subscriber_id = :reader
+UNION SELECT stripe_refund_id FROM refunds WHERE subscriber_id = :reader AND stripe_refund_id IS NOT NULL
+UNION SELECT id FROM disputes WHERE subscriber_id = :reader
+UNION SELECT id FROM fraud_warnings WHERE subscriber_id = :reader
+UNION SELECT id FROM comps WHERE subscriber_id = :reader
+UNION SELECT id FROM approval_requests WHERE subscriber_id = :reader
+UNION SELECT id FROM contact_changes WHERE subscriber_id = :reader
+UNION SELECT id FROM postal_addresses WHERE subscriber_id = :reader
+UNION SELECT id FROM print_changes WHERE subscriber_id = :reader
+UNION SELECT id FROM anomalies WHERE subscriber_id = :reader
+UNION SELECT id FROM checkouts WHERE subscriber_id = :reader
+UNION SELECT stripe_id FROM checkouts WHERE subscriber_id = :reader AND stripe_id IS NOT NULL
+UNION SELECT id FROM issue_adjustments WHERE subscription_id IN (SELECT id FROM owned)
+UNION SELECT id FROM claims WHERE subscriber_id = :reader
+UNION SELECT id FROM back_issues WHERE subscriber_id = :reader
+UNION SELECT id FROM holds WHERE subscriber_id = :reader
+UNION SELECT id FROM credits WHERE subscription_id IN (SELECT id FROM owned)
+"""
 
 
 async def start(session: Session, subscriber_id: str, *, sub: str, customer_id: str | None, by: str) -> Erasure:

@@ -14,7 +14,7 @@ from app.domain.subscriptions import Payment, PaymentKind
 
 _ROWS, _SUBSCRIPTIONS = table_of(Row), table_of(Subscription)
 _NEW = insert(_ROWS)
-_CHANGED = {name: _NEW.excluded[name] for name in ("tax", "kind", "print_from", "print_until")}
+_CHANGED = {name: _NEW.excluded[name] for name in ("tax", "kind", "print_from", "print_until", "print_amount")}
 _ADD = _NEW.on_conflict_do_update(
     index_elements=[Row.id],
     set_=_CHANGED,
@@ -58,6 +58,7 @@ async def save(
             "kind": payment.kind,
             "print_from": payment.print_from,
             "print_until": payment.print_until,
+            "print_amount": payment.print_amount,
             "is_history": are_history,
         }
         for payment in payments
@@ -145,6 +146,7 @@ def _payment(row: Row | Record) -> Payment:
         kind=PaymentKind(row.kind),
         print_from=row.print_from,
         print_until=row.print_until,
+        print_amount=row.print_amount,
         credited=row.credited,
         is_history=row.is_history,
     )

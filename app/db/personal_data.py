@@ -24,6 +24,15 @@ def _staff(purpose: str = ACCOUNTABILITY, kept: str = "as long as the entry") ->
     return Column(purpose=purpose, kept=kept, staff=True)
 
 
+def _requester(kept: str) -> Column:
+    return Column(
+        purpose=f"{ACCOUNTABILITY}, or that it was the reader",
+        kept=kept,
+        erased="replace(requested_by, 'reader:' || :sub, 'reader:' || :reader)",
+        staff=True,
+    )
+
+
 def _fault() -> Column:
     return Column(purpose=FAULT, kept="until the next attempt succeeds", erased="NULL")
 
@@ -234,7 +243,7 @@ TABLES: Mapping[str, Table] = {
     "offers": Table(plain="id content"),
     "payments": Table(
         plain="id invoice_id invoice_number subscription_id amount tax currency paid_at billing_reason kind print_from"
-        " print_until credited is_history version",
+        " print_until print_amount credited is_history version",
         of="subscription_id = ANY(:ids)",
     ),
     "pending_revocations": Table(
@@ -259,6 +268,16 @@ TABLES: Mapping[str, Table] = {
         of="subscriber_id = :reader",
         deleted=True,
     ),
+    "print_changes": Table(
+        plain="id subscription_id subscriber_id kind status issues first_issue price total tax due currency price_id"
+        f" starts_at ends_at created_at invoice_id failure_reason to_balance {_DUE}",
+        personal={
+            "requested_by": _requester("as long as the change"),
+            "pay_url": Column(purpose="Lets the reader confirm a payment", kept="until it is decided", erased="NULL"),
+            "last_error": _fault(),
+        },
+        of="subscriber_id = :reader",
+    ),
     "reader_name_parts": Table(
         plain="subscriber_id",
         personal={"part": Column(purpose="Finds a reader by a part of a name", kept="as long as the name")},
@@ -275,12 +294,7 @@ TABLES: Mapping[str, Table] = {
         f" failure_reason attention decided_at created_at made_at recorded_at is_history request_hash {_DUE}",
         personal={
             "note": _note(),
-            "requested_by": Column(
-                purpose=f"{ACCOUNTABILITY}, or that it was the reader",
-                kept="as long as the refund",
-                erased="replace(requested_by, 'reader:' || :sub, 'reader:' || :reader)",
-                staff=True,
-            ),
+            "requested_by": _requester("as long as the refund"),
             "decided_by": _staff(kept="as long as the refund"),
             "last_error": _fault(),
         },
@@ -368,31 +382,3 @@ TABLES: Mapping[str, Table] = {
         of="object_id = ANY(:ids) OR object_id IN (SELECT id FROM events WHERE object_id = ANY(:ids))",
     ),
 }
-
-# The IDs of everything that belongs to a reader.
-IDS = """
-WITH owned AS (SELECT id, stripe_id FROM subscriptions WHERE subscriber_id = :reader),
-     paid AS (SELECT id, invoice_id FROM payments WHERE subscription_id IN (SELECT id FROM owned))
-SELECT :reader AS id
-UNION SELECT stripe_customer_id FROM subscribers WHERE id = :reader AND stripe_customer_id IS NOT NULL
-UNION SELECT unnest(customer_ids) FROM erasures WHERE subscriber_id = :reader
-UNION SELECT id FROM owned UNION SELECT stripe_id FROM owned
-UNION SELECT id FROM paid UNION SELECT invoice_id FROM paid
-UNION SELECT invoice_id FROM terms WHERE subscription_id IN (SELECT id FROM owned)
-UNION SELECT id FROM refunds WHERE subscriber_id = :reader
-UNION SELECT stripe_refund_id FROM refunds WHERE subscriber_id = :reader AND stripe_refund_id IS NOT NULL
-UNION SELECT id FROM disputes WHERE subscriber_id = :reader
-UNION SELECT id FROM fraud_warnings WHERE subscriber_id = :reader
-UNION SELECT id FROM comps WHERE subscriber_id = :reader
-UNION SELECT id FROM approval_requests WHERE subscriber_id = :reader
-UNION SELECT id FROM contact_changes WHERE subscriber_id = :reader
-UNION SELECT id FROM postal_addresses WHERE subscriber_id = :reader
-UNION SELECT id FROM anomalies WHERE subscriber_id = :reader
-UNION SELECT id FROM checkouts WHERE subscriber_id = :reader
-UNION SELECT stripe_id FROM checkouts WHERE subscriber_id = :reader AND stripe_id IS NOT NULL
-UNION SELECT id FROM issue_adjustments WHERE subscription_id IN (SELECT id FROM owned)
-UNION SELECT id FROM claims WHERE subscriber_id = :reader
-UNION SELECT id FROM back_issues WHERE subscriber_id = :reader
-UNION SELECT id FROM holds WHERE subscriber_id = :reader
-UNION SELECT id FROM credits WHERE subscription_id IN (SELECT id FROM owned)
-"""

@@ -52,7 +52,13 @@ def must_end_now(seen: StripeSubscriptionState) -> bool:
 
 
 def is_collected(invoice: StripeInvoiceState) -> bool:
-    """Return whether an invoice is open, or a draft that Stripe finalizes and charges by itself."""
+    """
+    Return whether an invoice is open, or a draft that Stripe finalizes and charges by itself.
+
+    One for a change of the print edition is not: nobody owes it, and it is voided unless the reader confirms it now.
+    """
+    if invoice.print_change is not None:
+        return False
     is_draft = invoice.status == InvoiceStatus.DRAFT and invoice.collection.auto_advance
     return is_draft or invoice.status == InvoiceStatus.OPEN
 

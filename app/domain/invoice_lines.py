@@ -21,7 +21,8 @@ class LineKind(StrEnum):
     TRIAL = "trial"  # a period of a trial, which is free
     REMAINING = "remaining"  # a proration that charges the rest of a period
     UNUSED = "unused"  # a proration that credits the rest of a period
-    ONE_OFF = "one_off"  # an invoice item that no subscription item generated
+    PRINT_ADDED = "print_added"  # the print edition for the rest of a term, billed by us
+    ONE_OFF = "one_off"  # any other invoice item that no subscription item generated
     FOREIGN = "foreign"  # another product of the account
 
 
@@ -39,7 +40,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceLine:
-    """One line of an invoice. The amount is in minor units, before discounts and tax."""
+    """One line of an invoice. Amounts in minor units; ``amount`` is before discounts and tax."""
 
     plan: str | None  # None: not one of ours
     component: str | None
@@ -49,6 +50,14 @@ class InvoiceLine:
     proration: bool = False
     credits_lines: bool = False  # a proration that names the lines it credits
     free_price: bool = False  # the price itself is zero
+    discount: int = 0
+    added_tax: int = 0  # not included in the amount
+    is_print_change: bool = False  # we billed it for a change of the print edition
+
+    @property
+    def total(self) -> int:
+        """The part of the invoice's total."""
+        return self.amount - self.discount + self.added_tax
 
     @property
     def kind(self) -> LineKind:
@@ -60,6 +69,8 @@ class InvoiceLine:
         """
         if self.plan is None or self.component is None:
             return LineKind.FOREIGN
+        if self.is_print_change and self.component == PRINT:
+            return LineKind.PRINT_ADDED
         if not self.of_subscription:
             return LineKind.ONE_OFF
         if self.proration:
@@ -77,6 +88,7 @@ class InvoiceEffect:
     switched: tuple[tuple[str, datetime], ...] = ()  # the plan with which the running term continues, and since when
     print_added: tuple[Span, ...] = ()
     print_ended: tuple[Span, ...] = ()
+    print_total: int = 0  # what it bills for print, in minor units, after discounts and with tax
 
 
 def effect_of(lines: Sequence[InvoiceLine], *, paid_at: datetime | None) -> InvoiceEffect:
@@ -85,7 +97,8 @@ def effect_of(lines: Sequence[InvoiceLine], *, paid_at: datetime | None) -> Invo
 
     It opens a term if it bills a period of the digital edition. A credit and a charge for the same time change the price or
     the plan of the running term, and nothing else. Print that is added within a term starts when it is paid, because earlier
-    copies can't be sent anymore. Print ends where it is credited, unless the digital edition is credited too and nothing
+    copies can't be sent anymore; what we bill for it (:mod:`app.domain.print_changes`) starts when it was priced, and
+    a supplement has the copies. Print ends where it is credited, unless the digital edition is credited too and nothing
     replaces it: a pause, or a billing date moved with a trial, takes nothing from a paid term.
 
     :param paid_at: when the invoice was paid; None if unknown.
@@ -95,8 +108,11 @@ def effect_of(lines: Sequence[InvoiceLine], *, paid_at: datetime | None) -> Invo
     unused = _unmatched(digital, LineKind.UNUSED)
     replaces = span is not None and any(one.contains(span.starts_at) for one in unused)
     printed = [line for line in lines if line.component == PRINT]
-    added = [line.span for line in printed if line.kind is LineKind.PERIOD]
-    for one in _unmatched(printed, LineKind.REMAINING):
+    whole = (LineKind.PERIOD, LineKind.PRINT_ADDED)
+    added = [line.span for line in printed if line.kind in whole and line.span.starts_at < line.span.ends_at]
+    rest = _unmatched(printed, LineKind.REMAINING)
+    billed = [one for one in printed if one.kind in whole or (one.kind is LineKind.REMAINING and one.span in rest)]
+    for one in rest:
         joins = span is not None and one.starts_at == span.starts_at
         since = one.starts_at if joins or paid_at is None else max(one.starts_at, paid_at)
         added += [Span(since, one.ends_at)] if since < one.ends_at else []
@@ -108,6 +124,7 @@ def effect_of(lines: Sequence[InvoiceLine], *, paid_at: datetime | None) -> Invo
         switched=_switched(digital),
         print_added=tuple(added),
         print_ended=tuple(ended),
+        print_total=sum(line.total for line in billed),
     )
 
 

@@ -300,14 +300,17 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
     Return the refund of each payment of a term for its unserved issues.
 
     The value of the served issues is rounded down once, over the whole term, to a multiple of the currency's step. If more
-    of a payment was already refunded than its unserved issues are worth, the difference reduces the other refunds.
+    of a payment was already refunded than its unserved issues are worth, the difference reduces the other refunds. When
+    print was dropped, the part of a payment for it was settled: what was not refunded is served.
     """
     exact, floored, by = Fraction(0), 0, step(case.payment.currency)
     wanted, owed = [], 0
     for payment in of_term:
         progress = case.progress.get(payment.id)
+        settled, kept = _settled_print(case, payment)
         if progress is not None and progress.bought > 0:
-            exact += Fraction(payment.amount * min(progress.served, progress.bought), progress.bought)
+            rest = payment.amount - settled
+            exact += Fraction(rest * min(progress.served, progress.bought), progress.bought) + kept
         else:
             exact += payment.amount  # it bought no issues that could be unserved
         served, floored = int(exact) // by * by - floored, int(exact) // by * by
@@ -321,6 +324,16 @@ def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[in
         wanted[index] -= less
         too_much -= less
     return wanted
+
+
+def _settled_print(case: RefundContext, payment: Payment) -> tuple[int, int]:
+    """Return what of a payment was for print that was dropped, and the part of that which was not refunded."""
+    dropped = sum(
+        r.amount
+        for r in case.refunds
+        if r.payment_id == payment.id and r.basis == RefundBasis.PRINT_DROPPED and r.status in COUNTED
+    )
+    return (payment.print_amount, max(0, payment.print_amount - dropped)) if dropped else (0, 0)
 
 
 def accept(

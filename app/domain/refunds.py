@@ -162,10 +162,10 @@ class RefundInProgress(Conflict):
 
 
 class QuoteChanged(Conflict):
-    """The refundable amount has changed since the quote."""
+    """The amount has changed since the quote."""
 
     code = "quote_changed"
-    title = "Refund quote has changed"
+    title = "Quote has changed"
 
 
 # The codes with which a quote says why a refund is not possible.

@@ -134,6 +134,12 @@ class StripeInvoiceState:
     collection: Collection = field(default_factory=Collection)
     paid_by_balance: int = 0  # the part that the customer's balance paid
     credit_notes: tuple[StripeCreditNote, ...] = ()  # issued ones
+    print_change: str | None = None  # the ID of the change of the print edition that it bills, from its metadata
+
+    @property
+    def returned_to_balance(self) -> int:
+        """What credit notes returned to the customer's balance."""
+        return sum(note.to_balance for note in self.credit_notes)
 
     @property
     def effect(self) -> InvoiceEffect:
@@ -165,12 +171,25 @@ class StripeSubscriptionState:
     schedule_id: str | None = None  # of the subscription schedule that manages it
     known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
     card: Card | None = None  # that pays; None: unknown, or it is not a card
+    print_dropped: tuple[datetime, ...] = ()  # when we dropped the print edition, from its metadata
 
     @property
     def pay_url(self) -> str | None:
-        """The payment page of the newest open invoice; None if there is none."""
-        owed = [invoice for invoice in self.invoices if invoice.status == "open" and invoice.pay_url is not None]
+        """The payment page of the newest open invoice; None if there is none. A change of the print edition is not owed."""
+        owed = [
+            invoice
+            for invoice in self.invoices
+            if invoice.status == "open" and invoice.pay_url is not None and invoice.print_change is None
+        ]
         return max(owed, key=lambda invoice: (invoice.period_start, invoice.id)).pay_url if owed else None
+
+    @property
+    def decided_print_changes(self) -> list[str]:
+        """The IDs of the changes of the print edition whose invoice is paid, or can't be paid anymore."""
+        undecided = (InvoiceStatus.DRAFT, InvoiceStatus.OPEN)
+        return [
+            one.print_change for one in self.invoices if one.print_change is not None and one.status not in undecided
+        ]
 
     @property
     def renewal(self) -> Renewal | None:
@@ -285,6 +304,7 @@ class Payment:
     kind: PaymentKind = PaymentKind.PAYMENT_INTENT
     print_from: datetime | None = None  # if it paid only for print: from when
     print_until: datetime | None = None
+    print_amount: int = 0  # the part of the amount that paid for print
     credited: int = 0  # returned otherwise than by a refund, see app.domain.credits
     is_history: bool = False  # it was made before we followed its subscription
 
@@ -346,41 +366,3 @@ class Subscription:
     def over_at(self) -> datetime | None:
         """When the subscription ended, by us or at Stripe; None if it has not."""
         return self.access_ended_at or self.ended_at
-
-
-def payments_of(seen: StripeSubscriptionState) -> list[Payment]:
-    """Return all payments of the invoices, the earliest first."""
-    found = [payment for invoice in seen.invoices for payment in _payments_of(invoice)]
-    return sorted(found, key=lambda payment: (payment.paid_at, payment.id))
-
-
-def _payments_of(invoice: StripeInvoiceState) -> list[Payment]:
-    """
-    Return the payments of an invoice, the earliest first.
-
-    The tax of a payment follows from what was paid before and with it, not from later payments, so it doesn't change when
-    the next part arrives. The payment that completes the total gets the remainder of the rounding. The customer balance pays
-    its share of the tax.
-    """
-    effect, found, paid, taxed = invoice.effect, [], 0, 0
-    printed = effect.print_added[0] if effect.span is None and effect.print_added else None
-    for payment in sorted(invoice.payments, key=lambda one: (one.paid_at, one.id)):
-        paid = min(paid + payment.amount, max(invoice.total, 0))
-        tax = invoice.tax * paid // invoice.total - taxed if invoice.total > 0 else 0
-        taxed += tax
-        found.append(
-            Payment(
-                id=payment.id,
-                invoice_id=invoice.id,
-                amount=payment.amount,
-                tax=tax,
-                currency=invoice.currency,
-                paid_at=payment.paid_at,
-                billing_reason=invoice.billing_reason,
-                invoice_number=invoice.number,
-                kind=payment.kind,
-                print_from=printed.starts_at if printed else None,
-                print_until=printed.ends_at if printed else None,
-            )
-        )
-    return found

@@ -28,13 +28,20 @@ def terms_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Term]:
         key=lambda one: (one[0].period_start, one[0].id),
     )
     effects = [effect for _, effect in paid]
-    printed = print_spans(effects)
+    printed = print_spans([*effects, *_dropped(seen, effects)])
     terms = [_opened(invoice, effect, catalogue) for invoice, effect in paid]
     found = [_changed(term, effects, catalogue) for term in terms if term is not None]
     return sorted(
         (_with_print(term, printed) for term in found),
         key=lambda term: (term.starts_at, term.invoice_id),
     )
+
+
+def _dropped(seen: StripeSubscriptionState, effects: Sequence[InvoiceEffect]) -> list[InvoiceEffect]:
+    """Return the ends of print that we brought about: no line of an invoice shows them, because the rest was refunded."""
+    periods = [effect.span for effect in effects if effect.span is not None]
+    ended = [Span(at, one.ends_at) for at in seen.print_dropped for one in periods if one.contains(at)]
+    return [InvoiceEffect(print_ended=tuple(ended))] if ended else []
 
 
 def _opened(invoice: StripeInvoiceState, effect: InvoiceEffect, catalogue: Catalogue) -> Term | None:

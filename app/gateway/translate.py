@@ -36,6 +36,8 @@ OUR_REFUND, OUR_BASIS, OUR_GROUP = "newsstand_refund", "newsstand_basis", "newss
 OUR_REQUEST = "newsstand_request"  # the hash of an API request that moved money
 OUR_SUBSCRIBER, OUR_SUB = "newsstand_subscriber", "newsstand_sub"
 OUR_CHECKOUT = "newsstand_checkout"
+OUR_PRINT_CHANGE = "newsstand_print_change"  # of an invoice and its line: the change that they bill
+PRINT_DROPPED = "newsstand_print_dropped"  # of a subscription: when we dropped print, in seconds, separated by commas
 OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
 
 
@@ -62,7 +64,13 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
         subscriber_id=_said_by(seen.metadata, OUR_SUBSCRIBER),
         checkout_id=_said_by(seen.metadata, OUR_CHECKOUT),
         card=_card(seen),
+        print_dropped=_print_dropped(seen),
     )
+
+
+def _print_dropped(seen: Subscription) -> tuple[datetime, ...]:
+    said = _said_by(seen.metadata, PRINT_DROPPED) or ""
+    return tuple(moment(int(one)) for one in said.split(",") if one.isascii() and one.isdigit() and len(one) <= 10)
 
 
 def _card(seen: Subscription) -> Card | None:
@@ -161,6 +169,7 @@ def _invoice(
         credit_notes=tuple(
             credit_note(note) for note in getattr(invoice, "credit_notes", ()) if note.status == "issued"
         ),
+        print_change=_said_by(_field(invoice, "metadata"), OUR_PRINT_CHANGE),
     )
 
 
@@ -232,6 +241,9 @@ def invoice_line(line: Any, *, components: Components, free_prices: frozenset[st
         proration=proration,
         credits_lines=credited is not None,
         free_price=price_id in free_prices,
+        discount=sum(one.amount for one in _field(line, "discount_amounts") or ()),
+        added_tax=sum(one.amount for one in _field(line, "taxes") or () if one.tax_behavior == "exclusive"),
+        is_print_change=_said_by(_field(line, "metadata"), OUR_PRINT_CHANGE) is not None,
     )
 
 

@@ -243,6 +243,14 @@ TABLES = (
         "lines": "ARRAY['Given' || k % 997 || ' Family' || k % 7919, k % 9999 || ' Lantern Street', 'CITY, IL']",
         "work_key": f"'address:' || {_READER}",
     }),
+    Rows("print_changes", 0.1, {
+        "id": sql_id("pch", "k"), "subscription_id": sql_id("scr", "k % {s}"),
+        "subscriber_id": sql_id("rdr", "(k % {s}) % {n}"),
+        "kind": "'add'", "status": "'completed'", "issues": "12", "price": "1200", "total": "1200", "tax": "0",
+        "due": "1200", "currency": "'usd'", "starts_at": _LONG_AGO, "ends_at": _LONG_AGO, "requested_by": "'reader:x'",
+        "to_balance": "'{{}}'",
+        "created_at": _LONG_AGO, "work_key": "'print:' || " + sql_id("scr", "k % {s}"),
+    }),
     Rows("label_runs", FEW, {
         "id": "'lbl_' || k", "issue_number": "k + 1", "number": "0", "as_of": "now()", "mail_date": "CURRENT_DATE",
         "frozen_at": _LONG_AGO, "frozen_by": "'staff:circulation'", "copies": "1", "control_sum": "0",

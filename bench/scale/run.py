@@ -17,10 +17,21 @@ from bench.scale.labels import LABELS
 from bench.scale.lists import HEALTH, LISTS, READERS
 from bench.scale.personal_data import PERSONAL_DATA
 from bench.scale.plans import Explained, explain
+from bench.scale.print_changes import PRINT_CHANGES
 from bench.scale.subject import Query, Subject
 from bench.scale.work import WORK
 
-QUERIES: tuple[Query, ...] = (*LISTS, *READERS, *HEALTH, *WORK, *DERIVATIONS, *LABELS, *BY_KEY, *PERSONAL_DATA)
+QUERIES: tuple[Query, ...] = (
+    *LISTS,
+    *READERS,
+    *HEALTH,
+    *WORK,
+    *DERIVATIONS,
+    *LABELS,
+    *PRINT_CHANGES,
+    *BY_KEY,
+    *PERSONAL_DATA,
+)
 
 
 class OneConnection:

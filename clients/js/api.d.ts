@@ -201,6 +201,80 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/subscription/print-edition/quote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Quote print for the rest of my term: what adding it costs, or dropping it returns */
+        get: operations["quote_my_print_edition"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/subscription/print-edition": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Add print to my subscription, or drop it
+         * @description Dropping refunds the unserved issues.
+         */
+        put: operations["change_my_print_edition"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscriptions/{subscription_id}/print-edition/quote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Quote print for the rest of a reader's term */
+        get: operations["quote_print_edition"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscriptions/{subscription_id}/print-edition": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Add print to a reader's subscription, or drop it
+         * @description Their card is charged, or their payments are refunded.
+         */
+        put: operations["change_print_edition"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/address": {
         parameters: {
             query?: never;
@@ -4180,6 +4254,33 @@ export interface components {
             next: string | null;
         };
         /**
+         * ExpectedIn
+         * @description The quoted amount, in minor units of a currency; 0 if nothing is charged or refunded.
+         * @example {
+         *       "amount": 1200,
+         *       "currency": "usd",
+         *       "formatted": "$12"
+         *     }
+         */
+        ExpectedIn: {
+            /**
+             * Amount
+             * @example 1200
+             */
+            amount: number;
+            /**
+             * Currency
+             * @example usd
+             */
+            currency: string;
+            /**
+             * Formatted
+             * @description Ignored, so that a quoted amount can be sent as it was received.
+             * @example $12
+             */
+            formatted?: string | null;
+        };
+        /**
          * ExportOut
          * @description Everything that is stored about one person. Staff are not named, because they are other people.
          * @example {
@@ -6804,6 +6905,185 @@ export interface components {
             formatted: string;
         };
         /**
+         * PrintAddressIn
+         * @description Where copies are sent from now on: the permanent address.
+         * @example {
+         *       "city": "Springfield",
+         *       "company": "",
+         *       "country": "US",
+         *       "district": "",
+         *       "line1": "1 Lantern Street",
+         *       "line2": "Apt 2",
+         *       "name": "Ada Invented",
+         *       "postal_code": "62701",
+         *       "region": "IL"
+         *     }
+         */
+        PrintAddressIn: {
+            /**
+             * Name
+             * @description The recipient. Required without a company.
+             * @default
+             * @example Ada Invented
+             */
+            name: string;
+            /**
+             * Company
+             * @default
+             * @example
+             */
+            company: string;
+            /**
+             * Line1
+             * @description Street and number, or PO box.
+             * @default
+             * @example 1 Lantern Street
+             */
+            line1: string;
+            /**
+             * Line2
+             * @description Apartment, suite or unit.
+             * @default
+             * @example Apt 2
+             */
+            line2: string;
+            /**
+             * District
+             * @description A part of the city, where the country uses it.
+             * @default
+             * @example
+             */
+            district: string;
+            /**
+             * City
+             * @description For US military mail, APO, FPO or DPO.
+             * @default
+             * @example Springfield
+             */
+            city: string;
+            /**
+             * Region
+             * @description State or province; AA, AE or AP for US military mail.
+             * @default
+             * @example IL
+             */
+            region: string;
+            /**
+             * Postal Code
+             * @default
+             * @example 62701
+             */
+            postal_code: string;
+            /**
+             * Country
+             * @description ISO 3166 code of two letters.
+             * @default
+             * @example US
+             */
+            country: string;
+        };
+        /**
+         * PrintChangeOut
+         * @description A change of the print edition. ``awaiting_payment``: the payment must be confirmed on ``pay_url`` within an hour, or is
+         *     on its way. ``processing``: Stripe has not responded yet; the change is completed automatically.
+         * @example {
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "from_issue": 13,
+         *       "id": "pch_0c5e",
+         *       "issues": 12,
+         *       "kind": "add",
+         *       "pay_url": null,
+         *       "refunds": [
+         *         "rfd_0c5e"
+         *       ],
+         *       "status": "completed"
+         *     }
+         */
+        PrintChangeOut: {
+            /**
+             * Id
+             * @example pch_0c5e
+             */
+            id: string;
+            /**
+             * Kind
+             * @example add
+             * @enum {string}
+             */
+            kind: "add" | "drop";
+            /**
+             * Status
+             * @example completed
+             * @enum {string}
+             */
+            status: "processing" | "awaiting_payment" | "completed" | "failed";
+            /**
+             * Issues
+             * @description How many issues it is about.
+             * @example 12
+             */
+            issues: number;
+            /**
+             * From Issue
+             * @description Number of the first of them.
+             * @example 13
+             */
+            from_issue: number | null;
+            /** @description What is charged, or refunded. */
+            amount: components["schemas"]["MoneyOut"];
+            /**
+             * Pay Url
+             * @description Stripe's page on which the payment is confirmed; null if nothing is to be confirmed.
+             * @example null
+             */
+            pay_url: string | null;
+            /**
+             * Refunds
+             * @description The IDs of the refunds when print is dropped, one for each payment.
+             * @example [
+             *       "rfd_0c5e"
+             *     ]
+             */
+            refunds: string[];
+        };
+        /**
+         * PrintEditionIn
+         * @description ``expected_amount`` is the quoted ``amount``. If it has changed, nothing is charged, refunded or changed.
+         * @example {
+         *       "address": {
+         *         "city": "Springfield",
+         *         "company": "",
+         *         "country": "US",
+         *         "district": "",
+         *         "line1": "1 Lantern Street",
+         *         "line2": "Apt 2",
+         *         "name": "Ada Invented",
+         *         "postal_code": "62701",
+         *         "region": "IL"
+         *       },
+         *       "enabled": true,
+         *       "expected_amount": {
+         *         "amount": 1200,
+         *         "currency": "usd",
+         *         "formatted": "$12"
+         *       }
+         *     }
+         */
+        PrintEditionIn: {
+            /**
+             * Enabled
+             * @description `true` adds print, `false` drops it.
+             * @example true
+             */
+            enabled: boolean;
+            /** @description Required to add print if there is no postal address yet. */
+            address?: components["schemas"]["PrintAddressIn"] | null;
+            expected_amount: components["schemas"]["ExpectedIn"];
+        };
+        /**
          * PrintPriceOut
          * @description The additional price of the print edition for a term, postage included.
          * @example {
@@ -6852,6 +7132,120 @@ export interface components {
              * @example domestic
              */
             postage_band: string;
+        };
+        /**
+         * PrintQuoteOut
+         * @description What adding or dropping print would cost or return now: what the subscription doesn't have can be added.
+         *
+         *     Print is priced by the remaining issues, from the next one whose label cut-off has not passed.
+         * @example {
+         *       "allowed": true,
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "change": null,
+         *       "detail": null,
+         *       "enabled": false,
+         *       "from_balance": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "from_issue": 13,
+         *       "issues": 12,
+         *       "kind": "add",
+         *       "price": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "reason": null,
+         *       "tax": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "to_balance": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "total": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "until": "2027-03-01T18:00:00Z"
+         *     }
+         */
+        PrintQuoteOut: {
+            /**
+             * Enabled
+             * @description Whether the subscription includes print now.
+             * @example false
+             */
+            enabled: boolean;
+            /**
+             * Kind
+             * @description What the quote is for.
+             * @example add
+             * @enum {string}
+             */
+            kind: "add" | "drop";
+            /**
+             * Allowed
+             * @example true
+             */
+            allowed: boolean;
+            /**
+             * Reason
+             * @description Why it is not possible, as a code.
+             * @example null
+             */
+            reason: string | null;
+            /**
+             * Detail
+             * @description Why it is not possible, as a sentence.
+             * @example null
+             */
+            detail: string | null;
+            /**
+             * Issues
+             * @description How many issues are left.
+             * @example 12
+             */
+            issues: number;
+            /**
+             * From Issue
+             * @description Number of the first of them; null if there is none, or it is not on the calendar yet.
+             * @example 13
+             */
+            from_issue: number | null;
+            /** @description What is charged now, or refunded. Send it as `expected_amount`. */
+            amount: components["schemas"]["PriceOut"];
+            /** @description Price of the issues before tax; 0 when print is dropped. */
+            price: components["schemas"]["PriceOut"];
+            /** @description The tax included in `total`. */
+            tax: components["schemas"]["PriceOut"];
+            /** @description The price with tax, or the refund. */
+            total: components["schemas"]["PriceOut"];
+            /** @description The part of `total` that the customer's balance pays; negative for a debt that is charged too. */
+            from_balance: components["schemas"]["PriceOut"];
+            /** @description What goes back to the customer's balance, besides `amount`, because it had paid for print. */
+            to_balance: components["schemas"]["PriceOut"];
+            /**
+             * Until
+             * @description The end of the term. From then on, renewals include print or not, at its plain price.
+             * @example 2027-03-01T18:00:00Z
+             */
+            until: string | null;
+            /**
+             * @description A change that is in progress.
+             * @example null
+             */
+            change: components["schemas"]["PrintChangeOut"] | null;
         };
         /**
          * QuoteOut
@@ -9576,6 +9970,422 @@ export interface operations {
             };
             /** @description Unauthorized */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quote_my_print_edition: {
+        parameters: {
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrintQuoteOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_my_print_edition: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PrintEditionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrintChangeOut"];
+                };
+            };
+            /** @description The payment must be confirmed on `pay_url`, or Stripe has not responded yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrintChangeOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quote_print_edition: {
+        parameters: {
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
+            header?: never;
+            path: {
+                subscription_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrintQuoteOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_print_edition: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key": string;
+            };
+            path: {
+                subscription_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PrintEditionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrintChangeOut"];
+                };
+            };
+            /** @description The payment must be confirmed on `pay_url`, or Stripe has not responded yet */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrintChangeOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

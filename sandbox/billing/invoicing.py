@@ -142,7 +142,7 @@ def empty_draft(account: Account, customer_id: str, *, currency: str, spec: Invo
 
 
 def replace_lines(account: Account, invoice: JsonObject, lines: list[invoice_lines.LineItem]) -> None:
-    """Replace the lines of a draft that has no subscription."""
+    """Replace the lines of a draft that Stripe did not create for a period of a subscription. No coupons apply."""
     computed = [entry.line() for entry in lines]
     taxed = invoice["automatic_tax"]["enabled"]
     amounts.compute(account, computed, coupons={}, automatic_tax=taxed)

@@ -1,6 +1,8 @@
 """Pending invoice items, created through the API or by a change in the middle of a period."""
 
+from sandbox.billing import currencies
 from sandbox.billing.invoice_lines import LineItem
+from sandbox.errors import invalid, unsupported
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, new_id
 
@@ -68,20 +70,39 @@ def create_one_time_price(
         }
     )
     return account.add(
-        {
-            "id": new_id("price"),
-            "object": "price",
-            "active": False,
-            "billing_scheme": "per_unit",
-            "created": now,
-            "currency": currency,
-            "livemode": False,
-            "metadata": {},
-            "product": product["id"],
-            "tax_behavior": tax_behavior,
-            "type": "one_time",
-            "unit_amount": amount,
-            "unit_amount_decimal": str(amount),
-            "_currency_options": {},
-        }
+        _one_time_price(amount=amount, currency=currency, product=product["id"], tax_behavior=tax_behavior, now=now)
     )
+
+
+def price_of_data(account: Account, data: JsonObject, *, param: str, now: int) -> JsonObject:
+    """Return an inactive price of a product for `price_data`, as Stripe creates it, without storing it."""
+    for name in data.keys() - {"currency", "product", "tax_behavior", "unit_amount"}:
+        raise unsupported(f"the parameter {param}[{name}]")
+    product = account.get("product", data["product"], param=f"{param}[product]", status=400)
+    if "unit_amount" not in data:
+        raise invalid(f"Missing required param: {param}[unit_amount].", param=param, code="parameter_missing")
+    currency = currencies.check(data["currency"])
+    currencies.check_amount(data["unit_amount"], currency, param=f"{param}[unit_amount]")
+    behavior = data.get("tax_behavior", "unspecified")
+    return _one_time_price(
+        amount=data["unit_amount"], currency=currency, product=product["id"], tax_behavior=behavior, now=now
+    )
+
+
+def _one_time_price(*, amount: int, currency: str, product: str, tax_behavior: str, now: int) -> JsonObject:
+    return {
+        "id": new_id("price"),
+        "object": "price",
+        "active": False,
+        "billing_scheme": "per_unit",
+        "created": now,
+        "currency": currency,
+        "livemode": False,
+        "metadata": {},
+        "product": product,
+        "tax_behavior": tax_behavior,
+        "type": "one_time",
+        "unit_amount": amount,
+        "unit_amount_decimal": str(amount),
+        "_currency_options": {},
+    }

@@ -6,7 +6,7 @@ charged an hour later. A failed payment makes the subscription `past_due` and is
 trial ends in the same way. `invoice.upcoming` is sent a week before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sandbox.billing import cancellation, charges, invoice_lines, invoicing, pausing, payments, periods
 from sandbox.errors import StripeError
@@ -237,13 +237,14 @@ def _upcoming(account: Account, subscription_id: str, at: int) -> None:
         account.emit("invoice.upcoming", preview)
 
 
-def upcoming(account: Account, subscription: JsonObject) -> JsonObject:
-    """Return a preview of the next renewal invoice."""
+def upcoming(account: Account, subscription: JsonObject, *, added: Sequence[invoice_lines.LineItem] = ()) -> JsonObject:
+    """Return a preview of the next renewal invoice, with additional lines."""
     items = due_items(account, subscription)
     period = next_period(account, subscription)
     lines = [
         *invoice_lines.for_pending_items(account, subscription["customer"], subscription["id"]),
         *invoice_lines.for_subscription_items(account, subscription, period=period, items=items),
+        *added,
     ]
     started = items[0]["current_period_start"]
     spec = invoicing.InvoiceSpec(reason="upcoming", period=(started, period[0]), created_at=period[0], entries=lines)

@@ -10,7 +10,7 @@ from sandbox.store.metadata import merged
 
 _KIND = "invoiceitem"
 _CREATE = (
-    "amount currency customer description discountable invoice metadata period pricing quantity subscription "
+    "amount currency customer description discountable invoice metadata period price_data pricing quantity subscription "
     "tax_behavior unit_amount_decimal"
 )
 
@@ -105,7 +105,8 @@ def delete(call: Call) -> JsonObject:
 def _editable(account: Account, item: JsonObject) -> JsonObject | None:
     """Return the draft that an invoice item is on, if any."""
     invoice = account.find("invoice", item["invoice"])
-    if invoice and (invoice["status"] != "draft" or invoice["_subscription"]):
+    of_period = invoice and invoice["_subscription"] and invoice["billing_reason"] != "manual"
+    if invoice and (invoice["status"] != "draft" or of_period):
         message = "You cannot change or delete an invoice item that is on an invoice, unless the invoice is a draft."
         raise invalid(message, param="invoiceitem")
     return invoice
@@ -119,8 +120,8 @@ def _draft(account: Account, params: JsonObject, customer_id: str) -> JsonObject
         raise invalid("The invoice belongs to another customer.", param="invoice")
     if invoice["status"] != "draft":
         raise invalid("The invoice is no longer a draft.", param="invoice", code="invoice_not_editable")
-    if invoice["_subscription"]:
-        raise unsupported("adding an invoice item to the draft of a subscription")
+    if invoice["_subscription"] and invoice["billing_reason"] != "manual":
+        raise unsupported("adding an invoice item to the draft of a period of a subscription")
     return invoice
 
 
@@ -131,11 +132,14 @@ def _recompose(account: Account, draft: JsonObject) -> None:
 
 
 def _price(account: Account, params: JsonObject) -> JsonObject:
-    """Return the given price, or an inactive price created for a bare amount, as at Stripe."""
+    """Return the given price, or an inactive price created for a bare amount or for `price_data`, as at Stripe."""
     named = params.get("pricing", {}).get("price")
-    if (named is None) == ("amount" not in params):
-        message = "You must specify exactly one of amount and pricing[price]."
+    if sum((named is not None, "amount" in params, "price_data" in params)) != 1:
+        message = "You must specify exactly one of amount, price_data and pricing[price]."
         raise invalid(message, param="amount", code="parameter_missing")
+    if "price_data" in params:
+        now = account.now_for(params["customer"])
+        return account.add(pending_items.price_of_data(account, params["price_data"], param="price_data", now=now))
     if named is not None:
         price = account.get("price", named, param="pricing[price]", status=400)
         if price["recurring"] is not None:

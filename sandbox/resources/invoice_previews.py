@@ -4,6 +4,7 @@ from sandbox.billing import (
     cancellation,
     invoice_lines,
     invoicing,
+    pending_items,
     periods,
     prorations,
     renewals,
@@ -16,13 +17,14 @@ from sandbox.http.routing import Call, route
 from sandbox.json_types import JsonObject
 from sandbox.store.accounts import Account, deep_copy, new_id
 
-_DETAILS = {"items", "proration_behavior", "proration_date", "cancel_at_period_end", "metadata"}
+_DETAILS = {"items", "proration_behavior", "proration_date", "cancel_at", "cancel_at_period_end", "metadata"}
+_ITEM = {"price_data", "quantity", "period", "discountable", "description", "metadata"}
 
 
 @route(
     "POST",
     "/v1/invoices/create_preview",
-    takes="automatic_tax customer subscription subscription_details",
+    takes="automatic_tax customer invoice_items subscription subscription_details",
 )
 def create_preview(call: Call) -> JsonObject:
     """Preview the next invoice of a subscription, optionally with changes, or the first invoice of a new one."""
@@ -30,6 +32,8 @@ def create_preview(call: Call) -> JsonObject:
     details = params.get("subscription_details", {})
     for name in details.keys() - _DETAILS:
         raise unsupported(f"the parameter subscription_details[{name}] on POST /v1/invoices/create_preview")
+    if "invoice_items" in params and ("subscription" not in params or "items" in details):
+        raise unsupported("invoice_items on a preview of a new or changed subscription")
     if "subscription" not in params:
         return _of_new(account, params, details)
     subscription = account.get("subscription", params["subscription"], param="subscription", status=400)
@@ -39,8 +43,32 @@ def create_preview(call: Call) -> JsonObject:
     if ends and "items" not in details:
         raise _none("The subscription ends at the end of the period.")
     if "items" not in details:
-        return renewals.upcoming(account, subscription)
+        if "automatic_tax" in params:
+            subscription = {**subscription, "automatic_tax": {"enabled": params["automatic_tax"]["enabled"]}}
+        added = [_added(account, subscription, entry) for entry in params.get("invoice_items", ())]
+        return renewals.upcoming(account, subscription, added=added)
     return _of_change(account, subscription, details)
+
+
+def _added(account: Account, subscription: JsonObject, entry: JsonObject) -> invoice_lines.LineItem:
+    """Return the line of an additional invoice item. Its price is not stored."""
+    for name in entry.keys() - _ITEM:
+        raise unsupported(f"the parameter invoice_items[][{name}] on POST /v1/invoices/create_preview")
+    if "price_data" not in entry:
+        raise unsupported("invoice_items[] without price_data on POST /v1/invoices/create_preview")
+    now = account.now_for(subscription["customer"])
+    price = pending_items.price_of_data(account, entry["price_data"], param="invoice_items[][price_data]", now=now)
+    quantity, period = entry.get("quantity", 1), entry.get("period", {})
+    return invoice_lines.LineItem(
+        price=price,
+        quantity=quantity,
+        amount=price["unit_amount"] * quantity,
+        period=(period.get("start", now), period.get("end", now)),
+        description=entry.get("description") or invoice_lines.product_name(account, price),
+        metadata=unset(entry.get("metadata")) or {},
+        discountable=entry.get("discountable", True),
+        invoice_item=new_id("ii"),
+    )
 
 
 def _none(why: str) -> Exception:

@@ -41,7 +41,7 @@ def list_all(call: Call) -> Page:
 
 @route("POST", "/v1/invoices", takes=_CREATE)
 def create(call: Call) -> JsonObject:
-    """Create a draft with the pending invoice items of a customer or a subscription."""
+    """Create a draft with the pending invoice items of a customer or a subscription, or without lines."""
     account, params = call.account, call.params
     check_days_until_due(params)
     subscription = None
@@ -62,9 +62,11 @@ def create(call: Call) -> JsonObject:
     )
     spec = invoicing.InvoiceSpec(reason="manual", period=(now, now), created_at=now, entries=lines)
     if subscription:
-        if not lines:
+        if wait and not lines:
             raise invalid("Nothing to invoice for subscription", code="invoice_no_subscription_line_items")
         invoice = invoicing.build_draft(account, subscription, spec)
+        if "automatic_tax" in params:
+            invoice["automatic_tax"] = invoicing.automatic_tax(enabled=params["automatic_tax"]["enabled"])
     else:
         currency = params.get("currency") or (lines[0].price["currency"] if lines else customer["currency"])
         invoice = invoicing.empty_draft(account, customer_id, currency=str(currency or "usd").lower(), spec=spec)

@@ -69,6 +69,30 @@ async def test_money_back_is_paid_once(shop: Shop, open_account: OpenAccount) ->
     assert "Your subscription was refunded and ended on March 1, 2026." in page.text
 
 
+async def test_print_is_added_with_an_address_and_dropped_again(shop: Shop, open_account: OpenAccount) -> None:
+    await shop.plan_issues(30)
+    person = shop.person("nia")
+    await shop.subscribe(person)
+    nia = await open_account(person)
+    assert "Add the print edition" in (await nia.open("/")).text
+    page = await nia.open("/print")
+    assert "We charge your card $23 now" in page.text
+    refused = await nia.submit(page, "/print", name="Nia Invented", line1="", city="Springfield")
+    assert "The street address is missing" in refused.text
+    entered = {"line1": "1 Lantern Street", "region": "IL", "postal_code": "62701"}
+    added = await nia.submit(refused, "/print", **entered)
+    assert "Print is now part of your subscription." in added.text
+    await shop.wait_until_idle()
+
+    drop = await nia.open("/print")
+    assert "We refund $23 to your card" in drop.text
+    dropped = await nia.submit(drop, "/print")
+    assert "Your refund of $23 is on its way to your card." in dropped.text
+    await shop.wait_until_idle()
+    assert "Add the print edition" in (await nia.open("/")).text
+    assert [one["amount"] for one in (await shop.stripe_get("/v1/refunds"))["data"]] == [23_00]
+
+
 async def test_invoices_and_the_card_page_are_reached(shop: Shop, open_account: OpenAccount) -> None:
     person = shop.person("nia")
     await shop.subscribe(person)

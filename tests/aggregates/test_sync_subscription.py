@@ -15,8 +15,9 @@ from app.db.checkouts import Choice
 from app.db.engine.session import Session, Sessions
 from app.domain.entitlements import AccessPeriod, AccessReason, Grant
 from app.domain.errors import ConcurrentUpdate
+from app.domain.payments import payments_of
 from app.domain.rules import Rules
-from app.domain.subscriptions import Subscription, payments_of
+from app.domain.subscriptions import Subscription
 from app.domain.terms import terms_of
 from tests.domain.test_entitlements import CATALOGUE, POLICY
 from tests.domain.test_quotes import CHICAGO, REFUND

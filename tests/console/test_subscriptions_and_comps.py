@@ -54,6 +54,24 @@ async def test_subscription_is_canceled_and_resumed(shop: Shop, open_console: Op
     assert "The subscription has already ended" in late.text
 
 
+async def test_print_is_added_and_dropped_for_a_reader(shop: Shop, open_console: OpenConsole) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.plan_issues(30)
+    await shop.subscribe(ada)
+    held = await subscription(shop)
+    assert "Add print" in (await robin.open(await reader_page(shop, robin))).text
+    form = await robin.open(f"/subscriptions/{held}/print")
+    address = {"name": "Ada Invented", "line1": "1 Lantern Street", "city": "Springfield", "region": "IL"}
+    added = await robin.submit(form, "/print", **address, postal_code="62701", country="US")
+    assert "Print added." in added.text
+    await shop.wait_until_idle()
+    drop = await robin.open(f"/subscriptions/{held}/print")
+    assert "$23 is refunded" in drop.text
+    assert "Print dropped. Its unserved share is being refunded." in (await robin.submit(drop, "/print")).text
+    await shop.wait_until_idle()
+    assert "Add print" in (await robin.open(await reader_page(shop, robin))).text
+
+
 async def test_comp_gives_access_until_it_is_revoked(shop: Shop, open_console: OpenConsole) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
     await shop.open_checkout(ada)  # the reader is known, but has not paid

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.invoice_lines import InvoiceLine, Span
+from app.domain.payments import payments_of
 from app.domain.subscriptions import (
     ForeignStripeObject,
     StripeInvoicePayment,
     StripeInvoiceState,
     StripeItemState,
     StripeSubscriptionState,
-    payments_of,
 )
 from app.domain.terms import issues_in, terms_of, uneven_interval
 from tests.domain.test_entitlements import CATALOGUE

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.domain.subscriptions import PaymentKind, StripeSubscriptionState, payments_of
+from app.domain.payments import payments_of
+from app.domain.subscriptions import PaymentKind, StripeSubscriptionState
 from app.domain.terms import terms_of
 from app.gateway import translate
 from app.gateway.client import Plain

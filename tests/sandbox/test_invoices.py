@@ -53,6 +53,50 @@ async def test_a_draft_accepts_items_until_it_is_finalized(account: SandboxAccou
     assert (await account.v1.invoices.pay_async(draft.id)).status == "paid"
 
 
+async def test_an_extra_invoice_of_a_subscription_bills_only_its_own_items_as_previewed(
+    account: SandboxAccount,
+) -> None:
+    await account.settings(tax_rate=10)
+    customer = await account.customer()
+    price = await account.price()
+    subscription = await account.subscribe(customer=customer, price=price)
+    await account.v1.invoice_items.create_async({"customer": customer.id, "amount": 700, "currency": "usd"})
+    line = {
+        "price_data": {
+            "currency": "usd",
+            "product": price.product,
+            "unit_amount": 1200,
+            "tax_behavior": "exclusive",
+        },
+        "quantity": 1,
+        "discountable": False,
+        "period": {"start": OPENING, "end": OPENING + YEAR},
+        "metadata": {"kind": "extra"},
+    }
+    taxed = {"automatic_tax": {"enabled": True}}
+    preview = await account.v1.invoices.create_preview_async(
+        {"subscription": subscription.id, "invoice_items": [line], **taxed}
+    )
+    (shown,) = (one for one in preview.lines.data if "kind" in one.metadata)
+    draft = await account.v1.invoices.create_async(
+        {"customer": customer.id, "subscription": subscription.id, "pending_invoice_items_behavior": "exclude", **taxed}
+    )
+    assert (draft.status, draft.billing_reason, draft.total) == ("draft", "manual", 0)
+    assert draft.parent.subscription_details.subscription == subscription.id
+    await account.v1.invoice_items.create_async({**line, "customer": customer.id, "invoice": draft.id})
+    final = await account.v1.invoices.finalize_invoice_async(draft.id)
+
+    (billed,) = final.lines.data
+    assert (billed.amount, billed.taxes[0].amount) == (shown.amount, shown.taxes[0].amount) == (1200, 120)
+    assert (billed.period.start, billed.pricing.price_details.product) == (OPENING, price.product)
+    assert (final.status, final.total) == ("open", 1320)
+    assert (await account.v1.invoices.pay_async(draft.id)).status == "paid"
+    pending = await account.v1.invoice_items.list_async({"customer": customer.id, "pending": True})
+    assert [item.amount for item in pending.data] == [700]
+    with pytest.raises(stripe.InvalidRequestError, match="without a subscription"):
+        await account.v1.invoices.delete_async(draft.id)
+
+
 async def test_a_draft_with_auto_advance_is_charged_after_an_hour(account: SandboxAccount) -> None:
     clock = await account.clock()
     customer = await account.customer(test_clock=clock.id)

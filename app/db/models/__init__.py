@@ -43,6 +43,7 @@ from app.db.models.operations import (
     SigningKey,
     Sweep,
 )
+from app.db.models.print_changes import PrintChange
 from app.db.models.readers import (
     Comp,
     ContactChange,
@@ -102,6 +103,7 @@ __all__ = [
     "Payment",
     "PendingRevocation",
     "PostalAddress",
+    "PrintChange",
     "ReaderNamePart",
     "ReaderView",
     "Refund",

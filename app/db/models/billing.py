@@ -185,6 +185,7 @@ class Payment(Base):
     kind: Mapped[str] = mapped_column(server_default="payment_intent")
     print_from: Mapped[datetime | None]  # if it paid only for print: from when
     print_until: Mapped[datetime | None]
+    print_amount: Mapped[int] = mapped_column(server_default="0")  # the part of the amount that paid for print
     credited: Mapped[int] = mapped_column(server_default="0")  # returned without a refund: see Credit
     is_history: Mapped[bool] = mapped_column(server_default=false())  # made before we followed its subscription
     version: Mapped[int] = mapped_column(server_default="1")

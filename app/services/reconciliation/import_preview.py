@@ -19,8 +19,9 @@ from app.domain.imports import (
     returned_earlier,
     several_subscriptions,
 )
+from app.domain.payments import payments_of
 from app.domain.reconciliation import Difference, ListedInvoice
-from app.domain.subscriptions import LIVE, ForeignStripeObject, StripeSubscriptionState, payments_of
+from app.domain.subscriptions import LIVE, ForeignStripeObject, StripeSubscriptionState
 from app.domain.terms import terms_of
 from app.gateway import refunds as refunds_at_stripe
 from app.gateway import subscriptions as at_stripe

@@ -35,6 +35,7 @@ ACTIONS: dict[str, str] = {
     "/subscriptions/{subscription}/cancel-now": "POST /v1/support/subscriptions/{subscription_id}/cancel",
     "/subscriptions/{subscription}/resume": "POST /v1/support/subscriptions/{subscription_id}/resume",
     "/subscriptions/{subscription}/extend": "POST /v1/support/subscriptions/{subscription_id}/extend",
+    "/subscriptions/{subscription}/print": "PUT /v1/support/subscriptions/{subscription_id}/print-edition",
     "/readers/{reader}/comp": "POST /v1/support/comps",
     "/readers/{reader}/address": "PUT /v1/support/subscribers/{subscriber_id}/address",
     "/readers/{reader}/temporary-address": "PUT /v1/support/subscribers/{subscriber_id}/address",

@@ -1,0 +1,126 @@
+"""Changes of the print edition within a term."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, select, update
+
+from app.db.engine import leases
+from app.db.engine.session import Session
+from app.db.models import PrintChange as Row
+from app.domain.print_changes import UNDECIDED, PrintChange, PrintChangeKind, PrintChangeStatus
+
+
+def work_key(subscription_id: str) -> str:
+    """Return the work key of a subscription's changes, so that one process at a time handles them."""
+    return f"print:{subscription_id}"
+
+
+async def insert(session: Session, change: PrintChange) -> None:
+    """Insert a change that is due now."""
+    session.add(
+        Row(
+            id=change.id,
+            subscription_id=change.subscription_id,
+            subscriber_id=change.subscriber_id,
+            kind=change.kind,
+            status=change.status,
+            issues=change.issues,
+            first_issue=change.first_issue,
+            price=change.price,
+            total=change.total,
+            tax=change.tax,
+            due=change.due,
+            currency=change.currency,
+            price_id=change.price_id,
+            starts_at=change.starts_at,
+            ends_at=change.ends_at,
+            requested_by=change.requested_by,
+            created_at=change.created_at,
+            to_balance=dict(change.to_balance),
+            work_key=work_key(change.subscription_id),
+            due_at=func.now(),
+        )
+    )
+    await session.flush()
+
+
+async def by_id(session: Session, change_id: str) -> PrintChange | None:
+    """Return a change."""
+    row = await session.get(Row, change_id, populate_existing=True)
+    return _change(row) if row is not None else None
+
+
+async def undecided(session: Session, subscription_id: str) -> PrintChange | None:
+    """Return the change of a subscription that is in progress."""
+    row = await session.scalar(select(Row).where(Row.subscription_id == subscription_id, Row.status.in_(UNDECIDED)))
+    return _change(row) if row is not None else None
+
+
+async def set_invoice(session: Session, change_id: str, invoice_id: str) -> None:
+    """Store the invoice of an addition."""
+    await session.execute(update(Row).where(Row.id == change_id).values(invoice_id=invoice_id))
+
+
+async def set_status(
+    session: Session,
+    change_id: str,
+    status: str,
+    *,
+    pay_url: str | None = None,
+    failure_reason: str | None = None,
+    again_in: timedelta | None = None,
+) -> bool:
+    """
+    Store the status of a change that is in progress, and when it is due again (None: never). Return False if it was decided.
+    """
+    due = None if again_in is None else func.now() + again_in
+    changed = await session.scalar(
+        update(Row)
+        .where(Row.id == change_id, Row.status.in_(UNDECIDED))
+        .values(status=status, pay_url=pay_url, failure_reason=failure_reason, due_at=due, attempts=0, last_error=None)
+        .returning(Row.id)
+    )
+    return changed is not None
+
+
+async def clear_due(session: Session, change_id: str) -> None:
+    """Mark a change as having no work left."""
+    await session.execute(update(Row).where(Row.id == change_id).values(due_at=None))
+
+
+async def make_due(session: Session, change_ids: list[str]) -> None:
+    """Make changes in progress due now, because their invoices have changed."""
+    found = await session.scalars(
+        update(Row)
+        .where(Row.id.in_(change_ids), Row.status.in_(UNDECIDED), Row.due_at > func.now())
+        .values(due_at=func.now())
+        .returning(Row.id)
+    )
+    if found.all():
+        await leases.notify(session)
+
+
+def _change(row: Row) -> PrintChange:
+    return PrintChange(
+        id=row.id,
+        subscription_id=row.subscription_id,
+        subscriber_id=row.subscriber_id,
+        kind=PrintChangeKind(row.kind),
+        status=PrintChangeStatus(row.status),
+        issues=row.issues,
+        first_issue=row.first_issue,
+        price=row.price,
+        total=row.total,
+        tax=row.tax,
+        due=row.due,
+        currency=row.currency,
+        price_id=row.price_id,
+        starts_at=row.starts_at,
+        ends_at=row.ends_at,
+        requested_by=row.requested_by,
+        created_at=row.created_at,
+        invoice_id=row.invoice_id,
+        pay_url=row.pay_url,
+        failure_reason=row.failure_reason,
+        to_balance=row.to_balance,
+    )
