@@ -22,6 +22,7 @@ from app.db.models import Issue as IssueRow
 from app.domain import label_runs as domain
 from app.domain.label_runs import FLAGS, BandCount, Counts, Flag, LabelKind, LeftOut
 from app.domain.postage import LabelColumn
+from app.domain.print_changes import UNDECIDED, PrintChangeKind
 from app.domain.refunds import ENDING, RefundStatus
 
 SAMPLES = 20  # subscriptions that are named for each difference
@@ -79,12 +80,17 @@ class Selection:
 
 _ENDING = ", ".join(f"'{basis}'" for basis in sorted(ENDING))
 _VOID = ", ".join(f"'{status}'" for status in VOID_REFUNDS)
+_UNDECIDED = ", ".join(f"'{status}'" for status in sorted(UNDECIDED))
 _OWED = f"""
     {COPIES}
     refunding AS MATERIALIZED (
         SELECT p.invoice_id FROM refunds r JOIN payments p ON p.id = r.payment_id
         WHERE r.created_at <= $2::timestamptz AND r.created_at > $2::timestamptz - interval '2 years'
           AND r.basis = ANY(ARRAY[{_ENDING}]) AND r.status <> ALL(ARRAY[{_VOID}])
+        UNION ALL  -- print that is being dropped: the refund is promised, and the copies may not be taken away yet
+        SELECT t.invoice_id FROM print_changes c JOIN terms t ON t.subscription_id = c.subscription_id
+        WHERE c.kind = '{PrintChangeKind.DROP}' AND c.status IN ({_UNDECIDED}) AND c.created_at <= $2::timestamptz
+          AND t.starts_at <= c.starts_at AND t.ends_at > c.starts_at
     ),
     away AS MATERIALIZED (
         SELECT id, subscriber_id FROM postal_addresses

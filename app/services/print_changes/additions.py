@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from app.aggregates import intents as stored
 from app.context import Context
-from app.db import audit, print_changes, subscribers
+from app.db import audit, intents, print_changes, subscribers
 from app.domain.errors import StripeRefused
 from app.domain.invoices import InvoiceStatus
 from app.domain.print_changes import PAYABLE_FOR, PrintChange, PrintChangeStatus
@@ -17,7 +18,16 @@ from app.gateway.client import Gone
 from app.gateway.print_changes import CONFIRMATION_NEEDED, PrintInvoice
 from app.gateway.translate import OUR_PRINT_CHANGE
 from app.services.print_changes.lines import line_parameters
-from app.services.print_changes.steps import decide_alone, intend, send, subscription_of, sync, update
+from app.services.print_changes.steps import (
+    decide_alone,
+    intend,
+    lock_undecided,
+    record_intent,
+    send,
+    subscription_of,
+    sync,
+    update,
+)
 
 CHECK_INTERVAL = timedelta(minutes=5)  # of a payment that the reader must confirm, in case its event is lost
 READER = "reader:"
@@ -88,7 +98,7 @@ async def _bill(
         raise _Failed("subscription_ended")
     try:
         seen = await at_stripe.invoice(ctx.gateway, made or await _draft(ctx, change, state))
-        if change.invoice_id is None:
+        if made is not None and change.invoice_id is None:  # the process that drafted it stopped before it said so
             async with ctx.sessions.begin() as session:
                 await print_changes.set_invoice(session, change.id, seen.id)
         if seen.status == InvoiceStatus.DRAFT and not seen.has_line and not is_over:
@@ -106,6 +116,7 @@ async def _bill(
 
 
 async def _draft(ctx: Context, change: PrintChange, state: StripeSubscriptionState) -> str:
+    """Return the ID of the draft, which is made once."""
     parameters: dict[str, object] = {
         "customer": state.customer_id,
         "subscription": state.id,
@@ -116,8 +127,17 @@ async def _draft(ctx: Context, change: PrintChange, state: StripeSubscriptionSta
     }
     if ctx.settings.automatic_tax:
         parameters["automatic_tax"] = {"enabled": True}
-    intent = await intend(ctx, change, "print_draft", parameters)
-    return await send(ctx, intent, at_stripe.create_draft(ctx.gateway, intent.parameters, key=intent.key))
+    async with ctx.sessions.begin() as session:
+        drafted = (await lock_undecided(session, change)).invoice_id
+        if drafted is not None:  # by another process, since we looked
+            return drafted
+        intent = await record_intent(session, change, "print_draft", parameters)
+    draft = at_stripe.create_draft(ctx.gateway, intent.parameters, key=intent.key)
+    made = await stored.send(ctx.sessions, intent, draft)
+    async with ctx.sessions.begin() as session:  # together, so that no other process drafts a second one
+        await intents.settle(session, intent.key)
+        await print_changes.set_invoice(session, change.id, made)
+    return made
 
 
 async def _add_line(

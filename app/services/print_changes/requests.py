@@ -111,7 +111,10 @@ async def change(
     async with ctx.sessions.begin() as session:
         stored = await print_changes.by_id(session, change_id)
     if stored is None:
-        stored = await _create(ctx, sub, request, change_id=change_id, by=by, only=only, owner=owner, now=now)
+        stored, is_leased = await _create(
+            ctx, sub, request, change_id=change_id, by=by, only=only, owner=owner, now=now
+        )
+        owner = owner if is_leased else ""  # a worker still has the lease of the change before
     elif stored.is_undecided:
         async with ctx.sessions.begin() as session:
             key = print_changes.work_key(stored.subscription_id)
@@ -160,8 +163,8 @@ async def _create(
     only: str | None,
     owner: str,
     now: datetime,
-) -> PrintChange:
-    """Check a request against a new quote, store it, and lease it to this request."""
+) -> tuple[PrintChange, bool]:
+    """Check a request against a new quote, store it, and lease it to this request. Return whether it is leased."""
     checked = _checked(ctx, request)
     state = await cases.fetch(ctx, sub, only, now=now)
     async with ctx.sessions.begin() as session:
@@ -176,8 +179,8 @@ async def _create(
         check_beneficiary(subscriber.sub, by=by)
         stored = await _store(session, ctx, asked, case.subscription.id, change_id=change_id, by=by, now=now)
         key = print_changes.work_key(stored.subscription_id)
-        await leases.take(session, key, owner=owner, lease=ctx.settings.lease)
-    return stored
+        is_leased = await leases.take(session, key, owner=owner, lease=ctx.settings.lease)
+    return stored, is_leased
 
 
 async def _store(

@@ -9,7 +9,7 @@ from app.aggregates import sync_subscription
 from app.context import Context
 from app.db import audit, intents, print_changes, subscribers, subscriptions
 from app.db.engine.session import Session
-from app.domain.errors import NotFound
+from app.domain.errors import ConcurrentUpdate, NotFound
 from app.domain.print_changes import PrintChange, PrintChangeStatus
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
 from app.gateway import subscriptions as at_stripe
@@ -18,14 +18,41 @@ T = TypeVar("T")
 
 
 async def intend(ctx: Context, change: PrintChange, action: str, parameters: Mapping[str, object]) -> intents.Intent:
-    """Store a request before it is sent. One whose parameters have changed since gets a new key."""
+    """
+    Store a request before it is sent. One whose parameters have changed since gets a new key.
+
+    :raises ConcurrentUpdate: the change was decided meanwhile.
+    """
     async with ctx.sessions.begin() as session:
-        await subscribers.lock(session, change.subscriber_id)
+        await lock_undecided(session, change)
+        return await record_intent(session, change, action, parameters)
+
+
+async def lock_undecided(session: Session, change: PrintChange) -> PrintChange:
+    """
+    Lock the subscriber of a change, and return the change as it is stored now.
+
+    A process that was stopped for longer than its lease must not repeat what another has completed: the keys of settled
+    requests are not used again, so Stripe would bill them a second time.
+
+    :raises ConcurrentUpdate: it was decided meanwhile.
+    """
+    await subscribers.lock(session, change.subscriber_id)
+    stored_now = await print_changes.by_id(session, change.id)
+    if stored_now is None or not stored_now.is_undecided:
+        raise ConcurrentUpdate("Another process has completed this change")
+    return stored_now
+
+
+async def record_intent(
+    session: Session, change: PrintChange, action: str, parameters: Mapping[str, object]
+) -> intents.Intent:
+    """Store a request in the caller's transaction, as :func:`intend` does."""
+    intent = await intents.record(session, change.id, action, parameters)
+    if intent.parameters != parameters:
+        await intents.settle(session, intent.key)
         intent = await intents.record(session, change.id, action, parameters)
-        if intent.parameters != parameters:
-            await intents.settle(session, intent.key)
-            intent = await intents.record(session, change.id, action, parameters)
-        return intent
+    return intent
 
 
 async def send(ctx: Context, intent: intents.Intent, request: Awaitable[T]) -> T:

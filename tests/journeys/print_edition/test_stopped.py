@@ -1,0 +1,64 @@
+"""A change of the print edition that stops halfway: what label runs and other processes do meanwhile."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app import main
+from app.db import print_changes
+from app.domain.errors import ConcurrentUpdate
+from app.domain.print_changes import PrintChangeStatus
+from app.services import catalogue
+from app.services.print_changes import steps
+from tests.support.labels import HOME, freeze, labels, preview, try_to_freeze
+from tests.support.print_edition import change, print_invoices, put, quote
+from tests.support.shop import Shop
+
+
+async def test_print_that_is_being_dropped_is_on_no_label_run(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada, print_edition=True)
+    quoted = await quote(shop, ada)
+    issue, amount = quoted["from_issue"], quoted["amount"]["amount"]
+    fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
+
+    answer = await put(shop, ada, enabled=False, amount=amount)
+    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    (row,) = await shop.rows("SELECT label_cutoff FROM issues WHERE number = $1", issue)
+    await shop.advance_to(
+        datetime.combine(row["label_cutoff"] + timedelta(days=1), datetime.min.time(), UTC).replace(hour=6)
+    )
+    before = await preview(shop, issue)
+    await freeze(shop, issue)
+    await shop.execute("UPDATE print_changes SET due_at = now()")
+    await shop.wait_until("SELECT bool_and(status = 'completed') FROM print_changes")
+    await shop.wait_until_idle()
+
+    assert (answer.status_code, answer.json()["status"]) == (202, "processing"), answer.text
+    assert before["left_out"]["refund_in_progress"] == 1
+    assert await labels(shop, issue) == []
+    (refund,) = (await shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == amount
+    later = await try_to_freeze(shop, issue, supplement=True)
+    assert later.json()["code"] == "nothing_to_add", later.text
+
+
+async def test_a_process_that_wakes_up_too_late_sends_nothing_to_stripe(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    added = await change(shop, ada, enabled=True, address=HOME)
+
+    async with main.open_context(shop.settings, catalogue.load(Path(shop.settings.catalogue))) as ctx:
+        async with ctx.sessions.begin() as session:
+            completed = await print_changes.by_id(session, added["id"])
+        assert completed is not None
+        seen_before = replace(completed, status=PrintChangeStatus.PROCESSING, invoice_id=None)
+        with pytest.raises(ConcurrentUpdate):
+            await steps.intend(ctx, seen_before, "print_draft", {})
+
+    assert len(await print_invoices(shop)) == 1
