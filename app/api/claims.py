@@ -20,7 +20,6 @@ from app.domain.claims import (
     Claim,
     ClaimResolution,
     ClaimSelection,
-    ClaimStatus,
     ClaimTooLate,
     CopyAlreadyClaimed,
     CopyNotMailed,
@@ -210,12 +209,11 @@ async def list_claims(
     ctx: Ctx,
     subscriber: Annotated[str | None, Query(max_length=100, description="ID of the reader."), STORABLE] = None,
     issue: Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER)] = None,
-    status: Annotated[ClaimStatus | None, Query(description="`granted` with `resend`: a supplement is needed.")] = None,
     after: After = None,
     limit: Limit = 20,
 ) -> ClaimsOut:
     """List claimed copies, the newest first."""
-    wanted = ClaimSelection(subscriber_id=subscriber, issue_number=issue, status=status)
+    wanted = ClaimSelection(subscriber_id=subscriber, issue_number=issue)
     page = await claims.page(ctx, wanted, viewer=seen_by(agent), after=after, limit=limit)
     return ClaimsOut(data=[ClaimOut.of(claim) for claim in page.items], next=page.next)
 

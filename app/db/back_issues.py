@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, and_, select, tuple_
+from sqlalchemy import Select, select, tuple_
 
 from app.db.engine.session import Session
 from app.db.models import BackIssue as Row
-from app.db.models import Label, LabelRun
+from app.db.models import Label, LabelRun, table_of
 from app.domain.back_issues import BackIssue
 from app.domain.label_runs import LabelKind
+
+_AFTER = table_of(Row).alias("after")
 
 
 async def insert(session: Session, order: BackIssue) -> None:
@@ -42,28 +44,25 @@ async def page(
         query = query.where(Row.subscriber_id == subscriber_id)
     if issue_number is not None:
         query = query.where(Row.issue_number == issue_number)
-    if after is not None:
-        position = select(Row.created_at, Row.id).where(Row.id == after).subquery()
-        query = query.join(position, tuple_(Row.created_at, Row.id) < tuple_(position.c.created_at, position.c.id))
+    if after is not None:  # a range of the index
+        position = select(_AFTER.c.created_at).where(_AFTER.c.id == after).scalar_subquery()
+        query = query.where(tuple_(Row.created_at, Row.id) < tuple_(position, after))
     return _orders((await session.execute(query)).all())
 
 
 def _select() -> "Select[Row, int | None]":
-    return (
-        select(Row, LabelRun.number)
-        .join(
-            Label,
-            and_(
-                Label.subscription_id == Row.subscription_id,
-                Label.issue_number == Row.issue_number,
-                Label.kind == LabelKind.BACK_ISSUE,
-                Label.claim_id == Row.id,
-            ),
-            isouter=True,
+    supplement = (  # looked up for each row that is returned
+        select(LabelRun.number)
+        .join(Label, Label.run_id == LabelRun.id)
+        .where(
+            Label.subscription_id == Row.subscription_id,
+            Label.issue_number == Row.issue_number,
+            Label.kind == LabelKind.BACK_ISSUE,
+            Label.claim_id == Row.id,
         )
-        .join(LabelRun, LabelRun.id == Label.run_id, isouter=True)
-        .execution_options(populate_existing=True)
+        .scalar_subquery()
     )
+    return select(Row, supplement).execution_options(populate_existing=True)
 
 
 def _orders(rows: Sequence[tuple[Row, int | None]]) -> list[BackIssue]:

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, and_, func, select, tuple_, update
+from sqlalchemy import Select, func, select, tuple_, update
 
 from app.db.engine.session import Session
-from app.db.models import ApprovalRequest, Label, LabelRun, Subscription
+from app.db.models import ApprovalRequest, Label, LabelRun, Subscription, table_of
 from app.db.models import Claim as Row
 from app.domain.approvals import ApprovalStatus
-from app.domain.claims import Claim, ClaimableCopy, ClaimResolution, ClaimSelection, ClaimStatus
+from app.domain.claims import Claim, ClaimableCopy, ClaimResolution, ClaimSelection
 from app.domain.label_runs import LabelKind
 
+_AFTER = table_of(Row).alias("after")
 _IS_REJECTED = func.coalesce(ApprovalRequest.status, "") == ApprovalStatus.REJECTED
 
 
@@ -90,18 +91,9 @@ async def page(session: Session, wanted: ClaimSelection, *, after: str | None, l
         query = query.where(Row.subscriber_id == wanted.subscriber_id)
     if wanted.issue_number is not None:
         query = query.where(Row.issue_number == wanted.issue_number)
-    match wanted.status:
-        case ClaimStatus.SENT:
-            query = query.where(Label.run_id.is_not(None))
-        case ClaimStatus.GRANTED:
-            query = query.where(Row.granted_at.is_not(None), Label.run_id.is_(None))
-        case ClaimStatus.REJECTED:
-            query = query.where(_IS_REJECTED)
-        case ClaimStatus.AWAITING_APPROVAL:
-            query = query.where(Row.granted_at.is_(None), ~_IS_REJECTED)
-    if after is not None:
-        position = select(Row.created_at, Row.id).where(Row.id == after).subquery()
-        query = query.join(position, tuple_(Row.created_at, Row.id) < tuple_(position.c.created_at, position.c.id))
+    if after is not None:  # a range of the index; with a join, each page would read all those before it
+        position = select(_AFTER.c.created_at).where(_AFTER.c.id == after).scalar_subquery()
+        query = query.where(tuple_(Row.created_at, Row.id) < tuple_(position, after))
     return _claims((await session.execute(query)).all())
 
 
@@ -134,26 +126,21 @@ async def count_by(session: Session, actor: str, *, since: datetime) -> int:
     )
 
 
-_Found = tuple[Row, str | None, int | None]
-
-
 def _select() -> "Select[Row, str | None, int | None]":
-    return (
-        select(Row, ApprovalRequest.status, LabelRun.number)
-        .join(ApprovalRequest, ApprovalRequest.id == Row.id, isouter=True)
-        .join(
-            Label,
-            and_(
-                Label.subscription_id == Row.subscription_id,
-                Label.issue_number == Row.issue_number,
-                Label.kind == LabelKind.REPLACEMENT,
-                Label.claim_id == Row.id,
-            ),
-            isouter=True,
+    # Looked up for each row that is returned: with a join, the labels of all would be read.
+    approval = select(ApprovalRequest.status).where(ApprovalRequest.id == Row.id).scalar_subquery()
+    replacement = (
+        select(LabelRun.number)
+        .join(Label, Label.run_id == LabelRun.id)
+        .where(
+            Label.subscription_id == Row.subscription_id,
+            Label.issue_number == Row.issue_number,
+            Label.kind == LabelKind.REPLACEMENT,
+            Label.claim_id == Row.id,
         )
-        .join(LabelRun, LabelRun.id == Label.run_id, isouter=True)
-        .execution_options(populate_existing=True)
+        .scalar_subquery()
     )
+    return select(Row, approval, replacement).execution_options(populate_existing=True)
 
 
 async def _first(session: Session, query: "Select[Row, str | None, int | None]") -> Claim | None:

@@ -135,7 +135,6 @@ class ClaimSelection:
 
     subscriber_id: str | None = None
     issue_number: int | None = None
-    status: ClaimStatus | None = None
 
 
 def mailed_on(copy: ClaimableCopy, issue: Issue) -> date:

@@ -6,7 +6,7 @@ from app.db import addresses, back_issues, claims, holds, issues, label_runs, se
 from app.db.label_runs import Selection
 from app.domain.addresses import CheckedAddress, PostalAddress
 from app.domain.back_issues import BackIssue
-from app.domain.claims import Claim, ClaimResolution, ClaimSelection, ClaimStatus
+from app.domain.claims import Claim, ClaimResolution, ClaimSelection
 from app.domain.holds import Hold, SavedHold
 from app.domain.label_runs import Counts, LabelRun
 from app.domain.postage import DEFAULT_COLUMNS
@@ -87,7 +87,6 @@ async def _claims(s: Subject) -> None:
         ClaimSelection(),
         ClaimSelection(subscriber_id=s.reader),
         ClaimSelection(issue_number=ISSUE),
-        ClaimSelection(status=ClaimStatus.GRANTED),
     ):
         await claims.page(s.session, selection, after=s.id("clm"), limit=PAGE)
 

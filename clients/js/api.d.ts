@@ -3274,12 +3274,6 @@ export interface components {
          */
         ClaimResolution: "resend" | "extend";
         /**
-         * ClaimStatus
-         * @description Where a claim stands. A granted replacement is ``sent`` once it is on a supplement.
-         * @enum {string}
-         */
-        ClaimStatus: "awaiting_approval" | "rejected" | "granted" | "sent";
-        /**
          * ClaimsOut
          * @description A page of claims. ``next`` is the cursor of the next page, or null.
          * @example {
@@ -15064,8 +15058,6 @@ export interface operations {
                 /** @description ID of the reader. */
                 subscriber?: string | null;
                 issue?: number | null;
-                /** @description `granted` with `resend`: a supplement is needed. */
-                status?: components["schemas"]["ClaimStatus"] | null;
                 /** @description `next` of the previous page. */
                 after?: string | null;
                 limit?: number;

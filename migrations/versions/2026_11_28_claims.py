@@ -42,7 +42,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("claims_pkey")),
         if_not_exists=True,
     )
-    op.create_index(op.f("claims_subscriber_id_idx"), "claims", ["subscriber_id"], if_not_exists=True)
+    for column in ("subscriber_id", "issue_number"):
+        name = f"claims_{column}_idx"
+        op.create_index(name, "claims", [column, "created_at", "id"], if_not_exists=True)
     op.create_index("claims_once_idx", "claims", ["subscription_id", "issue_number"], unique=True, if_not_exists=True)
     op.create_index(
         "claims_replacements_idx",

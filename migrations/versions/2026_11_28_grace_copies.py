@@ -36,8 +36,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("back_issues_pkey")),
         if_not_exists=True,
     )
-    op.create_index(op.f("back_issues_subscriber_id_idx"), "back_issues", ["subscriber_id"], if_not_exists=True)
-    op.create_index(op.f("back_issues_issue_number_idx"), "back_issues", ["issue_number"], if_not_exists=True)
+    for column in ("subscriber_id", "issue_number"):
+        name = f"back_issues_{column}_idx"
+        op.create_index(name, "back_issues", [column, "created_at", "id"], if_not_exists=True)
     op.create_index("back_issues_created_at_idx", "back_issues", ["created_at", "id"], if_not_exists=True)
     op.execute("ALTER TABLE terms ADD COLUMN IF NOT EXISTS grace_sent bigint NOT NULL DEFAULT 0")
     for name in ("claim_of_replacement", "claim_or_order"):

@@ -13,10 +13,14 @@ class BackIssue(Base):
 
     __tablename__ = "back_issues"
     id: Mapped[str] = mapped_column(primary_key=True)  # bki_…
-    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"))
     subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
-    issue_number: Mapped[int] = mapped_column(ForeignKey("issues.number"), index=True)
+    issue_number: Mapped[int] = mapped_column(ForeignKey("issues.number"))
     note: Mapped[str | None]
     ordered_by: Mapped[str]
     created_at: Mapped[datetime]  # policy time
-    __table_args__ = (Index("back_issues_created_at_idx", "created_at", "id"),)
+    __table_args__ = (
+        Index("back_issues_created_at_idx", "created_at", "id"),
+        Index("back_issues_issue_number_idx", "issue_number", "created_at", "id"),
+        Index("back_issues_subscriber_id_idx", "subscriber_id", "created_at", "id"),
+    )

@@ -17,7 +17,7 @@ class Claim(Base):
 
     __tablename__ = "claims"
     id: Mapped[str] = mapped_column(primary_key=True)  # clm_…
-    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"), index=True)
+    subscriber_id: Mapped[str] = mapped_column(ForeignKey("subscribers.id"))
     subscription_id: Mapped[str] = mapped_column(ForeignKey("subscriptions.id"))
     term: Mapped[str] = mapped_column(ForeignKey("terms.invoice_id"))
     issue_number: Mapped[int] = mapped_column(ForeignKey("issues.number"))
@@ -38,5 +38,7 @@ class Claim(Base):
             postgresql_where=text("resolution = 'resend' AND granted_at IS NOT NULL"),
         ),
         Index("claims_created_at_idx", "created_at", "id"),
+        Index("claims_issue_number_idx", "issue_number", "created_at", "id"),
+        Index("claims_subscriber_id_idx", "subscriber_id", "created_at", "id"),
         Index("claims_claimed_by_idx", "claimed_by", "created_at"),  # what one person granted in a day
     )
