@@ -65,7 +65,10 @@ SELECT '{before}', k, {issue} - 1, 'scr_' || md5(k::text), 'in_' || k, 'adr_' ||
     k || ' Lantern Street', 'US', ARRAY['Ada Invented ' || k], 'domestic', k % 1000000, 0 FROM generate_series(1, {n}) k;
 """
 INSERT = "INSERT INTO labels SELECT * FROM same_labels ORDER BY position"
-COPY = "SELECT * FROM same_labels ORDER BY position"
+COPY = (
+    "SELECT position, subscription_id, name, company, line1, line2, district, city, region, postal_code, country, band,"
+    " kind, flags & 1, flags & 2, flags & 4, flags & 8, expire, control FROM same_labels ORDER BY position"
+)
 
 
 @dataclass(slots=True)

@@ -42,6 +42,9 @@ ACTIONS: dict[str, str] = {
     "/readers/{reader}/addresses/{address}/remove": (
         "DELETE /v1/support/subscribers/{subscriber_id}/address/temporary/{address_id}"
     ),
+    "/readers/{reader}/holds": "POST /v1/support/subscribers/{subscriber_id}/holds",
+    "/readers/{reader}/holds/{hold}/lift": "DELETE /v1/support/subscribers/{subscriber_id}/holds/{hold_id}",
+    "/subscriptions/{subscription}/issues/{number}/claim": "POST /v1/support/claims",
     "/issues/{number}/confirm": "PUT /v1/issues/{number}",
     "/issues/{number}/label-run": "POST /v1/issues/{number}/label-run",
     "/issues/{number}/supplement": "POST /v1/issues/{number}/label-run/supplements",
@@ -66,10 +69,7 @@ STEPS = frozenset(
 )
 # Operations without a page, with what they do.
 WITHOUT_PAGE: dict[str, str] = {
-    "POST /v1/support/claims": "Claim a copy for a reader",
     "POST /v1/support/back-issues": "Order a back issue for a reader",
-    "POST /v1/support/subscribers/{subscriber_id}/holds": "Put a reader's copies on hold",
-    "DELETE /v1/support/subscribers/{subscriber_id}/holds/{hold_id}": "Lift a reader's hold",
 }
 STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/api-keys")
 

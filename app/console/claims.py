@@ -1,0 +1,73 @@
+"""Claiming a copy that did not reach a reader, or reached them damaged: it is sent again, or the issues are added."""
+
+from starlette.responses import Response
+
+from app.console.access_control import form_route, page_route
+from app.console.csrf import check_reader
+from app.console.issues import issue_number
+from app.console.request import ConsoleRequest
+from app.console.state import CONSOLE
+from app.db.engine.session import new_id
+from app.domain.callers import Role
+from app.domain.claims import ClaimResolution, ClaimStatus, WantedClaim
+from app.domain.reasons import ClaimReason
+from app.services import claims, idempotency, issues, support
+
+REASONS = {str(reason): reason.label for reason in ClaimReason}
+RESOLUTIONS: dict[str, str] = {ClaimResolution.RESEND: "Send it again", ClaimResolution.EXTEND: "Extend the term"}
+LONGEST_NOTE = 500  # characters
+
+
+async def show(request: ConsoleRequest) -> Response:
+    """Show the form: what happened to the copy, and what to do about it."""
+    found = await support.subscription(request.ctx, request.path_param("subscription"), viewer=request.viewer)
+    issue = await issues.get(request.ctx, issue_number(request))
+    return request.render(
+        "claim_copy.html",
+        found=found,
+        issue=issue,
+        reasons=REASONS,
+        longest=LONGEST_NOTE,
+        key=request.idempotency_key(),
+    )
+
+
+async def claim(request: ConsoleRequest) -> Response:
+    """Claim a copy for a reader. A form that is sent twice counts once."""
+    ctx, number = request.ctx, issue_number(request)
+    found = await support.subscription(ctx, request.path_param("subscription"), viewer=request.viewer)
+    await check_reader(request, found.subscriber.id)
+    with request.fields() as fields:
+        reason, resolution = fields.choice("reason", REASONS), fields.choice("resolution", RESOLUTIONS)
+        note = fields.text("note", max_length=LONGEST_NOTE)
+    wanted = WantedClaim(issue_number=number, reason=reason, resolution=ClaimResolution(resolution), note=note or None)
+
+    async def work(claim_id: str) -> tuple[int, dict[str, str]]:
+        made = await claims.make(
+            ctx, found.subscription.id, wanted, claim_id=claim_id, by=request.staff.actor, now=request.now
+        )
+        awaits = made.status == ClaimStatus.AWAITING_APPROVAL
+        return 202 if awaits else 201, {"claim": made.id}
+
+    answer = await idempotency.once(
+        ctx,
+        caller=request.staff.actor,
+        route=f"POST {CONSOLE}/subscriptions/{found.subscription.id}/issues/{number}/claim",
+        key=idempotency.check_key(request.text("key", max_length=100)),
+        body=f"{reason} {resolution} {note}".encode(),
+        new_object_id=new_id("clm"),
+        work=work,
+    )
+    if answer.status == 202:
+        return request.redirect(f"/approvals/{answer.body['claim']}")
+    done = (
+        "A replacement goes out with the next supplement." if resolution == ClaimResolution.RESEND else "Issues added."
+    )
+    return request.redirect(f"/readers/{found.subscriber.id}", flash=f"Copy of issue {number} claimed. {done}")
+
+
+CLAIM = "/subscriptions/{subscription}/issues/{number}/claim"
+ROUTES = [
+    page_route(CLAIM, show, role=Role.SUPPORT, recent_sign_in=True),
+    form_route(CLAIM, claim, role=Role.SUPPORT, recent_sign_in=True, shown_by=show),
+]
