@@ -50,6 +50,8 @@ def check(address: PostalAddress, rules: PrintRules) -> CheckedAddress:
     theirs = _foldable(cleaned)
     normalized, errors = _normalize(theirs)
     problems += [_problem(field, code) for field, code in sorted(errors.items())]
+    if not cleaned.line1 and "street_address" not in errors:  # the rest of the address was taken for the street
+        problems.append(AddressProblem(field="line1", code=ProblemCode.REQUIRED))
     if cleaned.country not in rules.served:
         problems.append(AddressProblem(field="country", code=ProblemCode.NOT_SERVED))
     if normalized is not None:

@@ -69,6 +69,13 @@ def test_a_label_is_written_as_its_country_does(changed: dict[str, str], lines: 
         pytest.param({"postal_code": ""}, "postal_code:required", False, id="no postal code"),
         pytest.param({"name": ""}, "name:required", False, id="no name"),
         pytest.param({"line1": ""}, "line1:required", False, id="no street"),
+        pytest.param({"line1": "", "line2": "Apt 2"}, "line1:required", False, id="only the second line"),
+        pytest.param(
+            {"line1": "", "city": "千代田区", "region": "東京都", "postal_code": "100-0005", "country": "JP"},
+            "line1:required",
+            False,
+            id="no street in a country whose format has no city",
+        ),
         pytest.param({"postal_code": "1"}, "postal_code:invalid", True, id="a strange postal code"),
         pytest.param({"postal_code": "04101"}, "postal_code:invalid", True, id="another state's postal code"),
         pytest.param({"line1": "x" * 300}, "line1:too_long", False, id="too long"),
