@@ -315,7 +315,7 @@ def _unserved(case: PrintCase, bought: _Bought, at: datetime) -> int:
         return 0
     since = bought.since or case.run.term.starts_at
     if bought.invoice_id == case.run.term.invoice_id:
-        issues = sum(end - start for start, end in case.run.ranges)
+        issues = case.run.ledger(at).sold
     else:
         _, issues = remaining_issues(case.run, since, until=bought.until)
     _, unserved = remaining_issues(case.run, max(at, since), until=bought.until)

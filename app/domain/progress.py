@@ -54,9 +54,9 @@ def progress_of(
     """
     Return the progress of each payment, by payment ID.
 
-    A payment that opened a term bought all its issues. A later payment for print bought the copies of the time that it paid
-    for, and any other later payment the issues remaining at that time. A term that was replaced and whose rest was credited
-    has nothing left to refund.
+    A payment that opened a term bought all its issues, and paid for the grace copies before it. A later payment for print
+    bought the copies of the time that it paid for, and any other later payment the issues remaining at that time. A term
+    that was replaced and whose rest was credited has nothing left to refund.
     """
     laid = {run.term.invoice_id: run for run in runs}
     found = {}
@@ -69,8 +69,8 @@ def progress_of(
         if payment.invoice_id != term.invoice_id and payment.print_from is not None:
             bought, served = _print_copies(run, payment.print_from, payment.print_until, now)
         else:
-            before = 0 if payment.invoice_id == term.invoice_id else run.ledger(payment.paid_at).served
-            bought, served = ledger.owed - before, ledger.served - before
+            before = 0 if payment.invoice_id == term.invoice_id else run.ledger(payment.paid_at).received
+            bought, served = ledger.sold - before, ledger.received - before
         found[payment.id] = IssueProgress(bought=bought, served=bought if term.credited_at is not None else served)
     return found
 

@@ -8,12 +8,23 @@ import pytest
 from app.domain.back_issues import IssueNotMailed, check_mailed
 from app.domain.issues import Calendar, schedule_terms
 from app.domain.label_runs import grace_expires
-from app.domain.subscriptions import Term
+from app.domain.progress import progress_of
+from app.domain.subscriptions import Payment, Term
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION
 from tests.domain.test_issues import BOUGHT, CHICAGO, PLAIN, at
 
 SPECIAL = {**PLAIN, 9: replace(PLAIN[9], counts_as=0)}
 FIRST = replace(BOUGHT, print_edition=True, grace_sent=2)  # owes issues 2 to 25; issues 26 and 27 were grace copies
+
+PAYMENT = Payment(
+    id="pi_2",
+    invoice_id="in_2",
+    amount=49_00,
+    tax=0,
+    currency="usd",
+    paid_at=FIRST.ends_at,
+    billing_reason="subscription_cycle",
+)
 
 
 def renewed(paid: date) -> Term:
@@ -77,6 +88,9 @@ def test_a_renewal_is_charged_for_grace_copies_once(paid: date, owed: int, grace
     assert (ledger.owed, ledger.grace_copies, ledger.last_issue) == (owed, grace, last)
     assert begin is not None
     assert calendar.issues[begin].number == first
+    payment = replace(PAYMENT, invoice_id="in_2", paid_at=at(paid))
+    progress = progress_of([payment], [FIRST, renewed(paid)], [run], now=at(paid))[payment.id]
+    assert (progress.bought, progress.served) == (24, ledger.served + grace), "a refund keeps their price"
 
 
 def test_a_back_issue_was_mailed() -> None:
