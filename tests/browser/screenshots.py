@@ -71,7 +71,7 @@ class Photographer:
         alex.page.wait_for_url("**/refund")
         self._take(alex, "console-refund")
         alex.page.keyboard.press("Enter")
-        alex.page.wait_for_url("**/confirm")
+        alex.page.wait_for_url("**/confirm?draft=*")
         self._take(alex, "console-review")
         alex.open("/issues")
         self._take(alex, "console-issues")
@@ -80,6 +80,9 @@ class Photographer:
         alex.page.keyboard.press("l")
         alex.page.get_by_role("heading", name="Left out").wait_for()
         self._take(alex, "console-label-run")
+        for path in ("readers", "disputes", "audit", "keyboard"):
+            alex.open(f"/{path}")
+            self._take(alex, f"console-{path}")
 
     def _new_visitor(self) -> Visitor:
         visitor = Visitor(self._browser, self._shop, size=SIZES[self._name])
