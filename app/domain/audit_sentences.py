@@ -47,8 +47,8 @@ SENTENCES: Mapping[str, str] = {
     "fraud_warning.acted": "acted on a fraud warning[ about {reader}]",
     "hold.added": "put copies on hold[ for {reader}]",
     "hold.lifted": "lifted a hold of copies[ of {reader}]",
-    "issue.added": "added the issue {object}",
-    "issue.changed": "changed the issue {object}",
+    "issue.added": "added {object}",
+    "issue.changed": "changed {object}",
     "labels.downloaded": "downloaded the labels of {object}",
     "labels.frozen": "froze the labels of {object}",
     "labels.supplemented": "froze a supplement to the labels of {object}",
@@ -110,8 +110,14 @@ def sentence(action: str, facts: Mapping[str, str]) -> Sequence[Part]:
         if not piece:
             continue
         name = piece[1:-1] if _FACT.fullmatch(piece) else None
-        parts.append(Part(piece) if name is None else Part(facts.get(name, "a reader"), is_reader=name == READER))
+        text = piece if name is None else _named(name, facts)
+        parts.append(Part(text, is_reader=name == READER))
     return parts
+
+
+def _named(name: str, facts: Mapping[str, str]) -> str:
+    """Return a fact as people say it: ``iss_42`` is issue 42."""
+    return re.sub(r"^iss_(?=\d+$)", "issue ", facts.get(name, "a reader"))
 
 
 def _missing(template: str, facts: Mapping[str, str]) -> str | None:

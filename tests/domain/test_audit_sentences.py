@@ -27,6 +27,7 @@ def text_of(action: str, **facts: str) -> str:
         pytest.param(
             "work_item.assigned", {"object": "ano_1", "assignee": "Sam"}, "assigned ano_1 to Sam", id="no reader"
         ),
+        pytest.param("labels.frozen", {"object": "iss_42"}, "froze the labels of issue 42", id="an issue"),
         pytest.param(
             "comp.given", {"reader": "{amount} [x]"}, "gave complimentary access to {amount} [x]", id="odd name"
         ),
