@@ -34,6 +34,7 @@ GROUPS = {
     "import": "imports",
     "keys": "api_keys",
     "issues": "issues",
+    "report": "reports",
     "subscribers": "subscribers",
 }
 

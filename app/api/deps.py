@@ -143,6 +143,7 @@ def person_signed_in_recently(role: str, *others: str) -> Callable[..., Awaitabl
 SupportAgent = Annotated[Reader, Security(person_with(Role.SUPPORT), scopes=[Role.SUPPORT])]
 Supervisor = Annotated[Reader, Security(person_with(Role.SUPERVISOR), scopes=[Role.SUPERVISOR])]
 Circulation = Annotated[Reader, Security(person_with(Role.CIRCULATION), scopes=[Role.CIRCULATION])]
+Finance = Annotated[Reader, Security(person_with(Role.FINANCE), scopes=[Role.FINANCE])]
 PrivacyOfficer = Annotated[Reader, Security(person_with(Role.PRIVACY), scopes=[Role.PRIVACY])]
 Admin = Annotated[Reader, Security(person_with(Role.ADMIN), scopes=[Role.ADMIN])]
 RecentSupportAgent = Annotated[Reader, Security(person_signed_in_recently(Role.SUPPORT), scopes=[Role.SUPPORT])]
@@ -200,6 +201,21 @@ def person_or_server(role: str, scope: str) -> Callable[..., Awaitable[Reader | 
     return caller
 
 
+async def _report_viewer(
+    request: Request,
+    api: Api,
+    _person: Annotated[object, Security(_PERSON, scopes=[Role.FINANCE])],
+    _server: Annotated[object, Security(_SERVER, scopes=[ApiScope.READ_REPORTS])],
+) -> Reader | ServerKey:
+    if api.authenticator.has_api_key(request):
+        return await api.authenticator.server(request, ApiScope.READ_REPORTS)
+    reader = await api.authenticator.reader(request)
+    reader.require_any((Role.FINANCE, Role.CIRCULATION))
+    await staff_sessions.require_signed_in(api.ctx, reader)
+    return reader
+
+
+ReportViewer = Annotated[Reader | ServerKey, Depends(_report_viewer)]  # finance or circulation
 SubscriberViewer = Annotated[Reader | ServerKey, Depends(person_or_server(Role.SUPPORT, ApiScope.READ_SUBSCRIBERS))]
 
 

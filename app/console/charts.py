@@ -14,6 +14,9 @@ from app.console.templating import environment
 from app.domain.dashboard_stats import DUNNING_BANDS, DashboardStats
 from app.pages.formatting import upper_first
 
+NARROW_SUFFIX = "-narrow"  # of the image for phones
+# The image is shown by <img>, which runs no scripts; it needs nothing but its own style.
+SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 WIDE, NARROW = 760, 400  # widths of the image
 MAX_SERIES = 5  # as many as there are colors
 OTHER_REASONS = "other_reasons"  # all refund reasons that have no series of their own

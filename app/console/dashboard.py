@@ -6,16 +6,13 @@ from starlette.responses import Response
 
 from app.console import charts, work_queue
 from app.console.access_control import ANY_ROLE, page_route
+from app.console.charts import NARROW_SUFFIX, SVG_POLICY
 from app.console.request import ConsoleRequest
 from app.domain.callers import Role
 from app.domain.dashboard_stats import DashboardStats, percent_change
 from app.domain.errors import NotFound
 from app.domain.issue_states import next_cutoff, to_freeze
 from app.services import dashboard_stats, issues
-
-NARROW_SUFFIX = "-narrow"  # of the image for phones
-# The image is shown by <img>, which runs no scripts; it needs nothing but its own style.
-SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 async def show(request: ConsoleRequest) -> Response:

@@ -30,6 +30,7 @@ NAVIGATION = (  # title, path, role
     ("Disputes", "/disputes", Role.SUPPORT),
     ("Approvals", "/approvals", Role.SUPERVISOR),
     ("Issues", "/issues", Role.CIRCULATION),
+    ("Liability", "/liability", Role.FINANCE),
     ("Events", "/events", Role.ADMIN),
     ("Audit log", "/audit", Role.ADMIN),
     ("Views", "/views", Role.PRIVACY),

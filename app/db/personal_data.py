@@ -44,6 +44,7 @@ def _note(kept: str = "NEWSSTAND_NOTES_KEPT") -> Column:
 _SUB = Column(
     purpose="Identifies the reader at the identity provider", kept=UNTIL_ERASED, erased=f"'{ERASED}' || :reader"
 )
+_OF_IDS = "subscription_id = ANY(:ids)"
 _DUE = "work_key due_at attempts"
 _ADDRESS = ("name", "company", "line1", "line2", "district", "city", "region", "postal_code")
 
@@ -130,9 +131,7 @@ TABLES: Mapping[str, Table] = {
         of="subscriber_id = :reader",
         deleted=True,
     ),
-    "credits": Table(
-        plain="id kind subscription_id invoice_id amount currency created_at", of="subscription_id = ANY(:ids)"
-    ),
+    "credits": Table(plain="id kind subscription_id invoice_id amount currency created_at", of=_OF_IDS),
     "differences": Table(
         plain="id sweep_id object_id key code",
         personal={
@@ -216,7 +215,7 @@ TABLES: Mapping[str, Table] = {
     "issue_adjustments": Table(
         plain="id invoice_id subscription_id kind issues reason created_at",
         personal={"note": _note(UNTIL_ERASED), "by": _staff()},
-        of="subscription_id = ANY(:ids)",
+        of=_OF_IDS,
         apart=True,
     ),
     "issues": Table(
@@ -236,15 +235,17 @@ TABLES: Mapping[str, Table] = {
             )
             for name in (*_ADDRESS, "lines")
         },
-        of="subscription_id = ANY(:ids)",
+        of=_OF_IDS,
     ),
     "leases": Table(plain="key owner until"),
+    "liability_closings": Table(plain="month totals closed_at", personal={"closed_by": _staff()}),
+    "liability_entries": Table(plain="subscription_id month currency sold earned reversed refunded", of=_OF_IDS),
     "offer_versions": Table(plain="id plan offer since"),
     "offers": Table(plain="id content"),
     "payments": Table(
         plain="id invoice_id invoice_number subscription_id amount tax currency paid_at billing_reason kind print_from"
         " print_until print_amount credited is_history version",
-        of="subscription_id = ANY(:ids)",
+        of=_OF_IDS,
     ),
     "pending_revocations": Table(
         plain="id version",
@@ -374,7 +375,7 @@ TABLES: Mapping[str, Table] = {
         plain="invoice_id subscription_id plan print_edition starts_at ends_at issues_owed print_from print_until"
         " credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue offer copies"
         " copies_ended_at expire grace_sent",
-        of="subscription_id = ANY(:ids)",
+        of=_OF_IDS,
     ),
     "work_item_marks": Table(
         plain="object_id version snoozed_until snoozed_state changed_at",

@@ -28,4 +28,8 @@ TABLES_OF_COPIES: Mapping[str, Table] = {
         personal={"created_by": _WHO},
         of="subscriber_id = :reader",
     ),
+    "issue_circulation": Table(
+        plain="issue_number press_run dealer_sales single_copies_mailed free_outside_mail entered_at",
+        personal={"entered_by": _WHO},
+    ),
 }

@@ -1,6 +1,6 @@
 """Callers and their permissions. The API authenticates them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +14,7 @@ class Role(StrEnum):
     SUPPORT = "support"
     SUPERVISOR = "supervisor"
     CIRCULATION = "circulation"
+    FINANCE = "finance"
     PRIVACY = "privacy"
     ADMIN = "admin"
 
@@ -22,6 +23,7 @@ IMPLIED_ROLES: Mapping[str, frozenset[str]] = {  # each role with those that it 
     Role.SUPPORT: frozenset({Role.SUPPORT}),
     Role.SUPERVISOR: frozenset({Role.SUPERVISOR, Role.SUPPORT}),
     Role.CIRCULATION: frozenset({Role.CIRCULATION}),
+    Role.FINANCE: frozenset({Role.FINANCE}),
     Role.PRIVACY: frozenset({Role.PRIVACY}),
     Role.ADMIN: frozenset(Role),
 }
@@ -36,6 +38,7 @@ class ApiScope(StrEnum):
     READ_ISSUES = "issues:read"
     WRITE_ISSUES = "issues:write"
     READ_AUDIT = "audit:read"
+    READ_REPORTS = "reports:read"
 
 
 LONGEST_SUB = 255  # characters: OpenID Connect Core 1.0, section 2
@@ -100,6 +103,15 @@ class Reader:
         """
         if self.roles.isdisjoint((role, *others)):
             raise NotAllowed(f"This requires the role {' or '.join((role, *others))}", role=role)
+
+    def require_any(self, roles: Sequence[str]) -> None:
+        """
+        Check that the caller has one of the roles.
+
+        :raises NotAllowed: they have none.
+        """
+        if self.roles.isdisjoint(roles):
+            raise NotAllowed(f"This requires one of the roles {', '.join(roles)}", roles=list(roles))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

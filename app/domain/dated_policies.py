@@ -29,6 +29,7 @@ def value_on(entries: Sequence[Dated[T]], day: date, otherwise: T) -> T:
     return max(begun, key=lambda entry: entry.since).value if begun else otherwise
 
 
+PAID_PERCENT = 30  # of the basic price, above which a copy is paid: see docs/concepts/circulation.md
 # The units of complimentary access, of extensions and of claims; goodwill's is a currency.
 DAYS, ISSUES, COPIES = "days", "issues", "copies"
 
@@ -81,6 +82,11 @@ class Policies:
     extensions: Sequence[Dated[GivingLimits]] = ()
     claims: Sequence[Dated[ClaimPolicy]] = ()
     holds: Sequence[Dated[HoldPolicy]] = ()
+    paid_copies: Sequence[Dated[int]] = ()  # the least percentage of the basic price that makes a copy paid
+
+    def paid_percent(self, day: date) -> int:
+        """Return the least percentage of the basic price that makes a copy mailed on ``day`` a paid one."""
+        return value_on(self.paid_copies, day, PAID_PERCENT)
 
     def goodwill_limits(self, day: date) -> GivingLimits:
         """Return the limits of goodwill refunds that apply on ``day``."""

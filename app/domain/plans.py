@@ -8,6 +8,7 @@ date to everyone with the plan, without a deployment.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 
 from app.domain.branding import Brand
 from app.domain.dated_policies import Policies
@@ -102,6 +103,17 @@ class Plan:
     retired: bool = False  # no longer sold; current subscribers keep it
     double_issues: int = 2  # how many of the issues owed a double issue serves
     grace_copies: int = 0  # how many issues go out after the expire while a renewal is awaited
+    print_percent: Fraction | None = None  # what print is of the price of both; None: in proportion to their prices
+
+    @property
+    def print_share(self) -> Fraction:
+        """The part of a payment for both editions that print earns; see :mod:`app.domain.liability`."""
+        if not self.has_print:
+            return Fraction(0)
+        if self.print_percent is not None:
+            return self.print_percent / 100
+        digital, printed = (self.prices[component].price.amount for component in (DIGITAL, PRINT))
+        return Fraction(printed, digital + printed)
 
     @property
     def has_print(self) -> bool:

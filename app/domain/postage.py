@@ -43,6 +43,8 @@ class PrintRules:
     mailed_from: str = "US"  # labels within this country don't name it
     bands: tuple[PostageBand, ...] = ()
     columns: tuple[LabelColumn, ...] = DEFAULT_COLUMNS
+    county: tuple[str, ...] = ()  # the beginnings of the postal codes of the county of publication
+    other_mail: tuple[str, ...] = ()  # the bands that are not mailed as Periodicals
 
     @property
     def served(self) -> Mapping[str, str]:

@@ -26,7 +26,8 @@ BACKLOG = 20_000  # due events
 Operation = Callable[[Sessions], Awaitable[object]]
 
 
-def _filled(environment: Environment, name: str, due: int) -> str:
+def filled(environment: Environment, name: str, due: int) -> str:
+    """Return the URL of a database filled with readers and their history, and with due events."""
     dsn = environment.migrated_database(name)
     environment.report(f"Inserting {environment.readers:,} readers with their history, and {due:,} due events ...")
     asyncio.run(_fill(dsn, environment.readers, due))
@@ -43,7 +44,9 @@ async def _fill(dsn: str, readers: int, due: int) -> None:
         await backlog.make_due(dsn, due)
 
 
-def _side(loop: asyncio.AbstractEventLoop, sessions: Sessions, operation: Operation, seconds: float) -> Run:
+def side(loop: asyncio.AbstractEventLoop, sessions: Sessions, operation: Operation, seconds: float) -> Run:
+    """Return the measurements of an operation that is repeated for some seconds."""
+
     async def run() -> Run:
         latencies: list[float] = []
         started_at = time.perf_counter()
@@ -66,7 +69,7 @@ def _pages(environment: Environment) -> tuple[Side, Side]:
     loop, size = asyncio.new_event_loop(), _size(environment.readers)
     refund = make_id("rfd", size.rows_of("refunds") // 2)
     middle = datetime.now(UTC) - timedelta(days=20)  # events have come for 40 days
-    sessions = _open(environment, loop, _filled(environment, "lists", 0))
+    sessions = _open(environment, loop, filled(environment, "lists", 0))
 
     async def in_the_middle(session: Session) -> None:
         entry = size.rows_of("audit_log") // 2
@@ -82,8 +85,8 @@ def _pages(environment: Environment) -> tuple[Side, Side]:
         await events.page(session, EventSelection(states=("applied",)), after=None, limit=PAGE)
 
     return (
-        partial(_side, loop, sessions, partial(_in_transaction, in_the_middle)),
-        partial(_side, loop, sessions, partial(_in_transaction, first)),
+        partial(side, loop, sessions, partial(_in_transaction, in_the_middle)),
+        partial(side, loop, sessions, partial(_in_transaction, first)),
     )
 
 
@@ -94,9 +97,9 @@ async def _in_transaction(work: Callable[[Session], Awaitable[None]], sessions: 
 
 def _readiness(environment: Environment) -> tuple[Side, Side]:
     loop = asyncio.new_event_loop()
-    late = _open(environment, loop, _filled(environment, "backlog", BACKLOG))
-    quiet = _open(environment, loop, _filled(environment, "quiet", 0))
-    return partial(_side, loop, late, health.read_readiness), partial(_side, loop, quiet, health.read_readiness)
+    late = _open(environment, loop, filled(environment, "backlog", BACKLOG))
+    quiet = _open(environment, loop, filled(environment, "quiet", 0))
+    return partial(side, loop, late, health.read_readiness), partial(side, loop, quiet, health.read_readiness)
 
 
 BENCHMARKS = (

@@ -277,6 +277,10 @@ TABLES = (
         "keeps_digital": "true", "over_by": f"({_LONG_AGO})::date + 60", "created_by": f"'reader:' || {_READER}",
         "created_at": _LONG_AGO,
     }),
+    Rows("liability_entries", 2, {
+        "subscription_id": sql_id("scr", "k / 2"), "month": "DATE '2026-03-01' + interval '1 month' * (k % 2)",
+        "currency": "'usd'", "sold": "4900", "earned": "400", "reversed": "0", "refunded": "0",
+    }),
     Rows("calendar_work", 0.05, {
         "id": _SUBSCRIPTION, "work_key": "'ledger:' || " + _SUBSCRIPTION, "due_at": "now()",
     }),
@@ -285,7 +289,8 @@ SMALL_TABLES = frozenset(
     {
         "api_keys", "buckets", "calendar_edition", "figures", "issues", "leases", "logout_tokens", "sign_outs",
         "signing_keys", "staff_members", "staff_sessions", "audit_unsealed", "erasures", "retention_runs",
-        "work_item_marks", "derivation_runs", "offers", "offer_versions", "pending_revocations",
+        "work_item_marks", "issue_circulation", "liability_closings", "derivation_runs", "offers", "offer_versions",
+        "pending_revocations",
     }
 )  # fmt: skip
 """Tables that don't grow with the readers, but for a backlog."""

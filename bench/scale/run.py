@@ -18,6 +18,7 @@ from bench.scale.lists import HEALTH, LISTS, READERS
 from bench.scale.personal_data import PERSONAL_DATA
 from bench.scale.plans import Explained, explain
 from bench.scale.print_changes import PRINT_CHANGES
+from bench.scale.reports import REPORTS
 from bench.scale.subject import Query, Subject
 from bench.scale.work import WORK
 
@@ -29,6 +30,7 @@ QUERIES: tuple[Query, ...] = (
     *DERIVATIONS,
     *LABELS,
     *PRINT_CHANGES,
+    *REPORTS,
     *BY_KEY,
     *PERSONAL_DATA,
 )

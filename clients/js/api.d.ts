@@ -1273,6 +1273,136 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/reports/liability": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the liability report of a month, or of the days of a month until a day */
+        get: operations["show_liability"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reports/liability/subscriptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the subscriptions that the liability report consists of */
+        get: operations["list_liability_subscriptions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reports/liability/subscriptions.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the subscriptions that the liability report consists of, as CSV
+         * @description Every download is recorded.
+         */
+        get: operations["download_liability_subscriptions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reports/liability/closings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the closed months */
+        get: operations["list_liability_closings"];
+        put?: never;
+        /**
+         * Close a month
+         * @description Its figures are final, and what becomes known later appears in the next month.
+         */
+        post: operations["close_liability_month"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reports/circulation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the circulation statement of the issues that were mailed in a period, in the lines of PS Form 3526 */
+        get: operations["show_circulation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/issues/{number}/circulation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the circulation of an issue */
+        get: operations["show_issue_circulation"];
+        /** Enter the press run of an issue, and what was sold or given away outside the labels */
+        put: operations["enter_issue_circulation"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/issues/{number}/circulation.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the labels of an issue with the fields that an auditor samples
+         * @description Every download is recorded.
+         */
+        get: operations["download_issue_circulation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/anomalies": {
         parameters: {
             query?: never;
@@ -2140,7 +2270,7 @@ export interface components {
              *       "entitlements:read"
              *     ]
              */
-            scopes: ("entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read")[];
+            scopes: ("entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read" | "reports:read")[];
             /**
              * State
              * @description `active`, `replaced` (rotated, and valid until it expires), `expired` or `revoked`.
@@ -2214,7 +2344,7 @@ export interface components {
          * @description What an API key allows. No key moves money or gives access: that takes a person.
          * @enum {string}
          */
-        ApiScope: "entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read";
+        ApiScope: "entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read" | "reports:read";
         /**
          * ApprovalKind
          * @description What is requested.
@@ -3124,6 +3254,107 @@ export interface components {
             entitled: boolean;
         };
         /**
+         * CirculationIn
+         * @description What is entered by hand for an issue.
+         * @example {
+         *       "dealer_sales": 20,
+         *       "free_outside_mail": 15,
+         *       "press_run": 1000,
+         *       "single_copies_mailed": 3
+         *     }
+         */
+        CirculationIn: {
+            /**
+             * Press Run
+             * @description The copies that were printed: line 15a.
+             * @example 1000
+             */
+            press_run: number;
+            /**
+             * Dealer Sales
+             * @description Sold outside the mails: line 15b3.
+             * @default 0
+             * @example 20
+             */
+            dealer_sales: number;
+            /**
+             * Single Copies Mailed
+             * @description Sold and mailed at other classes, beside the labels: part of line 15b4.
+             * @default 0
+             * @example 3
+             */
+            single_copies_mailed: number;
+            /**
+             * Free Outside Mail
+             * @description Given away outside the mails: line 15d4.
+             * @default 0
+             * @example 15
+             */
+            free_outside_mail: number;
+        };
+        /**
+         * CirculationOut
+         * @description The circulation statement of a period.
+         * @example {
+         *       "issues": [
+         *         {
+         *           "entered": true,
+         *           "issue": 7,
+         *           "lines": {
+         *             "15a": 1000,
+         *             "15b1": 912,
+         *             "15c": 912,
+         *             "15i": 10000
+         *           },
+         *           "mail_date": "2026-06-09"
+         *         }
+         *       ],
+         *       "lines": [
+         *         {
+         *           "average": 905,
+         *           "line": "15b1",
+         *           "nearest": 912,
+         *           "title": "Paid: mailed outside the county",
+         *           "unit": "copies"
+         *         }
+         *       ],
+         *       "missing": [],
+         *       "nearest_issue": 24,
+         *       "since": "2025-10-01",
+         *       "until": "2026-09-30"
+         *     }
+         */
+        CirculationOut: {
+            /**
+             * Since
+             * Format: date
+             * @example 2025-10-01
+             */
+            since: string;
+            /**
+             * Until
+             * Format: date
+             * @example 2026-09-30
+             */
+            until: string;
+            /**
+             * Nearest Issue
+             * @description The last issue with a press run.
+             * @example 24
+             */
+            nearest_issue: number | null;
+            /**
+             * Missing
+             * @description Issues that are left out, because their press run is not entered.
+             * @example []
+             */
+            missing: number[];
+            /** Lines */
+            lines: components["schemas"]["LineOut"][];
+            /** Issues */
+            issues: components["schemas"]["IssueCirculationOut"][];
+        };
+        /**
          * ClaimIn
          * @description A subscription's copy that did not arrive or arrived damaged, and what should be done about it: one of the two.
          * @example {
@@ -3306,6 +3537,78 @@ export interface components {
              * @example null
              */
             next: string | null;
+        };
+        /**
+         * ClosingIn
+         * @description The month to close.
+         * @example {
+         *       "month": "2026-03"
+         *     }
+         */
+        ClosingIn: {
+            /**
+             * Month
+             * @example 2026-03
+             */
+            month: string;
+        };
+        /**
+         * ClosingOut
+         * @description A closed month, with what was owed at its end.
+         * @example {
+         *       "closed_at": "2026-04-02T15:00:00Z",
+         *       "closed_by": "staff:finance-1",
+         *       "month": "2026-03",
+         *       "owed": [
+         *         {
+         *           "amount": 6996,
+         *           "currency": "usd"
+         *         }
+         *       ]
+         *     }
+         */
+        ClosingOut: {
+            /**
+             * Month
+             * @example 2026-03
+             */
+            month: string;
+            /**
+             * Closed At
+             * Format: date-time
+             * @example 2026-04-02T15:00:00Z
+             */
+            closed_at: string;
+            /**
+             * Closed By
+             * @example staff:finance-1
+             */
+            closed_by: string;
+            /** Owed */
+            owed: components["schemas"]["OwedOut"][];
+        };
+        /**
+         * ClosingsOut
+         * @description The closed months, in order. The first one has what was owed before the first month of the books.
+         * @example {
+         *       "data": [
+         *         {
+         *           "closed_at": "2026-04-02T15:00:00Z",
+         *           "closed_by": "staff:finance-1",
+         *           "month": "2026-03",
+         *           "owed": [
+         *             {
+         *               "amount": 6996,
+         *               "currency": "usd"
+         *             }
+         *           ]
+         *         }
+         *       ]
+         *     }
+         */
+        ClosingsOut: {
+            /** Data */
+            data: components["schemas"]["ClosingOut"][];
         };
         /**
          * CompIn
@@ -4898,6 +5201,52 @@ export interface components {
             next: string | null;
         };
         /**
+         * IssueCirculationOut
+         * @description The circulation of an issue by line of PS Form 3526. Percentages are in hundredths of a percent.
+         * @example {
+         *       "entered": true,
+         *       "issue": 7,
+         *       "lines": {
+         *         "15a": 1000,
+         *         "15b1": 912,
+         *         "15c": 912,
+         *         "15i": 10000
+         *       },
+         *       "mail_date": "2026-06-09"
+         *     }
+         */
+        IssueCirculationOut: {
+            /**
+             * Issue
+             * @example 7
+             */
+            issue: number;
+            /**
+             * Mail Date
+             * Format: date
+             * @example 2026-06-09
+             */
+            mail_date: string;
+            /**
+             * Entered
+             * @description Whether its press run was entered.
+             * @example true
+             */
+            entered: boolean;
+            /**
+             * Lines
+             * @example {
+             *       "15a": 1000,
+             *       "15b1": 912,
+             *       "15c": 912,
+             *       "15i": 10000
+             *     }
+             */
+            lines: {
+                [key: string]: number;
+            };
+        };
+        /**
          * IssueIn
          * @description An issue. Dates are in the publisher's time zone; the label cut-off is on or before the mail date.
          * @example {
@@ -5396,6 +5745,89 @@ export interface components {
             not_updated: number;
         };
         /**
+         * LiabilityOut
+         * @description What happened to what is owed, from the first day of a month until a day, by currency.
+         * @example {
+         *       "closed_at": null,
+         *       "currencies": [
+         *         {
+         *           "closing": 6996,
+         *           "currency": "usd",
+         *           "earned": 304,
+         *           "earned_reversed": 0,
+         *           "opening": 0,
+         *           "refunds": 0,
+         *           "sales": 7300
+         *         }
+         *       ],
+         *       "since": "2026-03-01",
+         *       "through": "2026-03-31"
+         *     }
+         */
+        LiabilityOut: {
+            /**
+             * Since
+             * Format: date
+             * @example 2026-03-01
+             */
+            since: string;
+            /**
+             * Through
+             * Format: date
+             * @example 2026-03-31
+             */
+            through: string;
+            /**
+             * Closed At
+             * @description When the month was closed. Since then its figures are final. null: they are as known now.
+             * @example null
+             */
+            closed_at: string | null;
+            /** Currencies */
+            currencies: components["schemas"]["MovementOut"][];
+        };
+        /**
+         * LineOut
+         * @description A line of PS Form 3526.
+         * @example {
+         *       "average": 905,
+         *       "line": "15b1",
+         *       "nearest": 912,
+         *       "title": "Paid: mailed outside the county",
+         *       "unit": "copies"
+         *     }
+         */
+        LineOut: {
+            /**
+             * Line
+             * @example 15b1
+             */
+            line: string;
+            /**
+             * Title
+             * @example Paid: mailed outside the county
+             */
+            title: string;
+            /**
+             * Average
+             * @description Of the issues of the period.
+             * @example 905
+             */
+            average: number;
+            /**
+             * Nearest
+             * @description Of the last issue of the period.
+             * @example 912
+             */
+            nearest: number;
+            /**
+             * Unit
+             * @example copies
+             * @enum {string}
+             */
+            unit: "copies" | "hundredths_of_percent";
+        };
+        /**
          * ListedSubscriberOut
          * @description A reader in a list, with the current subscription.
          * @example {
@@ -5523,6 +5955,64 @@ export interface components {
              * @example usd
              */
             currency: string;
+        };
+        /**
+         * MovementOut
+         * @description Amounts in minor units of the currency, without tax.
+         *
+         *     ``opening`` + ``sales`` - ``earned`` + ``earned_reversed`` - ``refunds`` = ``closing``.
+         * @example {
+         *       "closing": 6996,
+         *       "currency": "usd",
+         *       "earned": 304,
+         *       "earned_reversed": 0,
+         *       "opening": 0,
+         *       "refunds": 0,
+         *       "sales": 7300
+         *     }
+         */
+        MovementOut: {
+            /**
+             * Currency
+             * @example usd
+             */
+            currency: string;
+            /**
+             * Opening
+             * @description Owed before the first day.
+             * @example 0
+             */
+            opening: number;
+            /**
+             * Sales
+             * @description Paid.
+             * @example 7300
+             */
+            sales: number;
+            /**
+             * Earned
+             * @description Delivered, for what was paid now or earlier.
+             * @example 304
+             */
+            earned: number;
+            /**
+             * Earned Reversed
+             * @description Earned, and then refunded.
+             * @example 0
+             */
+            earned_reversed: number;
+            /**
+             * Refunds
+             * @description Refunds, lost disputes and credits.
+             * @example 0
+             */
+            refunds: number;
+            /**
+             * Closing
+             * @description Owed after the last day. Never negative.
+             * @example 6996
+             */
+            closing: number;
         };
         /**
          * MyClaimIn
@@ -6202,6 +6692,26 @@ export interface components {
              * @example []
              */
             same_address: components["schemas"]["SubscriberOut"][];
+        };
+        /**
+         * OwedOut
+         * @description What is owed in a currency, in minor units without tax.
+         * @example {
+         *       "amount": 6996,
+         *       "currency": "usd"
+         *     }
+         */
+        OwedOut: {
+            /**
+             * Currency
+             * @example usd
+             */
+            currency: string;
+            /**
+             * Amount
+             * @example 6996
+             */
+            amount: number;
         };
         /**
          * PaidTermOut
@@ -8489,6 +8999,98 @@ export interface components {
              * @example null
              */
             ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues") | null;
+        };
+        /**
+         * SubscriptionMovementOut
+         * @description The figures of a subscription.
+         * @example {
+         *       "closing": 6996,
+         *       "currency": "usd",
+         *       "earned": 304,
+         *       "earned_reversed": 0,
+         *       "opening": 0,
+         *       "refunds": 0,
+         *       "sales": 7300,
+         *       "subscription": "scr_0c5e"
+         *     }
+         */
+        SubscriptionMovementOut: {
+            /**
+             * Currency
+             * @example usd
+             */
+            currency: string;
+            /**
+             * Opening
+             * @description Owed before the first day.
+             * @example 0
+             */
+            opening: number;
+            /**
+             * Sales
+             * @description Paid.
+             * @example 7300
+             */
+            sales: number;
+            /**
+             * Earned
+             * @description Delivered, for what was paid now or earlier.
+             * @example 304
+             */
+            earned: number;
+            /**
+             * Earned Reversed
+             * @description Earned, and then refunded.
+             * @example 0
+             */
+            earned_reversed: number;
+            /**
+             * Refunds
+             * @description Refunds, lost disputes and credits.
+             * @example 0
+             */
+            refunds: number;
+            /**
+             * Closing
+             * @description Owed after the last day. Never negative.
+             * @example 6996
+             */
+            closing: number;
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string;
+        };
+        /**
+         * SubscriptionMovementsOut
+         * @description A page of the subscriptions that a report consists of. ``next`` is the cursor of the next page, or null.
+         *
+         *     Subscriptions to which nothing is owed and nothing happened are left out, so a page may be short or empty.
+         * @example {
+         *       "data": [
+         *         {
+         *           "closing": 6996,
+         *           "currency": "usd",
+         *           "earned": 304,
+         *           "earned_reversed": 0,
+         *           "opening": 0,
+         *           "refunds": 0,
+         *           "sales": 7300,
+         *           "subscription": "scr_0c5e"
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        SubscriptionMovementsOut: {
+            /** Data */
+            data: components["schemas"]["SubscriptionMovementOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
         };
         /**
          * SubscriptionOut
@@ -15985,6 +16587,749 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_liability: {
+        parameters: {
+            query?: {
+                /** @description The last day of the report, in the publisher's time zone. Default: today. */
+                at?: string | null;
+                /** @description A month instead, such as `2026-03`. */
+                month?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiabilityOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_liability_subscriptions: {
+        parameters: {
+            query?: {
+                /** @description The last day of the report, in the publisher's time zone. Default: today. */
+                at?: string | null;
+                /** @description A month instead, such as `2026-03`. */
+                month?: string | null;
+                /** @description `next` of the previous page. */
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubscriptionMovementsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_liability_subscriptions: {
+        parameters: {
+            query?: {
+                /** @description The last day of the report, in the publisher's time zone. Default: today. */
+                at?: string | null;
+                /** @description A month instead, such as `2026-03`. */
+                month?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A line for each subscription and currency */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example subscription,currency,opening,sales,earned,earned_reversed,refunds,closing
+                     *     scr_0c5e,usd,0,7300,304,0,0,6996
+                     */
+                    "text/csv": string;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_liability_closings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClosingsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    close_liability_month: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClosingIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClosingOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_circulation: {
+        parameters: {
+            query: {
+                /** @description The first day. */
+                from: string;
+                /** @description The last day. */
+                to: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CirculationOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    show_issue_circulation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssueCirculationOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enter_issue_circulation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CirculationIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssueCirculationOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    download_issue_circulation: {
+        parameters: {
+            query?: {
+                /** @description Only the labels of a line. Default: all labels. */
+                line?: ("15b1" | "15b2" | "15b4" | "15d1" | "15d2" | "15d3") | null;
+                /** @description Each n-th label, for an auditor's sample. */
+                every?: number;
+            };
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A line for each label */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example issue,run,position,subscription,kind,paid_status,mail,name
+                     *     7,lbl_0c5e,1,scr_0c5e,copy,paid,outside_county,Ada Invented
+                     */
+                    "text/csv": string;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

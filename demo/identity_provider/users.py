@@ -37,6 +37,7 @@ DEMO_USERS = (
     User(sub="staff-agent", email="agent@example.com", name="Robin Vance", roles=("support",)),
     User(sub="staff-supervisor", email="supervisor@example.com", name="Sam Iyer", roles=("support", "supervisor")),
     User(sub="staff-circulation", email="circulation@example.com", name="Lou Petit", roles=("circulation",)),
+    User(sub="staff-finance", email="finance@example.com", name="Noor Haddad", roles=("finance",)),
     User(
         sub="staff-admin", email="admin@example.com", name="Alex Brandt",
         roles=("support", "supervisor", "circulation", "admin"),

@@ -16,7 +16,13 @@ from tests.console.conftest import OpenConsole
 from tests.support.shop import Shop
 
 PUBLIC = {"/sign-in", "/signed-in", "/signed-out", "/backchannel-logout"}
-STAFF = {"agent": "support", "supervisor": "supervisor", "circulation": "circulation", "admin": "admin"}
+STAFF = {
+    "agent": "support",
+    "supervisor": "supervisor",
+    "circulation": "circulation",
+    "finance": "finance",
+    "admin": "admin",
+}
 
 
 def pages(method: str) -> Iterator[tuple[str, str]]:

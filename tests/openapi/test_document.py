@@ -76,6 +76,7 @@ def test_each_operation_has_a_summary_that_its_description_does_not_repeat(
             "/v1/gate",
             "/v1/issues",
             "/v1/me",
+            "/v1/reports",
             "/v1/print",
             "/v1/revocations",
             "/v1/subs",

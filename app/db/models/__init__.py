@@ -56,6 +56,7 @@ from app.db.models.readers import (
     Revocation,
     Subscriber,
 )
+from app.db.models.reports import IssueCirculation, LiabilityClosing, LiabilityEntry
 from app.db.models.work_queue import WorkItemMarks
 
 __all__ = [
@@ -95,9 +96,12 @@ __all__ = [
     "Intent",
     "Issue",
     "IssueAdjustment",
+    "IssueCirculation",
     "Label",
     "LabelRun",
     "Lease",
+    "LiabilityClosing",
+    "LiabilityEntry",
     "LogoutToken",
     "OfferVersion",
     "Payment",

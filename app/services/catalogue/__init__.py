@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections import Counter
 from datetime import UTC
+from fractions import Fraction
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -120,6 +121,8 @@ def _print_rules(file: CatalogueFile) -> PrintRules:
         ),
         columns=tuple(LabelColumn(header=header, field=field) for header, field in file.print.columns.items())
         or DEFAULT_COLUMNS,
+        county=tuple(file.print.county),
+        other_mail=tuple(file.print.other_mail),
     )
 
 
@@ -169,6 +172,7 @@ def _policies(policies: PoliciesTable) -> Policies:
             Dated(one.since, HoldPolicy(days=one.days, keeps_digital=one.digital == "continues"))
             for one in policies.holds
         ),
+        paid_copies=tuple(Dated(one.since, one.percent) for one in policies.paid_copies),
     )
 
 
@@ -200,6 +204,7 @@ def _plan(code: str, plan: PlanTable, features: dict[str, Feature]) -> Plan:
         retired=plan.retired,
         double_issues=plan.double_issues,
         grace_copies=plan.grace_copies,
+        print_percent=Fraction(str(plan.print_share)) if plan.print_share is not None else None,
     )
 
 

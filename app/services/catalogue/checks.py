@@ -102,6 +102,7 @@ def check_days(file: CatalogueFile) -> Iterator[Problem]:
     dated["policies.extensions"] = [one.since for one in file.policies.extensions]
     dated["policies.claims"] = [one.since for one in file.policies.claims]
     dated["policies.holds"] = [one.since for one in file.policies.holds]
+    dated["policies.paid_copies"] = [one.since for one in file.policies.paid_copies]
     dated["policies.disputes"] = [one.since for one in file.policies.disputes]
     for key, days in dated.items():
         for day, times in Counter(days).items():
@@ -122,6 +123,9 @@ def check_print(file: CatalogueFile) -> Iterator[Problem]:
                 if band is None or country not in band.countries:
                     key = f"plans.{code}.prices.print.ships_to"
                     yield key, f"{country!r} is not in [print.bands.{printed.postage_band}]"
+    for name in file.print.other_mail:
+        if name not in file.print.bands:
+            yield "print.other_mail", f"{name!r} is not a postage band"
     for header, field in file.print.columns.items():
         if field not in LABEL_FIELDS:
             yield "print.columns", f"{header!r} has the unknown field {field!r}. Fields: {', '.join(LABEL_FIELDS)}"

@@ -37,6 +37,7 @@ _MUST = {
     "issues": "must be a whole number of issues from 1 to 1000",
     "double_issues": "must be 1 or 2: how many of the issues owed a double issue serves",
     "grace_copies": "must be a whole number of issues from 0 to 24",
+    "print_share": "must be a percentage from 0 to 100: what print is of the price of both editions",
     "interval": 'must be "year" or "month"',
     "features": "must be a list of at least one feature name",
     "days": "must be a whole number of days from 0 to 3650",
@@ -47,6 +48,10 @@ _MUST = {
     "goodwill": "must be a list of entries, each with the date from which it applies",
     "comps": "must be a list of entries, each with the date from which it applies",
     "extensions": "must be a list of entries, each with the date from which it applies",
+    "paid_copies": "must be a list of entries, each with the date from which it applies",
+    "percent": "must be a whole percentage from 0 to 100",
+    "county": "must be a list of the beginnings of postal codes",
+    "other_mail": "must be a list of postage bands",
     "claims": "must be a list of entries, each with the date from which it applies",
     "holds": "must be a list of entries, each with the date from which it applies",
     "digital": 'must be "continues" or "pauses"',
@@ -229,6 +234,7 @@ class PlanTable(Table):
     retired: bool = False
     double_issues: Literal[1, 2] = 2
     grace_copies: int = Field(default=0, ge=0, le=24)
+    print_share: float | None = Field(default=None, ge=0, le=100)
 
 
 class DisputesTable(Table):
@@ -238,6 +244,13 @@ class DisputesTable(Table):
     failed_refund: Literal["ended", "restore"]
 
 
+class PaidCopiesTable(Table):
+    """The least percentage of the basic price that makes a copy a paid one."""
+
+    since: date = Field(alias="from")
+    percent: int = Field(ge=0, le=100)
+
+
 class PoliciesTable(Table):
     disputes: list[DisputesTable] = Field(default_factory=list)
     goodwill: list[GoodwillTable] = Field(default_factory=list)
@@ -245,6 +258,7 @@ class PoliciesTable(Table):
     extensions: list[ExtensionsTable] = Field(default_factory=list)
     claims: list[ClaimsTable] = Field(default_factory=list)
     holds: list[HoldsTable] = Field(default_factory=list)
+    paid_copies: list[PaidCopiesTable] = Field(default_factory=list)
 
 
 class DarkTable(Table):
@@ -271,6 +285,8 @@ class PrintTable(Table):
     mailed_from: str = Field(pattern="^[A-Z]{2}$")
     bands: dict[Name, BandTable] = Field(min_length=1)
     columns: dict[Title, str] = Field(default_factory=dict)
+    county: list[Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{1,10}$")]] = []
+    other_mail: list[Name] = []
 
 
 class CatalogueFile(Table):

@@ -51,6 +51,7 @@ ACTIONS: dict[str, str] = {
     "/comps/{comp}/take-back": "DELETE /v1/support/comps/{comp_id}",
     "/events/replay": "POST /v1/support/events/replay",
     "/events/{event}/replay": "POST /v1/support/events/{event_id}/replay",
+    "/liability/close": "POST /v1/reports/liability/closings",
     "/readers/{reader}/erase": "POST /v1/support/subscribers/{subscriber_id}/erase",
     "/staff/end-sessions": "POST /v1/support/staff-sessions/end",
     "/api-keys": "POST /v1/api-keys",
@@ -70,8 +71,9 @@ STEPS = frozenset(
 # Operations without a page, with what they do.
 WITHOUT_PAGE: dict[str, str] = {
     "POST /v1/support/back-issues": "Order a back issue for a reader",
+    "PUT /v1/issues/{number}/circulation": "Enter the press run of an issue",
 }
-STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/api-keys")
+STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/reports/", "/v1/api-keys")
 
 
 def forms() -> Iterator[NamedRoute]:

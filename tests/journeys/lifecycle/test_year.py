@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.shop import Shop, open_shop
 from tests.support.simulated_year.kinds import KINDS
+from tests.support.simulated_year.liability import check_liability
 from tests.support.simulated_year.readers import SimulatedReader
 from tests.support.simulated_year.simulation import Simulation, random_moments
 
@@ -52,6 +53,7 @@ async def simulate(shop: Shop, *, seed: int, readers: int, days: int, step: tupl
     await simulation.check_records()
     await simulation.check_nothing_pending()
     await simulation.check_money()
+    await check_liability(shop)
 
 
 async def test_a_short_simulated_year_of_a_few_readers(shop: Shop) -> None:

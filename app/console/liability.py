@@ -1,0 +1,107 @@
+"""What is owed to readers in money: the report of a month, its chart, its subscriptions, and closing the month."""
+
+from datetime import date
+from urllib.parse import urlencode
+
+from starlette.responses import Response, StreamingResponse
+
+from app.console import charts
+from app.console.access_control import form_route, page_route
+from app.console.charts import NARROW_SUFFIX, SVG_POLICY, Chart, Series
+from app.console.request import ConsoleRequest
+from app.domain.callers import Role
+from app.domain.liability import InvalidReportDate, first_of_month, last_of_month, next_month, parse_month, report_day
+from app.domain.money import exponent
+from app.services import liability
+
+PAGE_SIZE = 100
+
+
+async def show(request: ConsoleRequest) -> Response:
+    """Show the report of a month."""
+    today = _today(request)
+    through = _through(request)
+    month = first_of_month(through)
+    closings, history = await liability.closings(request.ctx), await liability.history(request.ctx, today=today)
+    last = closings[-1].month if closings else None
+    return request.render(
+        "liability.html",
+        report=await liability.report(request.ctx, through),
+        month=month,
+        following=next_month(month) if next_month(month) <= today else None,
+        may_close=last_of_month(month) < today and (last is None or month == next_month(last)),
+        to_close_first=next_month(last) if last is not None and month > next_month(last) else None,
+        history=history,
+        layout=charts.layout,
+        chart=_chart(history),
+    )
+
+
+async def chart(request: ConsoleRequest) -> Response:
+    """Return the image of the chart."""
+    narrow = request.path_param("name").endswith(NARROW_SUFFIX)
+    history = await liability.history(request.ctx, today=_today(request))
+    image = charts.svg(_chart(history), narrow=narrow)
+    return Response(image, media_type="image/svg+xml", headers={"Content-Security-Policy": SVG_POLICY})
+
+
+async def subscriptions(request: ConsoleRequest) -> Response:
+    """List the subscriptions that the report consists of."""
+    through = _through(request)
+    page = await liability.subscriptions(
+        request.ctx, through, after=request.query("after", max_length=100), limit=PAGE_SIZE
+    )
+    return request.render("liability_subscriptions.html", page=page, month=first_of_month(through), through=through)
+
+
+async def export(request: ConsoleRequest) -> Response:
+    """Return the subscriptions of the report as CSV."""
+    through = _through(request)
+    return StreamingResponse(
+        await liability.csv(request.ctx, through, by=request.staff.actor),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="liability-{through}.csv"'},
+    )
+
+
+async def close(request: ConsoleRequest) -> Response:
+    """Close a month."""
+    month = parse_month(request.text("month", max_length=7))
+    await liability.close(request.ctx, month, by=request.staff.actor, now=request.now)
+    return request.redirect(f"/liability?{urlencode({'month': f'{month:%Y-%m}'})}", flash=f"{month:%B %Y} is closed.")
+
+
+def _today(request: ConsoleRequest) -> date:
+    return request.now.astimezone(request.ctx.rules.zone).date()
+
+
+def _through(request: ConsoleRequest) -> date:
+    """Return the last day of the wanted report. One that can't be made is that of today."""
+    today = _today(request)
+    try:
+        return report_day(at=None, month=request.query("month", max_length=7) or None, today=today)
+    except InvalidReportDate:
+        return today
+
+
+def _chart(history: liability.History) -> Chart:
+    """Return the chart: a series for each currency, in whole units."""
+    currencies = sorted({currency for _, owed in history for currency in owed})[: charts.MAX_SERIES]
+    return Chart(
+        title="Owed at the end of each month",
+        categories=[f"{day:%b %Y}" for day, _ in history],
+        series=[
+            Series(currency.upper(), [owed.get(currency, 0) // 10 ** exponent(currency) for _, owed in history])
+            for currency in currencies
+        ],
+        rows=False,
+    )
+
+
+ROUTES = [
+    page_route("/liability", show, role=Role.FINANCE),
+    page_route("/liability/{name}.svg", chart, role=Role.FINANCE, is_fragment=True),
+    page_route("/liability/subscriptions", subscriptions, role=Role.FINANCE),
+    page_route("/liability.csv", export, role=Role.FINANCE),
+    form_route("/liability/close", close, role=Role.FINANCE),
+]

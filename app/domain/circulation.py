@@ -1,0 +1,195 @@
+"""
+The circulation statement: the copies of each issue by kind, in the lines of the Postal Service's PS Form 3526.
+
+The labels say who was sent a copy, and what was paid for its term. The press run and what was sold or given away outside the
+mails are entered by hand. Percentages and sums follow from these. The average of an issue is made of the averages of its
+parts, so its sums add up, too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from fractions import Fraction
+from math import floor
+
+from app.domain.errors import Invalid
+
+LONGEST_PERIOD = 400  # days
+LARGEST_COUNT = 10**9
+
+
+class InvalidCirculationPeriod(Invalid):
+    """The period of a circulation statement must begin before it ends, and be no longer than 400 days."""
+
+    code = "invalid_circulation_period"
+    title = "Invalid period of a circulation statement"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnteredCounts:
+    """What is entered by hand for an issue."""
+
+    press_run: int
+    dealer_sales: int = 0  # sold outside the mails, and single copies over the counter
+    single_copies_mailed: int = 0  # sold and mailed at other classes
+    free_outside_mail: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelCounts:
+    """The labels of an issue, by how they were mailed and whether they were paid for."""
+
+    paid_outside_county: int = 0
+    paid_in_county: int = 0
+    paid_other_mail: int = 0
+    free_outside_county: int = 0
+    free_in_county: int = 0
+    free_other_mail: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueCirculation:
+    """The circulation of an issue. ``entered`` is None until somebody enters it."""
+
+    number: int
+    mail_date: date
+    labels: LabelCounts
+    electronic: int  # paid subscriptions to the digital edition only
+    entered: EnteredCounts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of the form, with its figures. Percentages are in hundredths of a percent."""
+
+    line: str
+    title: str
+    average: int
+    nearest: int
+    is_percentage: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """
+    The statement of a period.
+
+    :param issues: the issues that it consists of, in order.
+    :param nearest: the number of the last one of them; None: there is none.
+    :param missing: issues without a press run. They are left out.
+    """
+
+    since: date
+    until: date
+    issues: Sequence[IssueCirculation]
+    nearest: int | None
+    missing: Sequence[int]
+    lines: Sequence[Line]
+
+
+TITLES: Mapping[str, str] = {
+    "15a": "Total number of copies (net press run)",
+    "15b1": "Paid: mailed outside the county",
+    "15b2": "Paid: mailed in the county",
+    "15b3": "Paid: sold outside the mails",
+    "15b4": "Paid: mailed at other classes",
+    "15c": "Total paid distribution",
+    "15d1": "Free or nominal rate: mailed outside the county",
+    "15d2": "Free or nominal rate: mailed in the county",
+    "15d3": "Free or nominal rate: mailed at other classes",
+    "15d4": "Free or nominal rate: outside the mails",
+    "15e": "Total free or nominal rate distribution",
+    "15f": "Total distribution",
+    "15g": "Copies not distributed",
+    "15h": "Total",
+    "15i": "Percent paid",
+    "16a": "Paid electronic copies",
+    "16b": "Total paid print and electronic copies",
+    "16c": "Total print distribution and paid electronic copies",
+    "16d": "Percent paid, print and electronic",
+}
+PERCENTAGES = frozenset({"15i", "16d"})
+
+
+def statement(since: date, until: date, issues: Sequence[IssueCirculation]) -> Statement:
+    """Return the statement of the issues that were mailed in a period, in the order of their numbers."""
+    complete = [one for one in issues if one.entered is not None]
+    average = lines_of(_parts([parts_of(one) for one in complete]))
+    nearest = lines_of(parts_of(complete[-1])) if complete else average
+    return Statement(
+        since=since,
+        until=until,
+        issues=complete,
+        nearest=complete[-1].number if complete else None,
+        missing=[one.number for one in issues if one.entered is None],
+        lines=[
+            Line(
+                line=line, title=title, average=average[line], nearest=nearest[line], is_percentage=line in PERCENTAGES
+            )
+            for line, title in TITLES.items()
+        ],
+    )
+
+
+def parts_of(issue: IssueCirculation) -> dict[str, int]:
+    """Return the counts of an issue from which the lines follow, by line."""
+    entered, labels = issue.entered or EnteredCounts(press_run=0), issue.labels
+    return {
+        "15a": entered.press_run,
+        "15b1": labels.paid_outside_county,
+        "15b2": labels.paid_in_county,
+        "15b3": entered.dealer_sales,
+        "15b4": labels.paid_other_mail + entered.single_copies_mailed,
+        "15d1": labels.free_outside_county,
+        "15d2": labels.free_in_county,
+        "15d3": labels.free_other_mail,
+        "15d4": entered.free_outside_mail,
+        "16a": issue.electronic,
+    }
+
+
+def _parts(each: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Return the average of each part, rounded to whole copies, halves up."""
+    lines = parts_of(IssueCirculation(number=0, mail_date=date.min, labels=LabelCounts(), electronic=0, entered=None))
+    return {
+        line: floor(Fraction(sum(parts[line] for parts in each), len(each)) + Fraction(1, 2)) if each else 0
+        for line in lines
+    }
+
+
+def lines_of(parts: Mapping[str, int]) -> dict[str, int]:
+    """Return all lines. More copies than were printed leave none that were not distributed."""
+    paid = sum(parts[line] for line in ("15b1", "15b2", "15b3", "15b4"))
+    free = sum(parts[line] for line in ("15d1", "15d2", "15d3", "15d4"))
+    left = max(0, parts["15a"] - paid - free)
+    electronic = parts["16a"]
+    return {
+        **parts,
+        "15c": paid,
+        "15e": free,
+        "15f": paid + free,
+        "15g": left,
+        "15h": paid + free + left,
+        "15i": _percent(paid, paid + free),
+        "16b": paid + electronic,
+        "16c": paid + free + electronic,
+        "16d": _percent(paid + electronic, paid + free + electronic),
+    }
+
+
+def _percent(part: int, whole: int) -> int:
+    """Return a percentage in hundredths, rounded, halves up."""
+    return floor(Fraction(part * 10_000, whole) + Fraction(1, 2)) if whole else 0
+
+
+def check_period(since: date, until: date) -> None:
+    """
+    Check the period of a statement, from its first day through its last.
+
+    :raises InvalidCirculationPeriod: it ends before it begins, or is too long.
+    """
+    if not 0 <= (until - since).days < LONGEST_PERIOD:
+        raise InvalidCirculationPeriod(since=str(since), until=str(until))
+
+
+LABEL_KINDS = tuple(one.name for one in fields(LabelCounts))
