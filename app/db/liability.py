@@ -103,7 +103,10 @@ def _earned(day: str, back: str, of_print: str, limit: str) -> str:
         f" ELSE least(days, greatest(0, {day} - begins_on + 1)) END)"
     )
     print_left = f"least({left}, greatest(0, {printed}))"
-    copies = "greatest(1, CASE WHEN goes_on OR planned = 0 THEN greatest(planned, expected) ELSE planned END)"
+    copies = (  # print that was dropped has fewer copies than were paid for
+        "greatest(1, CASE WHEN goes_on OR planned = 0 OR print_ends_on IS NOT NULL THEN greatest(planned, expected)"
+        " ELSE planned END)"
+    )
     return (
         f"(CASE WHEN part = 0 THEN 0 WHEN {print_is_over} THEN {print_left}"
         f" WHEN planned IS NULL THEN {print_left} * {days} / days ELSE {print_left} * served / {copies} END"

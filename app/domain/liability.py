@@ -15,6 +15,7 @@ totals. What becomes known later changes the totals of later days, so it appears
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from fractions import Fraction
@@ -307,10 +308,11 @@ def parse_month(text: str) -> date:
 
     :raises InvalidReportDate: it is no month.
     """
-    try:
-        return date.fromisoformat(f"{text}-01")
-    except ValueError:
-        raise InvalidReportDate(f"{text!r} is not a month such as 2026-03") from None
+    with suppress(ValueError):
+        month = date.fromisoformat(f"{text}-01")
+        if FIRST_YEAR <= month.year < date.max.year:
+            return month
+    raise InvalidReportDate(f"{text!r} is not a month such as 2026-03")
 
 
 def check_closing(month: date, *, last_closed: date | None, today: date) -> None:

@@ -149,7 +149,7 @@ class Writer:
         later = 0
         if has_term and has_print and ranges is not None:
             copies = tuple(days_of(self.rules, ranges, doubles))
-            if not copies or not ranges or ranges[-1][1] is None:
+            if not copies or not ranges or ranges[-1][1] is None or print_until is not None:
                 later = max(0, owed + extended - len(copies))
         return PaidAmount(
             paid_on=paid_on,
@@ -222,6 +222,46 @@ async def test_the_statement_agrees_with_the_rule_on_random_ledgers(
     for day, by_currency in zip(days, found, strict=True):
         for currency, payment in ledger.payments.items():
             assert by_currency.get(currency, NOTHING) == totals(payment, day), (seed, day, payment)
+
+
+async def test_dropping_print_reverses_nothing_that_was_not_earned(database: str, sessions: Sessions) -> None:
+    served = [FIRST + timedelta(days=15 * n) for n in range(1, 25)]
+    rules = EarningRules(
+        zone=ZONE.key,
+        numbers=range(1, 25),
+        served_on=served,
+        copies={most: range(25) for most in (1, 2)},
+        plans={"annual": (Fraction(24, 73), 2)},
+    )
+    dropped = served[9] + DAY
+    connection = await asyncpg.connect(database)
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute(
+        "INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed, copies,"
+        " print_until) VALUES ('in_1', 'scr_1', 'annual', true, $1, $2, 24, '{[1,11)}', $3)",
+        datetime.combine(FIRST, time(), ZONE),
+        datetime.combine(FIRST + timedelta(days=365), time(), ZONE),
+        datetime.combine(dropped, time(12), ZONE),
+    )
+    await connection.execute(
+        "INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason)"
+        " VALUES ('pi_1', 'in_1', 'scr_1', 7300, 0, 'usd', $1, 'subscription_create')",
+        datetime.combine(FIRST, time(9), ZONE),
+    )
+    await connection.execute(
+        "INSERT INTO refunds (id, payment_id, subscriber_id, basis, amount, tax, currency, reason, requested_by, status,"
+        " created_at, work_key)"
+        " VALUES ('rfd_1', 'pi_1', 'rdr', 'print_dropped', 1400, 0, 'usd', '', '', 'succeeded', $1, '')",
+        datetime.combine(dropped, time(12), ZONE),
+    )
+    await connection.close()
+
+    async with sessions.begin() as session:
+        halfway, after = await liability.totals(session, rules, [served[4], dropped])
+
+    digital = 4900 * ((served[4] - FIRST).days + 1) // 365
+    assert halfway["usd"].earned == digital + 5_00, "5 of the 24 copies that were paid for, as before the drop"
+    assert (after["usd"].reversed, after["usd"].refunded) == (0, 14_00)
 
 
 async def test_a_closed_month_stays_closed_and_corrections_are_in_the_next(database: str, sessions: Sessions) -> None:

@@ -198,6 +198,7 @@ def test_months_are_closed_in_order(month: date, last_closed: date | None, refus
         pytest.param(date(2026, 5, 1), "2026-05", None, id="both"),
         pytest.param(None, "2026-13", None, id="no month"),
         pytest.param(None, "0001-01", None, id="before the calendar"),
+        pytest.param(None, "9999-12", None, id="after the calendar"),
     ],
 )
 def test_a_report_ends_on_one_day_that_is_not_in_the_future(
