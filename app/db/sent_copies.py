@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import Date, bindparam, func, select
+from sqlalchemy import Date, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record
 from app.db.models import Issue, Label, LabelRun, table_of
+from app.domain.label_runs import MAIN
 from app.domain.sent_copies import SentCopy
 
 MOST = 120  # copies: five years of 24 issues
 _LABELS, _RUNS, _ISSUES = table_of(Label), table_of(LabelRun), table_of(Issue)
-_MAILED = func.coalesce(_ISSUES.c.actual_mail_date, _ISSUES.c.planned_mail_date, type_=Date)
+_OUT = func.coalesce(_ISSUES.c.actual_mail_date, _ISSUES.c.planned_mail_date, type_=Date)
+_MAILED = case((_RUNS.c.number > MAIN, func.greatest(_OUT, _RUNS.c.mail_date, type_=Date)), else_=_OUT)
 _OF_SUBSCRIPTIONS = (
     select(
         _LABELS.c.subscription_id,

@@ -14,15 +14,17 @@ class SentCopy:
     subscription_id: str
     issue_number: int
     title: str
-    mail_date: date  # the actual mail date of the issue, else the planned one
+    mail_date: (
+        date  # the actual mail date of the issue, else the planned one; of a supplement's copy, not before its own
+    )
     run_number: int  # 0: the run at the cut-off; otherwise the number of the supplement
     kind: str
     lines: Sequence[str]  # the address on the label; none: it was erased, or kept long enough
 
     @property
-    def is_replacement(self) -> bool:
-        """Whether it replaces a copy that did not arrive."""
-        return self.kind == LabelKind.REPLACEMENT
+    def extra(self) -> str:
+        """What it is besides the copy that the subscription owed; empty: it is that copy, which can be claimed."""
+        return {LabelKind.REPLACEMENT: "replacement", LabelKind.BACK_ISSUE: "back issue"}.get(LabelKind(self.kind), "")
 
     def is_mailed(self, today: date) -> bool:
         """Return whether it is in the mail, by the calendar."""

@@ -1,9 +1,12 @@
 """Copies after the expire while a renewal is awaited, and earlier issues that the desk sends."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2
 
+from app import main
+from app.services import catalogue, sent_copies
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import only_subscription
 from tests.journeys.lifecycle.test_status_table import open_invoice, replace_card
 from tests.support.labels import freeze, labels, try_to_freeze
@@ -26,7 +29,7 @@ async def test_a_back_issue_goes_with_a_supplement_and_changes_no_ledger(shop: S
     await freeze(shop, ISSUE)
     assert (await _order(shop, ISSUE)).json()["code"] == "issue_not_mailed"
     assert (await _order(shop, 99)).status_code == 404
-    await shop.advance_to(MAILED)
+    await shop.advance_to(MAILED + 3 * DAY)
     before = await _ledger(shop, ada)
 
     first, again, more = [await _order(shop, ISSUE, key=key) for key in ("one", "one", "two")]
@@ -37,6 +40,10 @@ async def test_a_back_issue_goes_with_a_supplement_and_changes_no_ledger(shop: S
     assert (run["counts"]["copies"], run["counts"]["new"]) == (2, 0)
     assert [label["kind"] for label in await labels(shop, ISSUE, supplement=1)] == ["back_issue", "back_issue"]
     assert await _ledger(shop, ada) == before
+    async with main.open_context(shop.settings, catalogue.load(Path(shop.settings.catalogue))) as ctx:
+        sent = await sent_copies.of_subscription(ctx, first.json()["subscription"])
+    own, back = ("", MAILED.date()), ("back issue", (MAILED + 3 * DAY).date())
+    assert [(one.extra, one.mail_date) for one in sent] == [back, back, own], "only the own copy can be claimed"
     listed = (await shop.get("/v1/support/back-issues", shop.agent, issue=str(ISSUE))).json()["data"]
     assert {(one["status"], one["supplement"]) for one in listed} == {("sent", 1)}
     assert (await try_to_freeze(shop, ISSUE, supplement=True, key="more")).json()["code"] == "nothing_to_add"
