@@ -181,7 +181,8 @@ _COUNTS = text(
 _ARE_COPIES_KNOWN = text(
     f"""
     SELECT NOT EXISTS (SELECT FROM derivation_runs WHERE finished_at IS NULL AND due_at IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM calendar_work WHERE attempts < :failing)
+        AND (SELECT id FROM calendar_work WHERE due_at IS NOT NULL AND attempts < :failing  -- which are due first
+            ORDER BY due_at LIMIT 1) IS NULL
         AND NOT EXISTS (SELECT FROM terms WHERE {COPIES_UNKNOWN.text}
             AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = terms.subscription_id))
     """  # noqa: S608 - the condition of an index

@@ -151,5 +151,5 @@ LABELS = (
     query("label_runs.by_id", lambda s: label_runs.by_id(s.session, "lbl_7")),
     query("label_runs.csv", _csv, reads_all=EVERY_COPY),
     query("issues.count_copies", lambda s: issues.count_copies(s.session, ISSUE), reads_all=EVERY_COPY),
-    query("sent_copies.of_subscriptions", lambda s: sent_copies.of_subscriptions(s.session, s.ids("scr"))),
+    query("sent_copies.of_subscriptions", lambda s: sent_copies.of_subscriptions(s.session, [s.id("scr")])),
 )
