@@ -94,6 +94,10 @@ class Localization:
         """Return the name of the month of a day: ``March``."""
         return dates.format_date(day, "LLLL", locale=self.locale)
 
+    def month_and_year(self, day: CalendarDate, *, short: bool = False) -> str:
+        """Return the month of a day with its year: ``March 2027``, or ``Mar 2027``."""
+        return dates.format_skeleton("yMMM" if short else "yMMMM", day, locale=self.locale)
+
     def country(self, code: str) -> str:
         """Return the name of a country by its ISO 3166 code: ``United States``."""
         return str(self.locale.territories.get(code, code))

@@ -19,6 +19,7 @@ from app.domain.liability import (
     MonthClosed,
     MonthNotOver,
     MonthOutOfOrder,
+    MonthTooEarly,
     Movement,
     parse_month,
     report_day,
@@ -215,7 +216,7 @@ async def list_liability_closings(_: ReportViewer, ctx: Ctx) -> ClosingsOut:
 @router.post(
     "/closings",
     status_code=201,
-    responses=problems(InvalidReportDate, MonthNotOver, MonthClosed, MonthOutOfOrder),
+    responses=problems(InvalidReportDate, MonthNotOver, MonthClosed, MonthOutOfOrder, MonthTooEarly),
 )
 async def close_liability_month(body: ClosingIn, person: Finance, ctx: Ctx, now: Now) -> ClosingOut:
     """Close a month. Its figures are final, and what becomes known later appears in the next month."""

@@ -12,6 +12,7 @@ from app.console.request import ConsoleRequest
 from app.domain.callers import Role
 from app.domain.liability import InvalidReportDate, first_of_month, last_of_month, next_month, parse_month, report_day
 from app.domain.money import exponent
+from app.localization import Localization
 from app.services import liability
 
 PAGE_SIZE = 100
@@ -33,7 +34,7 @@ async def show(request: ConsoleRequest) -> Response:
         to_close_first=next_month(last) if last is not None and month > next_month(last) else None,
         history=history,
         layout=charts.layout,
-        chart=_chart(history),
+        chart=_chart(history, request.ctx.localization),
     )
 
 
@@ -41,7 +42,7 @@ async def chart(request: ConsoleRequest) -> Response:
     """Return the image of the chart."""
     narrow = request.path_param("name").endswith(NARROW_SUFFIX)
     history = await liability.history(request.ctx, today=_today(request))
-    image = charts.svg(_chart(history), narrow=narrow)
+    image = charts.svg(_chart(history, request.ctx.localization), narrow=narrow)
     return Response(image, media_type="image/svg+xml", headers={"Content-Security-Policy": SVG_POLICY})
 
 
@@ -68,7 +69,8 @@ async def close(request: ConsoleRequest) -> Response:
     """Close a month."""
     month = parse_month(request.text("month", max_length=7))
     await liability.close(request.ctx, month, by=request.staff.actor, now=request.now)
-    return request.redirect(f"/liability?{urlencode({'month': f'{month:%Y-%m}'})}", flash=f"{month:%B %Y} is closed.")
+    flash = f"{request.ctx.localization.month_and_year(month)} is closed."
+    return request.redirect(f"/liability?{urlencode({'month': f'{month:%Y-%m}'})}", flash=flash)
 
 
 def _today(request: ConsoleRequest) -> date:
@@ -84,12 +86,12 @@ def _through(request: ConsoleRequest) -> date:
         return today
 
 
-def _chart(history: liability.History) -> Chart:
+def _chart(history: liability.History, localization: Localization) -> Chart:
     """Return the chart: a series for each currency, in whole units."""
     currencies = sorted({currency for _, owed in history for currency in owed})[: charts.MAX_SERIES]
     return Chart(
         title="Owed at the end of each month",
-        categories=[f"{day:%b %Y}" for day, _ in history],
+        categories=[localization.month_and_year(day, short=True) for day, _ in history],
         series=[
             Series(currency.upper(), [owed.get(currency, 0) // 10 ** exponent(currency) for _, owed in history])
             for currency in currencies

@@ -338,7 +338,8 @@ _FIELDS: Mapping[str, str] = {
     " || coalesce(lpad(expire::text, greatest(4, length(expire::text)), '0'), '----')",
     **{name: safe(name) for name in ("name", "company", "line1", "line2", "district", "city", "region", "postal_code")},
     "country": "country",
-    **{f"address{number}": safe(f"lines[{number}]") for number in range(1, 9)},
+    **{f"address{number}": safe(f"lines[{number}]") for number in range(1, 8)},
+    "address8": safe("array_to_string(lines[8:], ', ')"),  # some countries have addresses of nine lines
     "band": "band",
     "kind": "kind",
     **{name: _flagged(flag) for name, flag in FLAGS.items()},

@@ -26,6 +26,7 @@ from app.domain.issues import DOUBLE, ORDINARY, Calendar
 from app.domain.plans import Catalogue
 
 DAY = timedelta(days=1)
+EARLIEST_FIRST = 3  # years before this one
 FIRST_YEAR = 1970  # of a report
 SHARE_DENOMINATOR = 10_000  # the finest print share that is told apart
 
@@ -56,6 +57,13 @@ class MonthOutOfOrder(Conflict):
 
     code = "month_out_of_order"
     title = "An earlier month is not closed"
+
+
+class MonthTooEarly(Conflict):
+    """The first month to close is too long ago. It can't be opened again, and all months after it would follow."""
+
+    code = "month_too_early"
+    title = "Month is too long ago"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,15 +325,18 @@ def parse_month(text: str) -> date:
 
 def check_closing(month: date, *, last_closed: date | None, today: date) -> None:
     """
-    Check that a month can be closed. The first one that is closed can be any.
+    Check that a month can be closed.
 
     :raises MonthNotOver: the month is not over.
+    :raises MonthTooEarly: it would be the first one, and is more than :data:`EARLIEST_FIRST` years ago.
     :raises MonthClosed: it is closed.
     :raises MonthOutOfOrder: a month before it is not closed, though an earlier one is.
     """
     if today <= last_of_month(month):
         raise MonthNotOver(f"{month:%Y-%m} can be closed from {next_month(month)} on", month=f"{month:%Y-%m}")
     if last_closed is None:
+        if month.year < today.year - EARLIEST_FIRST:
+            raise MonthTooEarly(f"The first month to close can't be before {today.year - EARLIEST_FIRST}-01")
         return
     if month <= last_closed:
         raise MonthClosed(f"{month:%Y-%m} is closed", month=f"{month:%Y-%m}")

@@ -30,6 +30,12 @@ def day(context: Context, value: CalendarDate) -> str:
 
 
 @pass_context
+def month_and_year(context: Context, value: CalendarDate) -> str:
+    """Return the month of a day: ``March 2027``."""
+    return _localization(context).month_and_year(value)
+
+
+@pass_context
 def time_of_day(context: Context, at: datetime) -> str:
     """Return the time of day: ``2:05 PM``."""
     return _localization(context).time_of_day(at)
@@ -102,6 +108,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "time_with_zone": time_with_zone,
     "date": date,
     "day": day,
+    "month_and_year": month_and_year,
     "last_day": last_day,
     "datetime": date_and_time,
     "upper_first": upper_first,

@@ -84,6 +84,7 @@ async def close(ctx: Context, month: date, *, by: str, now: datetime) -> Closing
 
     :raises MonthNotOver: the month is not over.
     :raises MonthClosed: it is closed.
+    :raises MonthTooEarly: no month is closed, and it is years ago.
     :raises MonthOutOfOrder: the month before it is not closed.
     """
     async with ctx.sessions.begin() as session:

@@ -15,6 +15,7 @@ from app.domain.liability import (
     MonthClosed,
     MonthNotOver,
     MonthOutOfOrder,
+    MonthTooEarly,
     PaidAmount,
     Returned,
     Totals,
@@ -176,6 +177,7 @@ TODAY = date(2026, 5, 10)
         pytest.param(date(2026, 4, 1), date(2026, 4, 1), MonthClosed, id="again"),
         pytest.param(date(2026, 2, 1), date(2026, 4, 1), MonthClosed, id="before the books"),
         pytest.param(date(2026, 4, 1), date(2026, 2, 1), MonthOutOfOrder, id="a gap"),
+        pytest.param(date(2016, 4, 1), None, MonthTooEarly, id="a typo in the first month"),
     ],
 )
 def test_months_are_closed_in_order(month: date, last_closed: date | None, refusal: type[DomainError] | None) -> None:
