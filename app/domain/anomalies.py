@@ -18,6 +18,7 @@ from app.domain.terms import uneven_interval
 
 UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
 PRINT_CHARGED_LATE = "print_charged_late"  # paid for printed copies that could not be sent anymore
+PRINT_CHANGE_REFUSED = "print_change_refused"  # Stripe refuses a change of the print edition that was promised
 UNSPENT_CREDIT = "unspent_credit"  # a customer without a live subscription has credit in their balance
 UNREFUNDED_CREDIT = "unrefunded_credit"  # an unspent credit for which no payment can be refunded
 ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs from the reader's
@@ -27,7 +28,7 @@ ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs fro
 class Anomaly:
     """A state at Stripe that staff must check."""
 
-    object_id: str  # of a Stripe subscription or customer
+    object_id: str  # of a Stripe subscription or customer, or of a change of the print edition
     code: str
     reason: str
     subscriber_id: str | None

@@ -14,7 +14,14 @@ from app.domain.errors import DomainError
 from app.domain.issues import ScheduledTerm
 from app.domain.money import Money, minimum, step
 from app.domain.plans import PRINT, Plan, Price
-from app.domain.print_changes import NoPaidTerm, NoPrintEdition, PrintChangeKind, PrintChangeRefused, PrintUnchanged
+from app.domain.print_changes import (
+    PAYABLE_FOR,
+    NoPaidTerm,
+    NoPrintEdition,
+    PrintChangeKind,
+    PrintChangeRefused,
+    PrintUnchanged,
+)
 from app.domain.refunds import (
     NoCalendar,
     PaidOutsideStripe,
@@ -29,6 +36,9 @@ from app.domain.refunds import (
 from app.domain.subscriptions import Payment, StripeSubscriptionState, Subscription, SubscriptionStatus, Term
 
 SECOND = timedelta(seconds=1)
+
+# Otherwise the renewal could be billed without print while the reader confirms the payment for the rest of the term.
+CLOSED_BEFORE_RENEWAL = 2 * PAYABLE_FOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +249,8 @@ def _refusal_of_addition(case: PrintCase, *, now: datetime) -> DomainError | Non
         return refusal
     if has_print(case.subscription, case.term):
         return PrintUnchanged("The subscription already includes the print edition")
+    if case.term is not None and case.term.ends_at - now <= CLOSED_BEFORE_RENEWAL:
+        return PrintChangeRefused("The subscription is about to renew. Add the print edition after that")
     currency = case.subscription.currency
     if _price(case.plan).price.currency != currency:
         return PrintChangeRefused(f"The plan has no print edition in {currency.upper()}")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.domain.issues import ScheduledTerm
 from app.domain.money import Money, OtherCurrency
 from app.domain.payments import payments_of
-from app.domain.print_changes import NoPaidTerm, NoPrintEdition, PrintUnchanged
+from app.domain.print_changes import NoPaidTerm, NoPrintEdition, PrintChangeRefused, PrintUnchanged
 from app.domain.print_quotes import (
     Bill,
     PrintCase,
@@ -158,6 +158,13 @@ def test_an_addition_that_is_not_possible_says_why(change: dict[str, object], re
     assert type(quote.refusal) is refusal
     with pytest.raises(refusal):
         accept(quote, Money(quote.amount, "usd"))
+
+
+def test_nothing_is_added_just_before_the_renewal() -> None:
+    refusal = quote_addition(CASE, None, now=END - timedelta(hours=1)).refusal
+
+    assert type(refusal) is PrintChangeRefused
+    assert "about to renew" in str(refusal)
 
 
 def test_an_addition_outside_the_term_is_refused() -> None:

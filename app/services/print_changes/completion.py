@@ -3,7 +3,9 @@
 from datetime import datetime
 
 from app.context import Context
-from app.db import print_changes
+from app.db import anomalies, print_changes
+from app.domain.anomalies import PRINT_CHANGE_REFUSED
+from app.domain.errors import StripeRefused
 from app.domain.print_changes import PrintChangeKind
 from app.services.print_changes import additions, removals
 
@@ -13,13 +15,20 @@ async def finish(ctx: Context, change_id: str, *, now: datetime) -> None:
     Complete a change as far as possible. Its row says how it ended. The caller holds the lease of its work key.
 
     :raises StripeUnavailable: call again later.
+    :raises StripeRefused: Stripe refuses a step that was promised. Staff are told; call again later.
     """
     async with ctx.sessions.begin() as session:
         change = await print_changes.by_id(session, change_id)
         if change is None or not change.is_undecided:
             await print_changes.clear_due(session, change_id)
             return
-    if change.kind == PrintChangeKind.ADD:
-        await additions.complete(ctx, change, now=now)
-    else:
-        await removals.complete(ctx, change, now=now)
+    complete = additions.complete if change.kind == PrintChangeKind.ADD else removals.complete
+    try:
+        await complete(ctx, change, now=now)
+    except StripeRefused as refusal:
+        reason = f"Stripe refuses to {change.kind} the print edition, which is tried again: {refusal}"
+        async with ctx.sessions.begin() as session:
+            await anomalies.report(
+                session, change_id, {PRINT_CHANGE_REFUSED: reason}, subscriber_id=change.subscriber_id
+            )
+        raise

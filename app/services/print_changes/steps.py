@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from app.aggregates import intents as stored
 from app.aggregates import sync_subscription
 from app.context import Context
-from app.db import audit, intents, print_changes, subscribers, subscriptions
+from app.db import anomalies, audit, intents, print_changes, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.domain.errors import ConcurrentUpdate, NotFound
 from app.domain.print_changes import PrintChange, PrintChangeStatus
@@ -104,6 +104,7 @@ async def decide(
     """Record the outcome of a change once. The caller holds the subscriber's lock."""
     if not await print_changes.set_status(session, change.id, status, failure_reason=reason):
         return
+    await anomalies.report(session, change.id, {}, subscriber_id=change.subscriber_id)
     await audit.record(
         session,
         actor=actor,

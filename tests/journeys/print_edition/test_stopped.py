@@ -47,6 +47,25 @@ async def test_print_that_is_being_dropped_is_on_no_label_run(shop: Shop) -> Non
     assert later.json()["code"] == "nothing_to_add", later.text
 
 
+async def test_a_change_that_stripe_refuses_is_shown_to_staff_until_it_succeeds(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada, print_edition=True)
+    amount = (await quote(shop, ada))["amount"]["amount"]
+    fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=400, times=None)
+
+    await put(shop, ada, enabled=False, amount=amount)
+    await shop.wait_until("SELECT count(*) = 1 FROM anomalies WHERE gone_at IS NULL")
+    (shown,) = (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"]
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.execute("UPDATE print_changes SET due_at = now()")
+    await shop.wait_until("SELECT bool_and(status = 'completed') FROM print_changes")
+
+    assert shown["code"] == "print_change_refused"
+    assert "drop the print edition" in shown["reason"]
+    assert (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"] == []
+
+
 async def test_a_process_that_wakes_up_too_late_sends_nothing_to_stripe(shop: Shop) -> None:
     await shop.plan_issues(50)
     ada = shop.person()
