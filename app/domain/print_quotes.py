@@ -267,8 +267,9 @@ def _still_sent(case: PrintCase, *, now: datetime) -> Issue | None:
     """
     if case.term is None or case.term.print_until is None or case.run is None:
         return None
-    calendar, dropped_at = case.run.calendar, case.term.print_until
-    closed = (one for one in calendar.issues if calendar.ends(one.label_cutoff) <= min(dropped_at, now))
+    calendar, begun = case.run.calendar, case.term.print_from or case.term.starts_at
+    over = min(case.term.print_until, now)
+    closed = (one for one in calendar.issues if begun < calendar.ends(one.label_cutoff) <= over)
     return next((one for one in closed if now < calendar.begins(one.mail_date)), None)
 
 
