@@ -105,5 +105,5 @@ ROUTES = [
     page_route("/liability/{name}.svg", chart, role=Role.FINANCE, is_fragment=True),
     page_route("/liability/subscriptions", subscriptions, role=Role.FINANCE),
     page_route("/liability.csv", export, role=Role.FINANCE),
-    form_route("/liability/close", close, role=Role.FINANCE),
+    form_route("/liability/close", close, role=Role.FINANCE, shown_at="/liability"),
 ]
