@@ -21,19 +21,25 @@ _NUMBERS = itertools.count(1)
 
 
 def check(page: Page) -> None:
-    """Check the open page on a phone in dark mode, and in a wide window in light mode."""
+    """Check the open page on a phone in dark mode, in a wide window in light mode, and at 200 % zoom."""
     page.evaluate(AXE_SCRIPT)
     _check(page, PHONE, "dark")
+    _check_width(page, (WIDE[0] // 2, WIDE[1] // 2), "200 % zoom")  # which halves the window, in CSS pixels
     _check(page, WIDE, "light")
 
 
-def _check(page: Page, size: tuple[int, int], scheme: Literal["dark", "light"]) -> None:
+def _check_width(page: Page, size: tuple[int, int], how: str) -> None:
     page.set_viewport_size({"width": size[0], "height": size[1]})
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= size[0], f"{page.url} ({size[0]} px, {how}) scrolls sideways"
+
+
+def _check(page: Page, size: tuple[int, int], scheme: Literal["dark", "light"]) -> None:
+    _check_width(page, size, scheme)
     page.emulate_media(color_scheme=scheme)
     if SCREENSHOTS is not None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOTS / f"{next(_NUMBERS):03}-{size[0]}.jpg", type="jpeg", quality=60)
     where = f"{page.url} ({size[0]} px, {scheme})"
-    assert page.evaluate("document.documentElement.scrollWidth") <= size[0], f"{where} scrolls sideways"
     violations = page.evaluate(AXE)
     assert not violations, "\n".join([where, *violations])
