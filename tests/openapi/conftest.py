@@ -87,6 +87,8 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "object_id": kindness.json()["id"],
             "item": await _queue_something(shop),
             "address_id": "adr_1",  # no reader has a temporary address
+            "claim_id": "clm_1",  # no copy was sent
+            "hold_id": "hld_1",
             "erasure_id": await _erase_somebody(shop),
             "event_id": (await shop.rows("SELECT id FROM events WHERE state = 'applied' LIMIT 1"))[0]["id"],
             "subscription_id": seen["subscriptions"][0]["id"],
