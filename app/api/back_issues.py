@@ -8,15 +8,15 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import CopyAgent, Ctx, Now, OptionalIdempotencyKey, RecentCopyAgent, seen_by
+from app.api.keyed import answer_once
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
-from app.db.engine.session import new_id
 from app.domain.approvals import OwnAccount
 from app.domain.back_issues import BackIssue, BackIssueStatus, IssueNotMailed
 from app.domain.errors import NotFound
 from app.domain.issues import LARGEST_NUMBER
-from app.services import back_issues, idempotency
+from app.services import back_issues
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
 
 router = APIRouter(prefix="/v1/support/back-issues", tags=["support"], route_class=Described)
@@ -108,13 +108,4 @@ async def order_back_issue(
         )
         return 201, BackIssueOut.of(ordered).model_dump(mode="json")
 
-    kept = await idempotency.once_if_keyed(
-        ctx,
-        caller=agent.actor,
-        route=f"{request.method} {request.url.path}",
-        key=key,
-        body=await request.body(),
-        new_object_id=new_id("bki"),
-        work=order,
-    )
-    return JSONResponse(kept.body, kept.status)
+    return await answer_once(ctx, request, order, caller=agent.actor, key=key, prefix="bki")

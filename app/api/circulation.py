@@ -44,7 +44,7 @@ CSV: dict[int | str, dict[str, Any]] = {
 
 
 class CirculationIn(ApiModel):
-    """What is entered by hand for an issue."""
+    """The figures of an issue that staff enter."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,6 +1,5 @@
 """``/v1/me/claims`` and ``/v1/support/claims``: copies that did not arrive, or arrived damaged."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -9,12 +8,11 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import CopyAgent, Ctx, CurrentReader, Now, OptionalIdempotencyKey, RecentCopyAgent, seen_by
+from app.api.keyed import answer_once
 from app.api.listed_values import ClaimStatusText
 from app.api.models import STORABLE, ApiModel
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
-from app.context import Context
-from app.db.engine.session import new_id
 from app.domain.approvals import OwnAccount
 from app.domain.claims import (
     Claim,
@@ -32,7 +30,7 @@ from app.domain.errors import NotFound
 from app.domain.issues import LARGEST_NUMBER
 from app.domain.reasons import ClaimReason
 from app.domain.subscriptions import AlreadyEnded
-from app.services import claims, idempotency
+from app.services import claims
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
 
 router = APIRouter(prefix="/v1", route_class=Described)
@@ -200,7 +198,7 @@ async def claim_my_copy(
         made = await claims.make_own(ctx, reader.sub, body.to_claim(), claim_id=claim_id, now=now)
         return _status(made), MyClaimOut.of(made).model_dump(mode="json")
 
-    return await _once(ctx, request, reader.actor, key, claim)
+    return await answer_once(ctx, request, claim, caller=reader.actor, key=key, prefix="clm")
 
 
 @router.get("/support/claims", tags=["support"])
@@ -241,27 +239,8 @@ async def claim_copy(
         made = await claims.make(ctx, body.subscription, body.to_claim(), claim_id=claim_id, by=agent.actor, now=now)
         return _status(made), ClaimOut.of(made).model_dump(mode="json")
 
-    return await _once(ctx, request, agent.actor, key, claim)
+    return await answer_once(ctx, request, claim, caller=agent.actor, key=key, prefix="clm")
 
 
 def _status(claim: Claim) -> int:
     return 201 if claim.granted_at is not None else 202
-
-
-async def _once(
-    ctx: Context,
-    request: Request,
-    caller: str,
-    key: str | None,
-    work: Callable[[str], Awaitable[tuple[int, dict[str, Any]]]],
-) -> JSONResponse:
-    kept = await idempotency.once_if_keyed(
-        ctx,
-        caller=caller,
-        route=f"{request.method} {request.url.path}",
-        key=key,
-        body=await request.body(),
-        new_object_id=new_id("clm"),
-        work=work,
-    )
-    return JSONResponse(kept.body, kept.status)

@@ -8,15 +8,15 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, model_validator
 
 from app.api.deps import Ctx, Now, OptionalIdempotencyKey, RecentSupportAgent, SupportAgent
+from app.api.keyed import answer_once
 from app.api.listed_values import CompStatus
 from app.api.models import STORABLE, ApiModel, Moment
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
-from app.db.engine.session import new_id
 from app.domain.approvals import ApprovalRequest, OwnAccount
 from app.domain.comps import CalendarTooShort, Comp, CompIsOver
 from app.domain.plans import UnknownPlan
-from app.services import comps, idempotency
+from app.services import comps
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
 
 router = APIRouter(prefix="/v1/support/comps", tags=["support"], route_class=Described)
@@ -129,16 +129,7 @@ async def give_comp(
             return 202, CompOut.of_request(given).model_dump(mode="json")
         return 201, CompOut.of(given).model_dump(mode="json")
 
-    kept = await idempotency.once_if_keyed(
-        ctx,
-        caller=agent.actor,
-        route=f"{request.method} {request.url.path}",
-        key=key,
-        body=await request.body(),
-        new_object_id=new_id("cmp"),
-        work=give,
-    )
-    return JSONResponse(kept.body, kept.status)
+    return await answer_once(ctx, request, give, caller=agent.actor, key=key, prefix="cmp")
 
 
 @router.delete("/{comp_id}")

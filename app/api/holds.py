@@ -1,6 +1,6 @@
 """``/v1/me/holds`` and ``/v1/support/subscribers/{id}/holds``: no copies for a while, such as during a vacation."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any
 
@@ -9,11 +9,10 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
 from app.api.deps import CopyAgent, Ctx, CurrentReader, Now, OptionalIdempotencyKey, seen_by
+from app.api.keyed import answer_once
 from app.api.models import ApiModel, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
-from app.context import Context
-from app.db.engine.session import new_id
 from app.domain.errors import NotFound
 from app.domain.holds import (
     Hold,
@@ -24,7 +23,7 @@ from app.domain.holds import (
     HoldTooLong,
     NoCopiesToHold,
 )
-from app.services import holds, idempotency
+from app.services import holds
 from app.services.holds import ShownHold
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
 
@@ -124,7 +123,7 @@ async def hold_my_copies(
         made = await holds.add_own(ctx, reader.sub, body.to_hold(), hold_id=hold_id, now=now)
         return 201, HoldOut.of(made).model_dump(mode="json", by_alias=True)
 
-    return await _once(ctx, request, reader.actor, key, hold)
+    return await answer_once(ctx, request, hold, caller=reader.actor, key=key, prefix="hld")
 
 
 @router.delete("/me/holds/{hold_id}", tags=["subscription"], responses=problems(NotFound, HoldIsOver))
@@ -162,7 +161,7 @@ async def hold_copies(
         made = await holds.add(ctx, subscriber_id, body.to_hold(), hold_id=hold_id, by=agent.actor, now=now)
         return 201, HoldOut.of(made).model_dump(mode="json", by_alias=True)
 
-    return await _once(ctx, request, agent.actor, key, hold)
+    return await answer_once(ctx, request, hold, caller=agent.actor, key=key, prefix="hld")
 
 
 @router.delete(
@@ -173,22 +172,3 @@ async def hold_copies(
 async def lift_hold(subscriber_id: str, hold_id: str, agent: CopyAgent, ctx: Ctx, now: Now) -> HoldOut:
     """Lift a subscriber's hold. Issues whose label cut-off has passed stay held."""
     return HoldOut.of(await holds.lift(ctx, subscriber_id, hold_id, by=agent.actor, now=now))
-
-
-async def _once(
-    ctx: Context,
-    request: Request,
-    caller: str,
-    key: str | None,
-    work: Callable[[str], Awaitable[tuple[int, dict[str, Any]]]],
-) -> JSONResponse:
-    kept = await idempotency.once_if_keyed(
-        ctx,
-        caller=caller,
-        route=f"{request.method} {request.url.path}",
-        key=key,
-        body=await request.body(),
-        new_object_id=new_id("hld"),
-        work=work,
-    )
-    return JSONResponse(kept.body, kept.status)

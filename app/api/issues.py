@@ -8,11 +8,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
 from app.api.deps import Ctx, IssueEditor, IssueViewer, Now, OptionalIdempotencyKey, RecentSupportAgent
+from app.api.keyed import answer_once
 from app.api.listed_values import ExtensionStatus
 from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
-from app.db.engine.session import new_id
 from app.domain.approvals import OwnAccount
 from app.domain.errors import NotFound
 from app.domain.issues import (
@@ -25,7 +25,7 @@ from app.domain.issues import (
 )
 from app.domain.label_runs import IssueFrozen
 from app.domain.subscriptions import AlreadyEnded
-from app.services import idempotency, issues
+from app.services import issues
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
 from app.services.issues import Extension
 
@@ -228,13 +228,4 @@ async def extend_subscription(
         )
         return 202 if made.awaits_approval else 201, ExtensionOut.of(made).model_dump(mode="json")
 
-    kept = await idempotency.once_if_keyed(
-        ctx,
-        caller=agent.actor,
-        route=f"{request.method} {request.url.path}",
-        key=key,
-        body=await request.body(),
-        new_object_id=new_id("adj"),
-        work=extend,
-    )
-    return JSONResponse(kept.body, kept.status)
+    return await answer_once(ctx, request, extend, caller=agent.actor, key=key, prefix="adj")

@@ -134,7 +134,7 @@ class ClosingIn(ApiModel):
 
 
 class OwedOut(ApiModel):
-    """What is owed in a currency, in minor units without tax."""
+    """The liability in one currency, in minor units and without tax."""
 
     currency: str = Field(examples=["usd"])
     amount: int = Field(examples=[6996])

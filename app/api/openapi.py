@@ -39,7 +39,7 @@ TAGS = {
     "queue": "The work queue: what staff have to look at, who works on it, and notes.",
     "support": "Readers, their subscriptions and complimentary access, for staff.",
     "issues": "The issue calendar, for circulation staff.",
-    "reports": "What is owed to readers in money, for the books.",
+    "reports": "The liability to readers, and the circulation of issues.",
     "webhooks": "Events from Stripe.",
     "privacy": "Personal data: who saw it, exports and erasures.",
     "operation": "Health, metrics, the inbox and the audit log, for operators.",

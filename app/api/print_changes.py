@@ -124,7 +124,7 @@ class PrintChangeOut(ApiModel):
     status: Status = Field(examples=["completed"])
     issues: int = Field(description="How many issues it is about.", examples=[12])
     from_issue: int | None = Field(description="Number of the first of them.", examples=[13])
-    amount: MoneyOut = Field(description="What is charged, or refunded.")
+    amount: MoneyOut = Field(description="The amount charged or refunded.")
     pay_url: str | None = Field(
         description="Stripe's page on which the payment is confirmed; null if nothing is to be confirmed.",
         examples=[None],
@@ -166,7 +166,7 @@ class PrintQuoteOut(ApiModel):
         description="Number of the first of them; null if there is none, or it is not on the calendar yet.",
         examples=[13],
     )
-    amount: PriceOut = Field(description="What is charged now, or refunded. Send it as `expected_amount`.")
+    amount: PriceOut = Field(description="The amount that is charged now or refunded. Send it as `expected_amount`.")
     price: PriceOut = Field(description="Price of the issues before tax; 0 when print is dropped.")
     tax: PriceOut = Field(description="The tax included in `total`.")
     total: PriceOut = Field(description="The price with tax, or the refund.")

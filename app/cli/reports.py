@@ -34,7 +34,7 @@ newsstand report circulation --from 2025-10-01 --to 2026-09-30""",
 )
 
 
-@cli.command("liability", short_help="What is owed to readers in money.")
+@cli.command("liability", short_help="Report the liability to readers.")
 def report_liability(
     at: Annotated[str | None, typer.Option(metavar="DATE", help="The last day: 2026-03-15. Default: today.")] = None,
     month: Month = None,

@@ -139,7 +139,7 @@ def issue_number(request: ConsoleRequest) -> int:
     """
     text = request.path_param("number")
     if not text.isascii() or not text.isdecimal() or not 0 < len(text) <= 10 or not 0 < int(text) <= LARGEST_NUMBER:
-        raise NotFound("There is no such issue")
+        raise NotFound("No such issue")
     return int(text)
 
 

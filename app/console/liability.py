@@ -1,4 +1,4 @@
-"""What is owed to readers in money: the report of a month, its chart, its subscriptions, and closing the month."""
+"""The liability to readers: the report of a month, its chart, its subscriptions, and closing the month."""
 
 from datetime import date
 from urllib.parse import urlencode

@@ -27,7 +27,7 @@ class InvalidCirculationPeriod(Invalid):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnteredCounts:
-    """What is entered by hand for an issue."""
+    """The figures of an issue that staff enter."""
 
     press_run: int
     dealer_sales: int = 0  # sold outside the mails, and single copies over the counter

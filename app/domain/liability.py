@@ -77,7 +77,7 @@ class Totals:
 
     @property
     def owed(self) -> int:
-        """What is owed at the end of the day."""
+        """The liability at the end of the day."""
         return self.sold - self.earned + self.reversed - self.refunded
 
     def __add__(self, other: "Totals") -> "Totals":

@@ -70,7 +70,7 @@ class PrintQuote:
 
     @property
     def amount(self) -> int:
-        """What is charged, or refunded."""
+        """The amount charged or refunded."""
         return self.due if self.kind == PrintChangeKind.ADD else self.total
 
     @property

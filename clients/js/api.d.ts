@@ -3255,7 +3255,7 @@ export interface components {
         };
         /**
          * CirculationIn
-         * @description What is entered by hand for an issue.
+         * @description The figures of an issue that staff enter.
          * @example {
          *       "dealer_sales": 20,
          *       "free_outside_mail": 15,
@@ -6695,7 +6695,7 @@ export interface components {
         };
         /**
          * OwedOut
-         * @description What is owed in a currency, in minor units without tax.
+         * @description The liability in one currency, in minor units and without tax.
          * @example {
          *       "amount": 6996,
          *       "currency": "usd"
@@ -7536,7 +7536,7 @@ export interface components {
              * @example 13
              */
             from_issue: number | null;
-            /** @description What is charged, or refunded. */
+            /** @description The amount charged or refunded. */
             amount: components["schemas"]["MoneyOut"];
             /**
              * Pay Url
@@ -7727,7 +7727,7 @@ export interface components {
              * @example 13
              */
             from_issue: number | null;
-            /** @description What is charged now, or refunded. Send it as `expected_amount`. */
+            /** @description The amount that is charged now or refunded. Send it as `expected_amount`. */
             amount: components["schemas"]["PriceOut"];
             /** @description Price of the issues before tax; 0 when print is dropped. */
             price: components["schemas"]["PriceOut"];

@@ -38,7 +38,7 @@ class LiabilityEntry(Base):
 
 
 class IssueCirculation(Base):
-    """What is entered by hand about the circulation of an issue."""
+    """The circulation figures of an issue that staff enter."""
 
     __tablename__ = "issue_circulation"
     issue_number: Mapped[int] = mapped_column(ForeignKey("issues.number"), primary_key=True, autoincrement=False)
