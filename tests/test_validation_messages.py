@@ -35,7 +35,7 @@ class Body(BaseModel):
         (datetime, "soon", "must be a time such as 2026-03-01T00:00:00Z"),
         (AwareDatetime, "2026-03-01T00:00:00", "must have a time zone, such as 2026-03-01T00:00:00Z"),
         (Literal["digital", "print"], "audio", "must be digital or print"),
-        (Role, "king", "must be support, supervisor, circulation, privacy or admin"),
+        (Role, "king", "must be support, supervisor, circulation, finance, privacy or admin"),
         (Annotated[int, Field(ge=1)], 0, "must be at least 1"),
         (Annotated[int, Field(le=100)], 101, "must be at most 100"),
         (Annotated[str, StringConstraints(max_length=3)], "four", "must have at most 3 characters"),

@@ -22,6 +22,7 @@ _NUMBERS = itertools.count(1)
 
 def check(page: Page) -> None:
     """Check the open page on a phone in dark mode, in a wide window in light mode, and at 200 % zoom."""
+    page.wait_for_load_state("load")  # the text may be there before the style sheet is
     page.evaluate(AXE_SCRIPT)
     _check(page, PHONE, "dark")
     _check_width(page, (WIDE[0] // 2, WIDE[1] // 2), "200 % zoom")  # which halves the window, in CSS pixels

@@ -26,6 +26,7 @@ from app.cli.http_protocol import OPTIONS
 from app.domain.caller_limits import Limit
 from app.settings import NO_LIMIT, Settings
 from tests.support import shop_template
+from tests.support.busy_machine import RepeatingTransport
 from tests.support.processes import Service
 from tests.support.timeouts import TIMEOUT
 
@@ -378,7 +379,9 @@ async def open_shop(
             verify=TLS,
             limits=KEEPALIVE_LIMITS,
         ) as stripe,
-        httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, verify=TLS, limits=KEEPALIVE_LIMITS) as http,
+        httpx2.AsyncClient(
+            base_url=url, timeout=TIMEOUT, transport=RepeatingTransport(verify=TLS, limits=KEEPALIVE_LIMITS)
+        ) as http,
         httpx2.AsyncClient(timeout=TIMEOUT, verify=TLS, limits=KEEPALIVE_LIMITS) as browser,
         asyncpg.create_pool(dsn, min_size=0, max_size=4) as pool,
     ):
