@@ -64,6 +64,21 @@ _OF_SUBSCRIBER = (
 )
 
 
+_PLACE = select(_ROWS.c.country, _ROWS.c.region).where(
+    _ROWS.c.subscriber_id == bindparam("subscriber"),
+    _ROWS.c.replaced_at.is_(None),
+    _ROWS.c.since.is_(None),
+    _ROWS.c.line1.is_not(None),
+)
+
+
+async def permanent_place(session: Reads, subscriber_id: str) -> tuple[str, str | None] | None:
+    """Return country and state of a reader's permanent address, if there is one."""
+    for row in await session.execute(_PLACE, {"subscriber": subscriber_id}):
+        return row.country, row.region or None
+    return None
+
+
 async def of_subscriber(session: Reads, subscriber_id: str, *, today: date) -> list[SavedAddress]:
     """Return a reader's permanent address and then the temporary ones that are not over."""
     return [_saved(row) for row in await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id, "today": today})]

@@ -363,6 +363,10 @@ TABLES: Mapping[str, Table] = {
                 purpose="Tells staff and the reader which card pays", kept=UNTIL_ERASED, erased="NULL"
             ),
             "card_last4": Column(purpose="Finds a reader by the card that paid", kept=UNTIL_ERASED, erased="NULL"),
+            **{
+                name: Column(purpose="Decides which laws protect the reader", kept=UNTIL_ERASED, erased="NULL")
+                for name in ("card_country", "tax_country", "tax_region")
+            },
             "last_error": _fault(),
         },
         of="subscriber_id = :reader",

@@ -125,7 +125,9 @@ async def save(
         "version": if_version + 1,
     }
     if seen.card is not None:  # otherwise it may just not have been fetched
-        values |= {"card_brand": seen.card.brand, "card_last4": seen.card.last4}
+        values |= {"card_brand": seen.card.brand, "card_last4": seen.card.last4, "card_country": seen.card.country}
+    if seen.tax_location is not None:
+        values |= {"tax_country": seen.tax_location[0], "tax_region": seen.tax_location[1]}
     if if_version == 0:
         values |= {
             "id": new_id("scr"),
@@ -363,7 +365,8 @@ def of_row(row: Row | Record) -> Subscription:
         pay_url=row.pay_url,
         came_from=row.came_from,
         followed_since=row.followed_since,
-        card=Card(row.card_brand, row.card_last4) if row.card_brand and row.card_last4 else None,
+        card=Card(row.card_brand, row.card_last4, row.card_country) if row.card_brand and row.card_last4 else None,
+        tax_location=(row.tax_country, row.tax_region) if row.tax_country else None,
     )
 
 

@@ -9,3 +9,4 @@ class Card:
 
     brand: str
     last4: str
+    country: str | None = None  # of the bank that issued it, ISO 3166

@@ -171,6 +171,7 @@ class StripeSubscriptionState:
     schedule_id: str | None = None  # of the subscription schedule that manages it
     known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
     card: Card | None = None  # that pays; None: unknown, or it is not a card
+    tax_location: tuple[str, str | None] | None = None  # country and state of the customer's billing address
     print_dropped: tuple[datetime, ...] = ()  # when we dropped the print edition, from its metadata
 
     @property
@@ -346,6 +347,9 @@ class Subscription:
     came_from: str | None = None  # the previous status, if the transition from it is impossible
     followed_since: datetime | None = None  # None: from its beginning (see app.domain.imports)
     card: Card | None = None  # that pays, as of the last fetch
+    tax_location: tuple[str, str | None] | None = (
+        None  # country and state that tax is computed for, as of the last fetch
+    )
 
     @property
     def is_live(self) -> bool:

@@ -64,6 +64,7 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
         subscriber_id=_said_by(seen.metadata, OUR_SUBSCRIBER),
         checkout_id=_said_by(seen.metadata, OUR_CHECKOUT),
         card=_card(seen),
+        tax_location=_tax_location(seen),
         print_dropped=_print_dropped(seen),
     )
 
@@ -78,7 +79,14 @@ def _card(seen: Subscription) -> Card | None:
     settings = _field(seen.customer, "invoice_settings") if not isinstance(seen.customer, str) else None
     method = _field(seen, "default_payment_method") or _field(settings, "default_payment_method")
     card = _field(method, "card") if method is not None and not isinstance(method, str) else None
-    return Card(card.brand, card.last4) if card is not None and card.last4 else None
+    return Card(card.brand, card.last4, _field(card, "country")) if card is not None and card.last4 else None
+
+
+def _tax_location(seen: Subscription) -> tuple[str, str | None] | None:
+    """Return country and state of the customer's billing address, from which Stripe computes tax."""
+    address = _field(seen.customer, "address") if not isinstance(seen.customer, str) else None
+    country = _field(address, "country")
+    return (country, _field(address, "state") or None) if country else None
 
 
 def _pause(seen: Subscription) -> Pause | None:

@@ -118,6 +118,7 @@ async def _hold(s: Subject) -> None:
 
 LABELS = (
     query("addresses.of_subscriber", lambda s: addresses.of_subscriber(s.session, s.reader, today=TODAY)),
+    query("addresses.permanent_place", lambda s: addresses.permanent_place(s.session, s.reader)),
     query("addresses.add", _save),
     query("addresses.is_of_checkout", lambda s: addresses.is_of_checkout(s.session, s.id("chk"))),
     query("addresses.remove", lambda s: addresses.remove(s.session, s.id("adr"), now=NOW)),

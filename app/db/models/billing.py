@@ -90,6 +90,9 @@ class Subscription(Base, Due):
     followed_since: Mapped[datetime | None]  # policy time; NULL: from its beginning
     card_brand: Mapped[str | None]  # of the card that pays: at Stripe, the subscription's, else the customer's default
     card_last4: Mapped[str | None]
+    card_country: Mapped[str | None]  # of the bank that issued it
+    tax_country: Mapped[str | None]  # that Stripe computes tax for: the billing address of the customer
+    tax_region: Mapped[str | None]
     __table_args__ = (
         Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("subscriptions_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
