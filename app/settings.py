@@ -282,6 +282,8 @@ class Settings(BaseSettings):
     Retention period of events that were applied or ignored, from their receipt. At least 31 days, because Stripe lists
     its events for 30 days, and reconciliation would take those that were deleted earlier for missing ones.
     """
+    outbox_kept: Duration = timedelta(days=30)
+    """Retention period of the events for the publisher's systems, and of the log of their deliveries."""
     former_contacts_kept: Duration = timedelta(days=365)
     """Retention period of readers' former email addresses and names, by which staff find them."""
     former_readers_kept: Duration | None = None

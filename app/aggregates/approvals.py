@@ -7,10 +7,11 @@ added up.
 
 from datetime import datetime
 
-from app.db import approvals, audit, claims, subscribers
+from app.db import approvals, audit, claims, outbox, subscribers
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.approvals import (
+    ApprovalKind,
     ApprovalRequest,
     ApprovalStatus,
     check_decision,
@@ -19,6 +20,7 @@ from app.domain.approvals import (
 )
 from app.domain.dated_policies import COPIES, DAYS, ISSUES, Given
 from app.domain.errors import NotFound
+from app.domain.outbox import OutboxReader, claim_decided
 from app.domain.quotes import RefundContext
 from app.domain.rules import Rules
 
@@ -128,6 +130,10 @@ async def reject(session: Session, request_id: str, *, by: str, note: str | None
         return
     check_decision(requested_by=found.requested_by, status=found.status, sub=subscriber.sub, by=by)
     await approvals.settle(session, request_id, ApprovalStatus.REJECTED, by=by, note=note, now=now)
+    claim = await claims.by_id(session, request_id) if found.kind == ApprovalKind.CLAIM else None
+    if claim is not None:
+        reader = OutboxReader.of(subscriber.id, subscriber.sub)
+        await outbox.add(session, [claim_decided(reader, claim, granted=False)])
     await audit.record(
         session,
         actor=by,

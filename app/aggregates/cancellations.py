@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from app.aggregates import grants, refund_orders
-from app.db import anomalies, credits, disputes, intents, payments, refunds, subscribers, subscriptions
+from app.db import anomalies, credits, disputes, intents, outbox, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.anomalies import UNREFUNDED_CREDIT, unrefunded_credit
@@ -18,6 +18,7 @@ from app.domain.cancellations import invoices_that_bought_nothing, payable_invoi
 from app.domain.credits import UNSPENT, unspent_refunds
 from app.domain.imports import ended_earlier
 from app.domain.money import Money
+from app.domain.outbox import OutboxReader, subscription_ended
 from app.domain.refunds import Refund, RefundBasis, RefundInProgress
 from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, Payment, StripeSubscriptionState, Subscription, Term
@@ -44,8 +45,11 @@ async def end(session: Session, rules: Rules, subscription_id: str, *, by: str, 
         return False
     ended_at_stripe = by == RefundBasis.PAID_AFTER_END and subscription.status in OVER
     is_new = not ended_at_stripe and await subscriptions.order_end(session, subscription.id, by=by, now=now)
-    subscription = await subscriptions.by_id(session, subscription.id) or subscription
+    before, subscription = subscription, await subscriptions.by_id(session, subscription.id) or subscription
     subscriber = await subscribers.by_id(session, subscription.subscriber_id)
+    if is_new and subscriber is not None:
+        reader = OutboxReader.of(subscriber.id, subscriber.sub)
+        await outbox.add(session, subscription_ended(reader, before, subscription))
     if not is_new and subscription.closed_at is not None:
         await subscriptions.order_close(session, subscription.id)
     await _order_refunds(session, subscription, now=now)  # those that must wait are ordered when the end is closed

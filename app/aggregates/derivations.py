@@ -11,14 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from app.aggregates.grants import must_revoke
-from app.db import comps, editions, grants, revocations, subscribers, subscriptions, terms
+from app.db import comps, editions, grants, outbox, revocations, subscribers, subscriptions, terms
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain import derivations
 from app.domain.comps import Comp, grant_of
 from app.domain.derivations import Derived, Edition
-from app.domain.entitlements import AccessReason, EntitlementSet, Grant, combine_grants, without_past
+from app.domain.entitlements import (
+    NO_ENTITLEMENTS,
+    AccessReason,
+    EntitlementSet,
+    Grant,
+    combine_grants,
+    without_past,
+)
 from app.domain.grants import denial_reason_of
+from app.domain.outbox import NewOutboxEvent, OutboxReader, entitlements_changed
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, Term
 
@@ -154,7 +162,12 @@ async def _save(
     await terms.save_derived(session, change.derived)
     accesses = {locked[key].sub: (locked[key], without_past(access, now=now)) for key, access in change.access.items()}
     replaced = await grants.save_entitlements(session, list(accesses.values()))
+    announced: list[NewOutboxEvent] = []
     for sub, stored in sorted(replaced.items()):
-        if stored is not None and must_revoke(stored.access, accesses[sub][1], now=now):
+        subscriber, access = accesses[sub]
+        if stored is not None and must_revoke(stored.access, access, now=now):
             await revocations.add(session, sub, stored.version + 1)
+        reader, before = OutboxReader.of(subscriber.id, sub), stored.access if stored is not None else NO_ENTITLEMENTS
+        announced += entitlements_changed(reader, before, access, now=now)
+    await outbox.add(session, announced)
     return frozenset(accesses[sub][0].id for sub in replaced)

@@ -7,13 +7,22 @@ The caller holds the subscriber's lock, so the entitlement always reflects every
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from app.db import comps, editions, grants, revocations, subscriptions, terms
+from app.db import comps, editions, grants, outbox, revocations, subscriptions, terms
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain import derivations
 from app.domain.derivations import Derived
-from app.domain.entitlements import AccessReason, EntitlementSet, Grant, combine_grants, is_reduced, without_past
+from app.domain.entitlements import (
+    NO_ENTITLEMENTS,
+    AccessReason,
+    EntitlementSet,
+    Grant,
+    combine_grants,
+    is_reduced,
+    without_past,
+)
 from app.domain.grants import denial_reason_of
+from app.domain.outbox import OutboxReader, entitlements_changed
 from app.domain.rules import Rules
 from app.domain.signing_keys import LONGEST_LIFE
 from app.domain.subscriptions import Subscription, Term
@@ -56,20 +65,23 @@ async def save_terms(session: Session, known: Sequence[Term], derived: Derived) 
     await terms.save_derived(session, [derived])
 
 
-async def rebuild(session: Session, subscriber: Subscriber, *, now: datetime | None = None) -> None:
+async def rebuild(
+    session: Session, subscriber: Subscriber, *, now: datetime | None = None, is_claim: bool = False
+) -> None:
     """
     Rebuild a subscriber's entitlement from all grants.
 
-    If it changes, its version increases and every process that has cached it is notified at commit. If access is reduced, a
-    revocation is published too.
+    If it changes, its version increases, the change is recorded in the outbox, and every process that has cached it is
+    notified at commit. If access is reduced, a revocation is published too.
 
     :param now: policy time. With it, no revocation is published for access that only ends after every token issued by now
         has expired.
+    :param is_claim: the reader was not known until now, so all that they have is announced.
     """
     all_grants = await grants.of_subscriber(session, subscriber.id)
     all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     lapses = await _lapses(session, subscriber.id, all_subscriptions, {})
-    await _save(session, subscriber, all_grants, lapses, now=now)
+    await _save(session, subscriber, all_grants, lapses, now=now, is_claim=is_claim)
 
 
 async def _save(
@@ -79,15 +91,19 @@ async def _save(
     lapses: Sequence[str],
     *,
     now: datetime | None,
+    is_claim: bool = False,
 ) -> None:
     access = combine_grants(all_grants, lapses)
     if now is not None:  # every check reads the row, and it would grow with every term
         access = without_past(access, now=now)
-    replaced = await grants.save_entitlement(session, subscriber, access)
-    if replaced is None:
-        return
-    if must_revoke(replaced.access, access, now=now):
-        await revocations.add(session, subscriber.sub, replaced.version + 1)
+    change = await grants.save_entitlement(session, subscriber, access)
+    before = change.before if change is not None else None
+    if before is not None and must_revoke(before.access, access, now=now):
+        await revocations.add(session, subscriber.sub, before.version + 1)
+    if change is not None or is_claim:
+        reader = OutboxReader.of(subscriber.id, subscriber.sub)
+        known = before.access if before is not None and not is_claim else NO_ENTITLEMENTS
+        await outbox.add(session, entitlements_changed(reader, known, access, now=now))
 
 
 def must_revoke(before: EntitlementSet, after: EntitlementSet, *, now: datetime | None) -> bool:

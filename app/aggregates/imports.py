@@ -104,7 +104,7 @@ async def claim(session: Session, subscriber: Subscriber, *, sub: str, by: str, 
         raise NotClaimable("The reader is already a subscriber", subscriber=sub)
     await imports.assign(session, subscriber.id, sub=sub)
     claimed = await subscribers.lock(session, subscriber.id)
-    await grants.rebuild(session, claimed)
+    await grants.rebuild(session, claimed, is_claim=True)
     await audit.record(
         session,
         actor=by,

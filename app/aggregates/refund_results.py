@@ -9,10 +9,11 @@ from datetime import datetime
 import structlog
 
 from app.aggregates import cancellations, credits, grants
-from app.db import audit, payments, refunds, subscribers, subscriptions
+from app.db import audit, outbox, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.disputes import PolicyAction, policy_at
+from app.domain.outbox import OutboxReader, refund_result
 from app.domain.progress import term_of
 from app.domain.quotes import payments_of_term
 from app.domain.reasons import RestorationReason
@@ -47,6 +48,7 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
     """
     await subscribers.lock(session, refund.subscriber_id)
     before = await refunds.by_id(session, refund.id)
+    is_decided = before is not None and before.status != state.status
     if before is not None and (before.status, before.stripe_refund_id) != (state.status, state.id):
         await refunds.set_status(
             session, refund.id, state.status, seen=(state.id, state.created_at), failure_reason=state.failure_reason
@@ -56,6 +58,7 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
         if before.status in CONFIRMED and state.status in {RefundStatus.FAILED, RefundStatus.CANCELED}:
             await _record_failure(session, rules, before, state)
     if state.status in CONFIRMED and await refunds.mark_recorded(session, refund.id, now=now):
+        is_decided = True  # one that was made in the Dashboard is stored with its status
         ended = await _end(session, rules, refund, now=now)
         await audit.record(
             session,
@@ -72,7 +75,16 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
         await leases.notify(session)
     recorded = await refunds.by_id(session, refund.id)
     assert recorded is not None
+    if is_decided:
+        await announce(session, recorded)
     return recorded
+
+
+async def announce(session: Session, refund: Refund) -> None:
+    """Record in the outbox what a refund's new status decides. The caller holds the subscriber's lock."""
+    subscriber = await subscribers.by_id(session, refund.subscriber_id)
+    if subscriber is not None:
+        await outbox.add(session, refund_result(OutboxReader.of(subscriber.id, subscriber.sub), refund))
 
 
 async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime) -> bool:

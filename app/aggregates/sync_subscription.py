@@ -12,7 +12,7 @@ from datetime import datetime
 
 from app.aggregates import cancellations, credits, duplicates, grants, imports
 from app.aggregates.retries import retry_on_conflict
-from app.db import anomalies, checkouts, inbox, payments, print_changes, refunds, subscribers, subscriptions
+from app.db import anomalies, checkouts, inbox, outbox, payments, print_changes, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.access_status import access_status
@@ -21,6 +21,7 @@ from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.credits import credits_of
 from app.domain.events import RefetchKind
 from app.domain.imports import CREATION_EVENTS, DELIVERY_PERIOD, HISTORY_CODES
+from app.domain.outbox import OutboxReader, subscription_events
 from app.domain.payments import payments_of
 from app.domain.refunds import CONFIRMED
 from app.domain.rules import Rules
@@ -147,7 +148,9 @@ async def save(
         came_from=previous,
         followed_since=now if is_found_later else None,
     )
-    await subscriptions.save_terms(session, subscription.id, terms_of(fetched, rules.catalogue))
+    opened = await subscriptions.save_terms(session, subscription.id, terms_of(fetched, rules.catalogue))
+    reader = OutboxReader.of(subscriber.id, subscriber.sub)
+    await outbox.add(session, subscription_events(reader, known, subscription, opened, now=now))
     await payments.save(session, subscription.id, payments_of(fetched), are_history=is_found_later)
     credited = credits_of(fetched)
     if known is None:  # what happened before we followed it has no consequences

@@ -15,6 +15,7 @@ from app.db.models import (
     Checkout,
     Comp,
     Entitlement,
+    OutboxEvent,
     ReaderNamePart,
     Refund,
     Revocation,
@@ -224,7 +225,11 @@ async def reopen(session: Session, subscriber_id: str) -> None:
 
 
 async def remove_last_trace(session: Session, erasure: Erasure) -> bool:
-    """Remove the reader's ``sub`` from the erasure and the feed of revocations, if it is time. Return whether it was."""
+    """
+    Remove the reader's ``sub`` from the erasure, the outbox and the feed of revocations, if it is time.
+
+    :returns: whether it was.
+    """
     removed = await session.scalar(
         update(Row)
         .where(Row.id == erasure.id, Row.finished_at.is_not(None), Row.due_at <= func.now())
@@ -239,6 +244,9 @@ async def remove_last_trace(session: Session, erasure: Erasure) -> bool:
         update(Revocation)
         .where(Revocation.sub == erasure.sub, Revocation.at <= until)
         .values(sub=f"{ERASED}{erasure.subscriber_id}")
+    )
+    await session.execute(
+        update(OutboxEvent).where(OutboxEvent.subscriber_id == erasure.subscriber_id).values(sub=None)
     )
     return True
 

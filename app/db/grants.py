@@ -65,6 +65,13 @@ class StoredEntitlement:
 
 
 @dataclass(frozen=True, slots=True)
+class EntitlementChange:
+    """An entitlement was saved. ``before`` is the one that it replaced; None: it is the reader's first."""
+
+    before: StoredEntitlement | None
+
+
+@dataclass(frozen=True, slots=True)
 class StoredGrant:
     """A grant as it is stored, and its stored features, which are faster to compare."""
 
@@ -168,26 +175,26 @@ async def by_subscription(session: Reads, subscriber_id: str) -> dict[str | None
 
 async def save_entitlement(
     session: Session, subscriber: Subscriber, access: EntitlementSet
-) -> StoredEntitlement | None:
+) -> EntitlementChange | None:
     """
     Save what a subscriber may use, with the next version.
 
     Every process that has cached the entitlement is notified after the commit, and finds the change by itself within a
     second (see :mod:`app.db.engine.change_feed`).
 
-    :returns: the entitlement that was replaced; None if it is the first one or nothing changed.
+    :returns: the change; None if there is none.
     """
     row = (await session.execute(_ENTITLEMENT_OF, {"its_sub": subscriber.sub})).one_or_none()
     stored = dump(access)
     if row is None:
         await _add_entitlement(session, subscriber, stored)
         notify_after_commit(session, ENTITLEMENTS, subscriber.sub)
-        return None
+        return EntitlementChange(before=None)
     if row.access == stored:
         return None
     await session.execute(_SAVE_ENTITLEMENT, {"its_sub": subscriber.sub, "access": stored, "version": row.version + 1})
     notify_after_commit(session, ENTITLEMENTS, subscriber.sub)
-    return StoredEntitlement(access=load(row.access), version=row.version)
+    return EntitlementChange(StoredEntitlement(access=load(row.access), version=row.version))
 
 
 async def _add_entitlement(session: Session, subscriber: Subscriber, access: JSON) -> None:

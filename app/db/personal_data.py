@@ -242,6 +242,16 @@ TABLES: Mapping[str, Table] = {
     "liability_entries": Table(plain="subscription_id month currency sold earned reversed refunded", of=_OF_IDS),
     "offer_versions": Table(plain="id plan offer since"),
     "offers": Table(plain="id content"),
+    "outbox_events": Table(
+        plain="id sequence type version subscriber_id data created_at queued_at",
+        personal={
+            "sub": Column(
+                purpose="Tells the publisher's systems which reader an event is about", kept="NEWSSTAND_OUTBOX_KEPT"
+            )
+        },
+        of="subscriber_id = :reader",
+        deleted=True,
+    ),
     "payments": Table(
         plain="id invoice_id invoice_number subscription_id amount tax currency paid_at billing_reason kind print_from"
         " print_until print_amount credited is_history version",

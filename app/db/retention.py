@@ -82,6 +82,11 @@ EXPIRIES = (
         ),
     ),
     Expiry(
+        what="events of the outbox",
+        kept="outbox_kept",
+        statement=_expire("outbox_events", "DELETE FROM outbox_events", "created_at < now() - :kept"),
+    ),
+    Expiry(
         what="links to Stripe's payment pages",
         kept=timedelta(days=7),
         statement=_expire(

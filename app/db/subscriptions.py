@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, or_, select, tuple_, update
+from sqlalchemy import bindparam, case, func, literal_column, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 
 from app.db import terms
@@ -53,7 +53,7 @@ _ADD_TERMS = _NEW_TERMS.on_conflict_do_update(
     index_elements=[TermRow.invoice_id],
     set_=_CHANGED_TERM,
     where=tuple_(*(_TERMS.c[name] for name in _CHANGED_TERM)).is_distinct_from(tuple_(*_CHANGED_TERM.values())),
-)
+).returning(_TERMS.c.invoice_id, literal_column("terms.xmax = 0").label("is_new"))
 _ALL_TERMS = select(*terms.COLUMNS).order_by(_TERMS.c.starts_at, _TERMS.c.invoice_id)
 _TERMS_OF = _ALL_TERMS.where(_TERMS.c.subscription_id == bindparam("subscription"))
 _TERMS_OF_SUBSCRIBER = _ALL_TERMS.join(_ROWS, _ROWS.c.id == _TERMS.c.subscription_id).where(
@@ -145,15 +145,17 @@ async def save(
     return of_row(row)
 
 
-async def save_terms(session: Session, subscription_id: str, opened: Sequence[Term]) -> None:
+async def save_terms(session: Session, subscription_id: str, opened: Sequence[Term]) -> list[Term]:
     """
     Insert the terms that paid invoices opened, and save what later invoices changed: their print, plan or end.
 
     Print that was once granted is never removed from a term, only ended within it, because an old line may not name its
     product anymore.
+
+    :returns: the terms that were inserted.
     """
     if not opened:
-        return
+        return []
     made = [
         {
             "invoice_id": term.invoice_id,
@@ -169,7 +171,9 @@ async def save_terms(session: Session, subscription_id: str, opened: Sequence[Te
         }
         for term in opened
     ]
-    await session.execute(_ADD_TERMS, made)
+    saved = await session.execute(_ADD_TERMS, made)
+    new = {row.invoice_id for row in saved if row.is_new}
+    return [term for term in opened if term.invoice_id in new]
 
 
 async def terms_of(session: Reads, subscription_id: str) -> list[Term]:

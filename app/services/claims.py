@@ -9,7 +9,7 @@ from datetime import datetime
 from app.aggregates import approvals, extensions, reader_views
 from app.context import Context
 from app.db import approvals as approvals_db
-from app.db import audit, claims, issues, subscribers, subscriptions
+from app.db import audit, claims, issues, outbox, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.adjustments import AdjustmentKind
@@ -27,6 +27,7 @@ from app.domain.claims import (
 )
 from app.domain.errors import NotFound
 from app.domain.issues import Issue
+from app.domain.outbox import OutboxReader, claim_decided
 from app.domain.pages import Page, page_of
 from app.domain.reader_views import Viewer
 from app.domain.rules import Rules
@@ -209,6 +210,8 @@ async def _give(
     given: dict[str, object] = {}
     if claim.resolution == ClaimResolution.EXTEND:
         given = await _extend(session, rules, subscriber, claim, issue, now=now)
+    reader = OutboxReader.of(subscriber.id, subscriber.sub)
+    await outbox.add(session, [claim_decided(reader, claim, granted=True)])
     await audit.record(
         session,
         actor=approved_by or claim.claimed_by,

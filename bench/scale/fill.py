@@ -281,6 +281,12 @@ TABLES = (
         "subscription_id": sql_id("scr", "k / 2"), "month": "DATE '2026-03-01' + interval '1 month' * (k % 2)",
         "currency": "'usd'", "sold": "4900", "earned": "400", "reversed": "0", "refunded": "0",
     }),
+    Rows("outbox_events", 2, {
+        "id": sql_id("obx", "k"), "type": "'entitlements.changed'", "version": "1",
+        "subscriber_id": _READER, "sub": "'auth0|' || md5((k % {n})::text)", "data": "'{{\"after\": {{}}}}'",
+        "created_at": "now() - interval '30 days' * (1 - k::float8 / {of_table})",
+        "queued_at": "CASE WHEN k > {of_table} * 0.999 THEN NULL ELSE now() END",
+    }),
     Rows("calendar_work", 0.05, {
         "id": _SUBSCRIPTION, "work_key": "'ledger:' || " + _SUBSCRIPTION, "due_at": "now()",
     }),

@@ -43,6 +43,7 @@ from app.db.models.operations import (
     SigningKey,
     Sweep,
 )
+from app.db.models.outbox import OutboxEvent
 from app.db.models.print_changes import PrintChange
 from app.db.models.readers import (
     Comp,
@@ -104,6 +105,7 @@ __all__ = [
     "LiabilityEntry",
     "LogoutToken",
     "OfferVersion",
+    "OutboxEvent",
     "Payment",
     "PendingRevocation",
     "PostalAddress",

@@ -10,10 +10,11 @@ import structlog
 from app.aggregates import cancellations, sync_subscription
 from app.aggregates.intents import send
 from app.context import Context
-from app.db import audit, checkouts, erasures, intents, payments, refunds, subscribers, subscriptions
+from app.db import audit, checkouts, erasures, intents, outbox, payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.domain.erasures import ERASED, LAST_TRACE, Erasure, Kept
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
+from app.domain.outbox import OutboxReader, reader_erased
 from app.domain.reasons import EndReason
 from app.domain.refunds import RefundStatus
 from app.domain.subscriptions import OVER, ForeignStripeObject
@@ -96,6 +97,8 @@ async def _erase_here(session: Session, erasure: Erasure, kept: Sequence[Kept]) 
         subscriber_id=subscriber_id,
         after={"erased": erased},
     )
+    if erasure.sub is not None:  # who was announced before has no `sub` anymore
+        await outbox.add(session, [reader_erased(OutboxReader.of(subscriber_id, erasure.sub))])
     await erasures.finish(session, erasure.id, erased=erased, kept=kept, last_trace_in=LAST_TRACE)
 
 

@@ -271,6 +271,7 @@ def _check_refundable(state: StripePaymentState, refund: Refund, payment: Paymen
 async def _fail(session: Session, refund: Refund, reason: str) -> None:
     await refunds.set_status(session, refund.id, RefundStatus.FAILED, failure_reason=reason)
     await refunds.finish(session, refund.id)
+    await refund_results.announce(session, replace(refund, status=RefundStatus.FAILED, failure_reason=reason))
     await audit.record(
         session,
         actor="stripe",
