@@ -27,8 +27,8 @@ async def add(session: Session, events: Sequence[NewOutboxEvent]) -> None:
             "id": new_id("obx"),
             "type": one.type,
             "version": one.version,
-            "subscriber_id": one.reader.id,
-            "sub": one.reader.sub,
+            "subscriber_id": one.reader.id if one.reader is not None else None,
+            "sub": one.reader.sub if one.reader is not None else None,
             "data": dict(one.data),
         }
         for one in events

@@ -72,7 +72,7 @@ class NewOutboxEvent:
     """An event to record. ``data`` is JSON; it depends on the type."""
 
     type: OutboxType
-    reader: OutboxReader
+    reader: OutboxReader | None  # None: it is about none
     data: Mapping[str, object]
 
     @property

@@ -11,7 +11,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "outbox"
-down_revision = "circulation"
+down_revision = "places"
 branch_labels = None
 depends_on = None
 
@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("subscriber_id", sa.Text(), nullable=False),
+        sa.Column("subscriber_id", sa.Text(), nullable=True),
         sa.Column("sub", sa.Text(), nullable=True),
         sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column(
@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("outbox_events_pkey")),
         if_not_exists=True,
     )
+    op.create_index("outbox_events_sequence_idx", "outbox_events", ["sequence"], unique=True, if_not_exists=True)
     op.create_index(
         "outbox_events_unqueued_idx",
         "outbox_events",
