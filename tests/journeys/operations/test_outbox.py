@@ -63,7 +63,8 @@ async def test_a_subscription_is_announced_from_its_beginning_to_its_refund(shop
     assert events[-1]["data"].keys() <= {"before", "after", "subscription", "reason", "refund"}
     states = [event["data"] for event in events if event["type"] == "entitlements.changed"]
     assert states[0]["before"]["features"] == {}
-    assert states[-1]["before"]["features"] and not states[-1]["after"]["features"]
+    assert states[-1]["before"]["features"]
+    assert not states[-1]["after"]["features"]
 
 
 async def test_an_import_announces_no_history_but_what_a_reader_has(shop: Shop) -> None:
