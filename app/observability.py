@@ -34,6 +34,8 @@ REDACTED = "[redacted]"
 LONGEST_FIELD = 1_000  # characters of a field of a log line
 LONGEST_TRACEBACK = 10_000  # characters
 MOST_ITEMS = 50  # of a list or an object in a field
+NOISY = ("alembic", "stripe", "aiohttp", "asyncio")  # libraries of which only warnings are logged
+ACCESS_LOG = "uvicorn.access"  # is off: our own middleware logs each request, with its ID
 
 
 def redact(value: object, *, also: frozenset[str] = frozenset()) -> object:
@@ -119,6 +121,6 @@ def configure(level: str = "INFO") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    logging.getLogger("uvicorn.access").disabled = True  # our own middleware logs each request, with its ID
-    for noisy in ("alembic", "stripe", "aiohttp", "asyncio"):
+    logging.getLogger(ACCESS_LOG).disabled = True
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)

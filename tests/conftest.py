@@ -1,18 +1,37 @@
 """Shared fixtures: a real PostgreSQL, an identity provider, and the local Stripe over HTTP."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 
 from app.db.engine.session import Sessions, make_engine, make_sessions
+from app.observability import ACCESS_LOG, NOISY
 from demo.stack import Ports, Stack
 from tests.support.database import Postgres, home_of
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.sandbox import sandbox
 
 __all__ = ["sandbox"]
+
+
+@pytest.fixture(autouse=True)
+def log_settings() -> Iterator[None]:
+    """Undo what a test, or a command it runs in this process, sets for the logs: other tests read them."""
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], {name: logging.getLogger(name).level for name in ("", *NOISY)}
+    was_configured = structlog.is_configured()
+    yield
+    if was_configured or not structlog.is_configured():
+        return
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger(ACCESS_LOG).disabled = False
 
 
 @pytest.fixture(scope="session")

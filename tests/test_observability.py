@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -40,22 +39,6 @@ def test_secrets_are_redacted_at_any_depth() -> None:
     assert redacted == {"headers": [{"Authorization": REDACTED}, f"cookie={REDACTED}"], "amount": 4900}
 
 
-@pytest.fixture
-def _configured() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    noisy = {name: logging.getLogger(name).level for name in ("alembic", "stripe", "aiohttp", "asyncio")}
-    configure("INFO")
-    yield
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name, was in noisy.items():
-        logging.getLogger(name).setLevel(was)
-    logging.getLogger("uvicorn.access").disabled = False
-
-
-@pytest.mark.usefixtures("_configured")
 def test_our_log_lines_are_json_objects_without_secrets(capfd: pytest.CaptureFixture[str]) -> None:
     configure("INFO")
     structlog.get_logger().info("signed_in", token=TOKEN, note=f"with {TOKEN}", reader="user-1")
@@ -64,7 +47,6 @@ def test_our_log_lines_are_json_objects_without_secrets(capfd: pytest.CaptureFix
     assert (line["reader"], line["level"]) == ("user-1", "info")
 
 
-@pytest.mark.usefixtures("_configured")
 def test_a_librarys_log_lines_and_tracebacks_have_no_secrets(capfd: pytest.CaptureFixture[str]) -> None:
     configure("INFO")
     url = "postgresql://u:hunter2@db/x"  # pragma: allowlist secret

@@ -67,7 +67,6 @@ def test_every_log_field_has_a_maximum_length(value: object) -> None:
             raise ValueError("x" * 1_000_000)
         except ValueError:
             structlog.get_logger().exception("failed")
-    observability.configure("WARNING")
     for line in written.getvalue().splitlines():
         for name, shown in json.loads(line).items():
             limit = observability.LONGEST_TRACEBACK if name == "exception" else observability.LONGEST_FIELD
