@@ -11,11 +11,14 @@ import structlog
 from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.observability import ACCESS_LOG, NOISY
 from demo.stack import Ports, Stack
+from tests.support import compiled_statements
 from tests.support.database import Postgres, home_of
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.sandbox import sandbox
 
 __all__ = ["sandbox"]
+
+compiled_statements.share()
 
 
 @pytest.fixture(autouse=True)
