@@ -18,7 +18,7 @@ from app.domain.subscriptions import Payment, Subscription, SubscriptionStatus
 from app.services import support
 from app.services.support import Overview
 
-SHOWN_PAYMENTS, SHOWN_COPIES, SHOWN_DAYS = 8, 6, 20  # newest; the others are shown on request
+SHOWN_PAYMENTS, SHOWN_COPIES, SHOWN_DAYS = 8, 6, 12  # newest; the others are shown on request
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -33,13 +33,21 @@ async def show_of_form(request: ConsoleRequest) -> Response:
 
 async def _show(request: ConsoleRequest, reader_id: str) -> Response:
     ctx = request.ctx
+    show_all = request.query("show") == "all"
     overview = await support.overview(
-        ctx, reader_id, viewer=request.viewer, staff_names=request.staff_names, now=request.now
+        ctx,
+        reader_id,
+        viewer=request.viewer,
+        staff_names=request.staff_names,
+        history_days=None if show_all else SHOWN_DAYS + 1,
+        now=request.now,
     )
     refunded = _refunded_amounts(overview.refunds)
     current = current_subscription(overview.subscriptions)
     payments, history_days = overview.payments[::-1], history.days(overview.timeline)
-    show_all = request.query("show") == "all"
+    refundable = _refundable(overview, refunded)
+    grants = [(grant, _grant_until(grant)) for grant in overview.grants]
+    running = [(grant, until) for grant, until in grants if until is None or until > request.now]
     return request.render(
         "reader.html",
         overview=overview,
@@ -68,11 +76,14 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
         more_copies=0 if show_all else len(overview.copies[SHOWN_COPIES:]),
         prints=bool(overview.addresses) or any(one.print_edition for one, _ in overview.subscriptions),
         today=request.now.astimezone(ctx.rules.zone).date(),
-        grants=[(grant, _grant_until(grant)) for grant in overview.grants],
+        grants=grants if show_all else running,
+        more_grants=0 if show_all else len(grants) - len(running),
         history=history_days if show_all else history_days[:SHOWN_DAYS],
         more_days=not show_all and len(history_days) > SHOWN_DAYS,
         refunded=refunded,
-        refundable=_refundable(overview, refunded),
+        refundable=refundable,
+        refundable_ids={payment.id for payment in refundable},
+        shows_all=show_all,
     )
 
 

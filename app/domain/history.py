@@ -5,10 +5,11 @@ It is derived from the records that exist anyway, so nothing is stored for it, a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 
 from app.domain import events
@@ -178,12 +179,17 @@ class HistoryEntry:
 
 
 def history_of(
-    records: ReaderRecords, wording: Wording, *, names: Mapping[str, str] = MappingProxyType({})
+    records: ReaderRecords,
+    wording: Wording,
+    *,
+    names: Mapping[str, str] = MappingProxyType({}),
+    days: int | None = None,
 ) -> list[HistoryEntry]:
     """
     Return a reader's history, the earliest entry first.
 
     :param names: the names of staff by their ``sub``.
+    :param days: the number of newest days with entries; None: all.
     """
     parts = (
         _payments(records, wording),
@@ -195,29 +201,42 @@ def history_of(
         _stripe_events(records.stripe_events),
     )
     found = [(at, order, kind, words) for order, part in enumerate(parts) for at, kind, words in part]
-    return [
-        HistoryEntry(at=at, kind=kind, date=wording.date(at), text=words)
-        for at, _, kind, words in sorted(found, key=lambda one: one[:2])
-    ]
+    found.sort(key=lambda one: one[:2])
+    newest: list[HistoryEntry] = []
+    dates: set[str] = set()
+    for at, _, kind, words in reversed(found):
+        date = wording.date(at)
+        dates.add(date)
+        if days is not None and len(dates) > days:
+            break
+        newest.append(HistoryEntry(at=at, kind=kind, date=date, text=words()))
+    return newest[::-1]
 
 
-Entries = Iterator[tuple[datetime, HistoryKind, str]]
+Words = Callable[[], str]  # only the entries that are shown are put into words
+Entries = Iterator[tuple[datetime, HistoryKind, Words]]
 
 
 def _payments(records: ReaderRecords, wording: Wording) -> Entries:
     terms = {term.invoice_id: term for _, terms in records.subscriptions for term in terms}
     for payment in records.payments:
         term = terms.pop(payment.invoice_id, None)
-        amount = wording.money(payment.amount, payment.currency)
-        what = f" for {_issues(term)}; access until {wording.date(term.ends_at)}" if term else ""
-        yield payment.paid_at, HistoryKind.PAID, f"paid {amount}{what}"
+        yield payment.paid_at, HistoryKind.PAID, partial(_paid, payment, term, wording)
     for term in terms.values():
-        words = f"received {_issues(term)} free of charge; access until {wording.date(term.ends_at)}"
-        yield term.starts_at, HistoryKind.PAID, words
+        yield term.starts_at, HistoryKind.PAID, partial(_received, term, wording)
     for subscription, bought in records.subscriptions:
         if subscription.status in UNPAID and bought:
             over = max(term.ends_at for term in bought)
-            yield over, HistoryKind.PAYMENT_FAILED, "the renewal payment failed"
+            yield over, HistoryKind.PAYMENT_FAILED, lambda: "the renewal payment failed"
+
+
+def _paid(payment: Payment, term: Term | None, wording: Wording) -> str:
+    bought = f" for {_issues(term)}; access until {wording.date(term.ends_at)}" if term else ""
+    return f"paid {wording.money(payment.amount, payment.currency)}{bought}"
+
+
+def _received(term: Term, wording: Wording) -> str:
+    return f"received {_issues(term)} free of charge; access until {wording.date(term.ends_at)}"
 
 
 def _issues(term: Term) -> str:
@@ -227,9 +246,11 @@ def _issues(term: Term) -> str:
 def _end(
     subscription: Subscription, terms: Sequence[Term], records: ReaderRecords, names: Mapping[str, str]
 ) -> Entries:
-    at = subscription.over_at
-    if at is None:
-        return
+    if subscription.over_at is not None:
+        yield subscription.over_at, HistoryKind.ENDED, partial(_ended, subscription, terms, records, names)
+
+
+def _ended(subscription: Subscription, terms: Sequence[Term], records: ReaderRecords, names: Mapping[str, str]) -> str:
     reason = subscription.ended_by or subscription.end_reason
     why = {
         None: "",
@@ -239,9 +260,10 @@ def _end(
         "payment_failed": " (renewal not paid)",
     }.get(reason, f" ({_plain(str(reason))})")
     by = who_ended(subscription, terms, records)
-    cut = any(term.ends_at > at and not term.outlives(subscription) for term in terms)
+    at = subscription.over_at
+    cut = any(at is not None and term.ends_at > at and not term.outlives(subscription) for term in terms)
     what = "the subscription and access ended" if cut else "the subscription ended"
-    yield at, HistoryKind.ENDED, f"{what}{why}" + (f", by {who(by, names)}" if by else "")
+    return f"{what}{why}" + (f", by {who(by, names)}" if by else "")
 
 
 def who_ended(subscription: Subscription, terms: Sequence[Term], records: ReaderRecords) -> str | None:
@@ -266,43 +288,58 @@ def who_ended(subscription: Subscription, terms: Sequence[Term], records: Reader
 
 def _refunds(refunds: Iterable[Refund], wording: Wording, names: Mapping[str, str]) -> Entries:
     for refund in refunds:
-        basis, by = _plain(refund.basis), who(refund.requested_by, names)
-        amount = wording.money(refund.amount, refund.currency)
-        what = f"refund of {amount} ({basis}), requested by {by}"
-        if refund.status in CONFIRMED:
-            at, words = refund.recorded_at or refund.created_at, f"refunded {amount} ({basis}), requested by {by}"
-        elif refund.status == RefundStatus.FAILED:
-            at, words = refund.created_at, f"{what}, failed ({refund.failure_reason or 'no reason given'})"
-        else:
-            at, words = refund.created_at, f"{what}: {_plain(refund.status)}"
-        yield at, HistoryKind.REFUND, words
+        at = refund.recorded_at if refund.status in CONFIRMED else None
+        yield at or refund.created_at, HistoryKind.REFUND, partial(_refunded, refund, wording, names)
+
+
+def _refunded(refund: Refund, wording: Wording, names: Mapping[str, str]) -> str:
+    basis, by = _plain(refund.basis), who(refund.requested_by, names)
+    amount = wording.money(refund.amount, refund.currency)
+    if refund.status in CONFIRMED:
+        return f"refunded {amount} ({basis}), requested by {by}"
+    requested = f"refund of {amount} ({basis}), requested by {by}"
+    if refund.status == RefundStatus.FAILED:
+        return f"{requested}, failed ({refund.failure_reason or 'no reason given'})"
+    return f"{requested}: {_plain(refund.status)}"
 
 
 def _disputes(disputes: Iterable[Dispute], wording: Wording) -> Entries:
     for dispute in disputes:
-        amount = wording.money(dispute.amount, dispute.currency)
-        words = f"the bank disputed {amount} ({_plain(dispute.reason)}): {_plain(dispute.status)}"
-        yield dispute.opened_at, HistoryKind.DISPUTE, words
+        yield dispute.opened_at, HistoryKind.DISPUTE, partial(_disputed, dispute, wording)
         if dispute.lost_at is not None:
-            yield dispute.lost_at, HistoryKind.DISPUTE, "the dispute was lost"
+            yield dispute.lost_at, HistoryKind.DISPUTE, lambda: "the dispute was lost"
+
+
+def _disputed(dispute: Dispute, wording: Wording) -> str:
+    amount = wording.money(dispute.amount, dispute.currency)
+    return f"the bank disputed {amount} ({_plain(dispute.reason)}): {_plain(dispute.status)}"
 
 
 def _comps(comps: Iterable[Comp], wording: Wording, names: Mapping[str, str]) -> Entries:
     for comp in comps:
-        until = f"until {wording.date(comp.until)}" + (f", for {comp.issues} issues" if comp.issues else "")
-        words = f"complimentary access {until}, given by {who(comp.given_by, names)} ({comp.reason})"
-        yield comp.starts_at, HistoryKind.COMP, words
+        yield comp.starts_at, HistoryKind.COMP, partial(_given, comp, wording, names)
         if comp.removed_at is not None:
-            by = who(comp.removed_by or "", names)
-            yield comp.removed_at, HistoryKind.COMP, f"complimentary access revoked by {by}"
+            yield comp.removed_at, HistoryKind.COMP, partial(_revoked, comp, names)
+
+
+def _given(comp: Comp, wording: Wording, names: Mapping[str, str]) -> str:
+    until = f"until {wording.date(comp.until)}" + (f", for {comp.issues} issues" if comp.issues else "")
+    return f"complimentary access {until}, given by {who(comp.given_by, names)} ({comp.reason})"
+
+
+def _revoked(comp: Comp, names: Mapping[str, str]) -> str:
+    return f"complimentary access revoked by {who(comp.removed_by or '', names)}"
 
 
 def _actions(actions: Iterable[LoggedAction], names: Mapping[str, str]) -> Entries:
     for one in actions:
-        words = ACTIONS.get(one.action)
-        if words is not None:
-            why = f" ({_reason(one.reason)})" if one.reason else ""
-            yield one.at, HistoryKind.ACTION, f"{who(one.actor, names)} {words}{why}"
+        if one.action in ACTIONS:
+            yield one.at, HistoryKind.ACTION, partial(_acted, one, names)
+
+
+def _acted(one: LoggedAction, names: Mapping[str, str]) -> str:
+    why = f" ({_reason(one.reason)})" if one.reason else ""
+    return f"{who(one.actor, names)} {ACTIONS[one.action]}{why}"
 
 
 def _reason(reason: str) -> str:
@@ -313,17 +350,21 @@ def _reason(reason: str) -> str:
 
 def _stripe_events(received: Iterable[StripeEvent]) -> Entries:
     for event in received:
-        what = describe_event(event.type)
-        why = f": {event.why}" if event.why else ""
-        if event.state in {events.EventState.FAILED, events.EventState.DEAD}:
-            outcome = "not applied yet" if event.state == events.EventState.FAILED else "failed permanently"
-            yield event.at, HistoryKind.PENDING_EVENT, f"{what} ({event.type}), {outcome}{why}"
-        elif event.state == events.EventState.RECEIVED:
-            yield event.at, HistoryKind.EVENT, f"{what}, waiting to be applied"
-        elif event.state == events.EventState.IGNORED:
-            yield event.at, HistoryKind.EVENT, f"{what}, ignored{why}"
-        else:
-            yield event.at, HistoryKind.EVENT, what
+        is_pending = event.state in {events.EventState.FAILED, events.EventState.DEAD}
+        yield event.at, HistoryKind.PENDING_EVENT if is_pending else HistoryKind.EVENT, partial(_told, event)
+
+
+def _told(event: StripeEvent) -> str:
+    what = describe_event(event.type)
+    why = f": {event.why}" if event.why else ""
+    if event.state in {events.EventState.FAILED, events.EventState.DEAD}:
+        outcome = "not applied yet" if event.state == events.EventState.FAILED else "failed permanently"
+        return f"{what} ({event.type}), {outcome}{why}"
+    if event.state == events.EventState.RECEIVED:
+        return f"{what}, waiting to be applied"
+    if event.state == events.EventState.IGNORED:
+        return f"{what}, ignored{why}"
+    return what
 
 
 def describe_event(event_type: str) -> str:

@@ -35,6 +35,7 @@ from app.domain.access_status import AccessStatus, access_status
 from app.domain.addresses import SavedAddress
 from app.domain.anomalies import Anomaly
 from app.domain.comps import Comp
+from app.domain.current_subscription import current_subscription
 from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
@@ -54,7 +55,7 @@ class Overview:
     subscriber: Subscriber
     subscriptions: list[tuple[Subscription, list[Term]]]
     access_statuses: dict[str, AccessStatus]  # by subscription
-    ledgers: dict[str, Ledger]  # by the term's invoice
+    ledgers: dict[str, Ledger]  # by the term's invoice; in brief: without those of ended subscriptions
     payments: list[Payment]
     refunds: Sequence[Refund]
     disputes: Sequence[Dispute]
@@ -166,12 +167,15 @@ async def overview(
     *,
     viewer: Viewer,
     staff_names: Mapping[str, str] = MappingProxyType({}),
+    history_days: int | None = None,
     now: datetime,
 ) -> Overview:
     """
     Return everything about one reader.
 
     :param staff_names: the names of staff by their ``sub``, for the history.
+    :param history_days: the number of newest days of the history, and then without the access and the issues of ended
+        subscriptions; None: everything.
 
     :raises NotFound: the reader does not exist.
     """
@@ -198,13 +202,17 @@ async def overview(
     )
     calendar = await issues.calendar(read, ctx.rules.zone)
     access, _ = await entitlements.read(ctx.pool, subscriber.sub)
+    current = current_subscription(own)
+    derived = [one for one in own if history_days is None or one == current or one[0].can_be_canceled]
     return Overview(
         subscriber=subscriber,
         subscriptions=own,
-        access_statuses={one.id: access_status(one, its_terms, ctx.rules.access, now=now) for one, its_terms in own},
+        access_statuses={
+            one.id: access_status(one, its_terms, ctx.rules.access, now=now) for one, its_terms in derived
+        },
         ledgers={
             ledger.invoice_id: ledger
-            for one, its_terms in own
+            for one, its_terms in derived
             for ledger in ledgers_of(
                 one, its_terms, calendar, ctx.rules.catalogue, grace=ctx.rules.access.grace_period, now=now
             )
@@ -216,7 +224,7 @@ async def overview(
         grants=await grants.of_subscriber(read, subscriber.id),
         anomalies=await anomalies.of_subscriber(read, subscriber.id),
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
-        timeline=history_of(records, ctx.localization, names=staff_names),
+        timeline=history_of(records, ctx.localization, names=staff_names, days=history_days),
         addresses=await addresses.of_subscriber(read, subscriber.id, today=now.astimezone(ctx.settings.zone).date()),
         copies=await sent_copies.of_subscriptions(read, [one.id for one, _ in own]),
         same_address=others,

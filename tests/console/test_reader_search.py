@@ -158,6 +158,7 @@ async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Sho
     """A page with two hundred of everything sends as many queries as a page with one."""
     robin = await open_console("admin@example.com")
     await shop.subscribe(shop.person("ada"))
+    await shop.wait_for_names()
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
 
     assert shop.app is not None

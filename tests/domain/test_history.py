@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain import events
 from app.domain.history import EVENTS, LoggedAction, ReaderRecords, StripeEvent, describe_event, history_of
@@ -73,6 +76,16 @@ def test_events_are_sorted_by_time_among_other_entries() -> None:
         "March 1, 2026: staff member robin resumed the subscription",
         "March 1, 2026: Stripe: the subscription was updated",
     ]
+
+
+@given(hours=st.lists(st.integers(0, 200), max_size=40), days=st.integers(1, 6))
+def test_the_newest_days_are_the_end_of_the_whole_history(hours: list[int], days: int) -> None:
+    story = replace(NOBODY, stripe_events=[replace(PAID, at=NOON + timedelta(hours=each)) for each in hours])
+    whole = history_of(story, american("America/Chicago"))
+    newest = sorted({one.at.astimezone(ZoneInfo("America/Chicago")).date() for one in whole})[-days:]
+    shown = [one for one in whole if one.at.astimezone(ZoneInfo("America/Chicago")).date() in newest]
+
+    assert history_of(story, american("America/Chicago"), days=days) == shown
 
 
 def test_own_refetch_requests_and_unknown_types_are_described() -> None:
