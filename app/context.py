@@ -18,6 +18,8 @@ from app.domain.dunning import AccessPolicy
 from app.domain.plans import Catalogue
 from app.domain.rules import Rules
 from app.localization import Localization
+from app.mail.smtp import Mailer
+from app.mail.templates import Templates
 from app.settings import Settings
 
 if TYPE_CHECKING:  # commands that only need the database do not wait for Stripe's SDK
@@ -46,6 +48,8 @@ class Context(DatabaseContext):
     caller_limits: CallerLimits
     rules: Rules
     localization: Localization
+    templates: Templates  # of notifications
+    mailer: Mailer | None  # None: mail is off
 
     @property
     def catalogue(self) -> Catalogue:

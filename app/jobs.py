@@ -14,6 +14,7 @@ from typing import Protocol
 from app.context import Context
 from app.db import derivations as derivations_db
 from app.db import inbox
+from app.db import notifications as notifications_db
 from app.db import reader_names as reader_names_db
 from app.db.engine import leases
 from app.db.engine.dsn import listen_dsn
@@ -35,6 +36,7 @@ from app.services import (
     erasures,
     idempotency,
     label_runs,
+    notifications,
     payments,
     print_changes,
     reader_names,
@@ -118,6 +120,8 @@ ROW_JOBS = (
     RowJob(table="retention_runs", use_case=remove_expired_data),
 )
 
+NOTIFICATIONS = RowJob(table="notifications", use_case=notifications.deliver)
+
 
 def event_handlers(
     ctx: Context, *, now: datetime, version: int | None = None, fetched: StripeSubscriptionState | None = None
@@ -155,6 +159,12 @@ def make_worker(ctx: Context, *, removes_data: bool = True) -> Worker:
         [
             Job(table="events", run=jobs.apply_events, claim=inbox.claim),
             Job(table="calendar_work", run=jobs.derive_slice, claim=jobs.claim_slice),
+            Job(
+                table="notifications",
+                run=partial(jobs.run_row_job, NOTIFICATIONS),
+                claim=jobs.claim_notifications,
+                polls=ctx.settings.clock_url is not None,
+            ),
             Job(table="reader_name_parts", run=jobs.index_names, claim=jobs.claim_names),
             *(
                 Job(table=job.table, run=partial(jobs.run_row_job, job), claim=job.claim)
@@ -217,6 +227,14 @@ class Jobs:
             await self._progress.log(self._ctx)
         finally:
             self._is_deriving = False
+
+    async def claim_notifications(
+        self, session: Session, /, *, owner: str, lease: timedelta, limit: int
+    ) -> Sequence[leases.Claimed]:
+        """Claim due notifications. Those that a test clock has reached become due first."""
+        if self._ctx.settings.clock_url is not None:
+            await notifications_db.make_due(session, now=await self._ctx.clock.policy(), limit=limit)
+        return await leases.claim(session, "notifications", owner=owner, lease=lease, limit=limit)
 
     async def claim_names(
         self, session: Session, /, *, owner: str, lease: timedelta, limit: int

@@ -55,6 +55,8 @@ from app.encryption import signing_key_cipher
 from app.gateway.client import Gateway
 from app.jobs import make_worker
 from app.localization import Localization
+from app.mail import templates
+from app.mail.smtp import Mailer
 from app.services import contacts, derivations, imports
 from app.services.catalogue import load as load_catalogue
 from app.services.entitlements import Entitlements
@@ -94,6 +96,9 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
         stack.push_async_callback(clock.close)
         gateway = make_gateway(settings, pool)
         stack.push_async_callback(gateway.close)
+        mailer = make_mailer(settings, pool)
+        if mailer is not None:
+            stack.push_async_callback(mailer.close)
         yield Context(
             settings=settings,
             clock=clock,
@@ -107,6 +112,8 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             caller_limits=CallerLimits(pool, caller_rates(settings)),
             rules=make_rules(settings, catalogue),
             localization=Localization(settings.locale, settings.zone),
+            templates=templates.load(settings.mail_templates),
+            mailer=mailer,
         )
 
 
@@ -125,6 +132,20 @@ def make_gateway(settings: Settings, pool: Pool) -> Gateway:
         rate_limit=RateBuckets(pool, overall=settings.overall_rate, each=settings.stripe_endpoint_rate_limit)
         if settings.overall_rate
         else None,
+    )
+
+
+def make_mailer(settings: Settings, pool: Pool) -> Mailer | None:
+    """Return the connection to the mail server, whose rate limit all processes share. None: mail is off."""
+    if settings.smtp_url is None:
+        return None
+    rate = settings.mail_rate_limit
+    buckets = RateBuckets(pool, overall=rate.per_second, each=rate.per_second, everything="mail")
+    return Mailer(
+        settings.smtp_url.get_secret_value(),
+        connections=settings.smtp_connections,
+        timeout=settings.smtp_timeout,
+        wait_for_turn=partial(buckets.wait, "smtp") if rate.number else None,
     )
 
 

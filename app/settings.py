@@ -6,20 +6,21 @@ What is misspelt, invalid or dangerous is refused at start-up, by app/cli/config
 """
 
 import re
-from dataclasses import dataclass
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Gt, Le
 from babel import Locale, UnknownLocaleError
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.validation_messages import NOT_A_DURATION, exact_origins
+from app.setting_types import NO_LIMIT, AllowedRate, Duration, Mailbox, MailServer, Rate, Separated, never
+from app.validation_messages import exact_origins
 
+__all__ = ["NO_LIMIT", "Rate", "Settings"]
 PREFIX = "NEWSSTAND_"
 STRIPE = "https://api.stripe.com"
 TEST_RATE = 20.0  # calls a second: Stripe's own limit for a test key is 25
@@ -33,53 +34,6 @@ _COOKIE_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 6265: a t
 _ACR = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")  # what a quoted string of a header can hold unescaped
 CONSOLE = "/console"  # path of the console
 ACCOUNT = "/account"  # path of the hosted account
-
-
-def _iso_8601(value: object) -> object:
-    """Refuse a number without a unit, and the other notations that pydantic would guess at."""
-    if isinstance(value, str) and value != "0" and not value.startswith("P"):
-        raise ValueError(NOT_A_DURATION)
-    return timedelta(0) if value == "0" else value
-
-
-def _never(value: object) -> object:
-    """Read "never" as None."""
-    return None if value == "never" else value
-
-
-_PERIODS = {"second": timedelta(seconds=1), "minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """How often something is allowed. So much may come at once; then the allowance grows again evenly."""
-
-    number: int  # 0: no limit
-    period: timedelta
-
-    def __str__(self) -> str:
-        period = next(name for name, length in _PERIODS.items() if length == self.period)
-        return f"{self.number}/{period}" if self.number else "0"
-
-
-NO_LIMIT = Rate(0, _PERIODS["minute"])
-
-
-def _rate(value: object) -> object:
-    """Read a rate such as "30/minute"; "0" is no limit."""
-    if not isinstance(value, str):
-        return value
-    if value == "0":
-        return NO_LIMIT
-    number, _, period = value.partition("/")
-    if not number.isascii() or not number.isdigit() or not 0 < int(number[:10]) <= 1_000_000 or period not in _PERIODS:
-        raise ValueError("must be a rate such as 30/minute (or second, hour), or 0 for no limit")
-    return Rate(int(number), _PERIODS[period])
-
-
-AllowedRate = Annotated[Rate, NoDecode, BeforeValidator(_rate)]
-Duration = Annotated[timedelta, BeforeValidator(_iso_8601), Ge(timedelta(0))]
-Separated = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -214,7 +168,7 @@ class Settings(BaseSettings):
     Scopes that the console requests at sign-in. Add `offline_access` if the provider issues refresh tokens only with
     it.
     """
-    recent_sign_in: Annotated[Duration | None, BeforeValidator(_never)] = timedelta(minutes=30)
+    recent_sign_in: Annotated[Duration | None, BeforeValidator(never)] = timedelta(minutes=30)
     """
     Maximum age of a sign-in with which staff may move money or give access: refunds, complimentary access, extensions,
     resumptions, approvals and API keys; `never` to accept a sign-in of any age.
@@ -247,6 +201,24 @@ class Settings(BaseSettings):
     """Client secret of the hosted account, if the identity provider issued one."""
     site_url: str | None = None
     """Public URL of your site, to which the hosted account links."""
+
+    smtp_url: MailServer | None = None
+    """
+    URL of your mail server, such as `smtp://user:password@smtp.example.com:587`, or `smtps://` for TLS from the first byte.
+    `smtp` requires STARTTLS, except on this machine. If not set, mail is off: readers get no notifications.
+    """
+    mail_from: Mailbox | None = None
+    """Sender of notifications, such as `Slow Ferry <subscriptions@example.com>`. Required with `NEWSSTAND_SMTP_URL`."""
+    mail_reply_to: Mailbox | None = None
+    """Address to which readers' answers go. If not set, they go to the sender."""
+    mail_templates: Path | None = None
+    """Directory of your own templates of notifications. Each replaces the one with the same name."""
+    mail_rate_limit: AllowedRate = Rate(10, timedelta(seconds=1))
+    """Rate at which messages are handed to the mail server, all processes combined; 0 for no limit."""
+    smtp_connections: int = Field(default=2, ge=1, le=50)
+    """Number of connections to the mail server that a process opens at most."""
+    smtp_timeout: Annotated[Duration, Gt(timedelta(0))] = timedelta(seconds=20)
+    """Time-out for an answer of the mail server."""
 
     allowed_return_hosts: Separated = ("127.0.0.1:8080", "localhost:8080")
     """Comma-separated hosts that readers may be sent back to, each as `host` or `host:port`."""
@@ -300,7 +272,7 @@ class Settings(BaseSettings):
     """Retention period of notes: why staff refunded, approved or dismissed something, in words."""
     reader_views_kept: Duration = timedelta(days=365)
     """Retention period of the record of which member of staff saw which reader."""
-    reconcile_at: Annotated[time | None, BeforeValidator(_never)] = time(3, 30)
+    reconcile_at: Annotated[time | None, BeforeValidator(never)] = time(3, 30)
     """Time of the nightly reconciliation with Stripe, in the publisher's time zone; `never` to run it only manually."""
     claim_by_email: bool = True
     """Whether a reader with a verified email address receives the subscription that was imported for it."""

@@ -43,6 +43,9 @@ class Job:
     table: str
     run: Callable[[leases.Claimed, str], Awaitable[None]]  # releases the key and never raises
     claim: Claim | None = None  # None: :func:`app.db.engine.leases.claim`
+    polls: bool = (
+        False  # whether it claims at each poll, because its rows become due by another clock than the database's
+    )
 
 
 class Worker:
@@ -71,6 +74,7 @@ class Worker:
         self.owner = f"worker-{secrets.token_hex(8)}"
         self._sessions, self._jobs, self._housekeeping = sessions, jobs, housekeeping
         self._lease, self._listen_dsn = lease, listen_dsn
+        self._polling = {job.table for job in jobs if job.polls}
         self._wakes = {job.table: asyncio.Event() for job in jobs}
         self._in_hand: Counter[str] = Counter()  # keys that were claimed and whose job has not ended
 
@@ -110,7 +114,7 @@ class Worker:
             try:
                 async with self._sessions() as session:
                     due = await leases.due_tables(session, self._wakes)
-                for table in due:
+                for table in {*due, *self._polling}:
                     self._wakes[table].set()
             except DATABASE_FAILURES as failure:
                 report("poll_failed", failure)

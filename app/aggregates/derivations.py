@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from app.aggregates import notifications
 from app.aggregates.grants import must_revoke
 from app.db import comps, editions, grants, outbox, revocations, subscribers, subscriptions, terms
 from app.db.engine.session import Session
@@ -63,6 +64,7 @@ class _Change:
     replaced: list[str] = field(default_factory=list)  # IDs of grants
     added: list[grants.StoredGrant] = field(default_factory=list)
     access: dict[str, EntitlementSet] = field(default_factory=dict)  # by subscriber
+    followed: dict[str, tuple[Subscription, Sequence[Term]]] = field(default_factory=dict)  # by its ID
 
 
 async def derive_many(session: Session, rules: Rules, ids: Collection[str], *, now: datetime) -> Results:
@@ -97,6 +99,7 @@ async def derive_many(session: Session, rules: Rules, ids: Collection[str], *, n
         if has_changed:
             changed_grants.update(its_ids)
     changed = await _save(session, change, locked, now=now)
+    await notifications.follow(session, rules, change.followed, now=now)
     results.changed = {one for one in changed_grants if owners[one] in changed}
     return results
 
@@ -130,6 +133,7 @@ def _derive(change: _Change, facts: _Facts, rules: Rules, subscriber_id: str, id
             after[before.id] = grants.StoredGrant.of(_extended(comp, before, facts.edition, rules), subscriber_id, None)
     for subscription_id, its in derived.items():
         change.derived.append(its)
+        change.followed[subscription_id] = (next(one for one in owned if one.id == subscription_id), its.terms)
         change.known_terms += terms_of[subscription_id]
     replaced = [key for key, one in stored.items() if after.get(key) != one]
     added = [one for key, one in after.items() if stored.get(key) != one]

@@ -7,6 +7,7 @@ The caller holds the subscriber's lock, so the entitlement always reflects every
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from app.aggregates import notifications
 from app.db import comps, editions, grants, outbox, revocations, subscriptions, terms
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
@@ -55,6 +56,8 @@ async def derive(
         all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     lapses = await _lapses(session, subscriber.id, all_subscriptions, {subscription.id: derived.terms})
     await _save(session, subscriber, all_grants, lapses, now=now)
+    if now is not None:
+        await notifications.follow(session, rules, {subscription.id: (subscription, derived.terms)}, now=now)
     return derived.terms
 
 

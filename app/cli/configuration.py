@@ -19,6 +19,8 @@ from app.cli.secret_strength import PUBLIC_SECRETS, weaknesses
 from app.domain.plans import BadCatalogue
 from app.domain.return_urls import LOOPBACK
 from app.encryption import FILE as SECRET_FILE
+from app.mail import templates
+from app.mail.templates import BadTemplates
 from app.services import catalogue
 from app.settings import (
     ACCOUNT,
@@ -86,7 +88,7 @@ def load_all() -> Settings:
 def check_all() -> tuple[Settings, list[Finding]]:
     """Return the settings, and everything that is wrong with them, with the catalogue file and with the data directory."""
     settings, findings = read_settings()
-    return settings, [*findings, *_data_directory(settings), *_catalogue(settings)]
+    return settings, [*findings, *_data_directory(settings), *_catalogue(settings), *_mail_templates(settings)]
 
 
 def read_settings() -> tuple[Settings, list[Finding]]:
@@ -139,6 +141,7 @@ def dangers(settings: Settings) -> Iterator[Finding]:
     yield from _stripe(settings)
     yield from _console(settings)
     yield from _account(settings)
+    yield from _mail(settings)
     if settings.livemode:
         yield from _live_addresses(settings)
         yield from _live_secrets(settings)
@@ -197,6 +200,12 @@ def _account(settings: Settings) -> Iterator[Finding]:
             yield Finding(variable("session_key"), "required for the hosted account: at least 32 random characters")
     if settings.livemode and not (settings.account_url or "").startswith("https://"):
         yield Finding(variable("account_url"), "must be an https:// URL with a live key")
+
+
+def _mail(settings: Settings) -> Iterator[Finding]:
+    """Mail has a sender, and the mail server's password is not sent in the clear."""
+    if settings.smtp_url is not None and settings.mail_from is None:
+        yield Finding(variable("mail_from"), f"required with {variable('smtp_url')}")
 
 
 def _live_addresses(settings: Settings) -> Iterator[Finding]:
@@ -259,6 +268,18 @@ def _is_writable(folder: Path) -> bool:
     """Return whether a directory is writable, or could be created."""
     nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def _mail_templates(settings: Settings) -> Iterator[Finding]:
+    folder = settings.mail_templates
+    if folder is not None and not folder.is_dir():
+        yield Finding(variable("mail_templates"), "is not a directory")
+        return
+    try:
+        templates.load(folder)
+    except BadTemplates as wrong:
+        for problem in wrong.problems:
+            yield Finding(variable("mail_templates"), problem)
 
 
 def _catalogue(settings: Settings) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ The export, the erasure and the table in the documentation follow this register.
 from collections.abc import Mapping
 
 from app.db.personal_data_of_copies import TABLES_OF_COPIES
+from app.db.personal_data_of_notifications import TABLES_OF_NOTIFICATIONS
 from app.domain.erasures import ERASED
 from app.domain.personal_data import Column, Table
 
@@ -46,10 +47,10 @@ _SUB = Column(
 )
 _OF_IDS = "subscription_id = ANY(:ids)"
 _DUE = "work_key due_at attempts"
-_ADDRESS = ("name", "company", "line1", "line2", "district", "city", "region", "postal_code")
 
 TABLES: Mapping[str, Table] = {
     **TABLES_OF_COPIES,
+    **TABLES_OF_NOTIFICATIONS,
     "anomalies": Table(
         plain="id object_id code subscriber_id seen_at gone_at",
         personal={
@@ -225,18 +226,6 @@ TABLES: Mapping[str, Table] = {
         plain="id issue_number number as_of mail_date frozen_at copies control_sum counts columns emptied_at",
         personal={"frozen_by": _staff(kept="as long as the run")},
     ),
-    "labels": Table(
-        plain="run_id position issue_number subscription_id term address_id kind claim_id country band expire control flags",
-        personal={
-            name: Column(
-                purpose="Proves to which address a copy went, for claims and auditors of circulation",
-                kept="NEWSSTAND_ADDRESSES_KEPT",
-                erased="NULL",
-            )
-            for name in (*_ADDRESS, "lines")
-        },
-        of=_OF_IDS,
-    ),
     "leases": Table(plain="key owner until"),
     "liability_closings": Table(plain="month totals closed_at", personal={"closed_by": _staff()}),
     "liability_entries": Table(plain="subscription_id month currency sold earned reversed refunded", of=_OF_IDS),
@@ -262,22 +251,6 @@ TABLES: Mapping[str, Table] = {
         personal={"sub": Column(purpose="Becomes a revocation", kept="seconds")},
         of="sub = :sub",
         apart=True,
-    ),
-    "postal_addresses": Table(
-        plain=f"id subscriber_id checkout_id country problems is_usable since until saved_at replaced_at {_DUE}",
-        personal={
-            **{
-                name: Column(
-                    purpose="Copies of the print edition are sent there",
-                    kept="until it is replaced, and NEWSSTAND_ADDRESSES_KEPT",
-                    erased="NULL",
-                )
-                for name in (*_ADDRESS, "lines")
-            },
-            "last_error": _fault(),
-        },
-        of="subscriber_id = :reader",
-        deleted=True,
     ),
     "print_changes": Table(
         plain="id subscription_id subscriber_id kind status issues first_issue price total tax due currency price_id"
@@ -362,7 +335,7 @@ TABLES: Mapping[str, Table] = {
     "subscriptions": Table(
         plain="id stripe_id subscriber_id version plan print_edition status price_amount currency created_at"
         " current_period_start current_period_end cancel_at canceled_at ended_at end_reason ended_by ended_here_at trial_end"
-        f" collection_paused pause renewal check_at closed_at came_from followed_since {_DUE}",
+        f" collection_paused keeps_discount pause renewal check_at closed_at came_from followed_since {_DUE}",
         personal={
             "pay_url": Column(
                 purpose="Stripe's page of an open invoice, which shows the reader's name",
@@ -371,6 +344,9 @@ TABLES: Mapping[str, Table] = {
             ),
             "card_brand": Column(
                 purpose="Tells staff and the reader which card pays", kept=UNTIL_ERASED, erased="NULL"
+            ),
+            "card_expires_on": Column(
+                purpose="Tells the reader that their card expires", kept=UNTIL_ERASED, erased="NULL"
             ),
             "card_last4": Column(purpose="Finds a reader by the card that paid", kept=UNTIL_ERASED, erased="NULL"),
             **{
@@ -386,8 +362,8 @@ TABLES: Mapping[str, Table] = {
         personal={"by": _staff("Says who ran a reconciliation or an import", "90 days"), "last_error": _fault()},
     ),
     "terms": Table(
-        plain="invoice_id subscription_id plan print_edition starts_at ends_at issues_owed print_from print_until"
-        " credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue offer copies"
+        plain="invoice_id subscription_id plan print_edition starts_at ends_at issues_owed print_from print_until price"
+        " discount credited_at refunded_as refunded_at suspended_as restored_as refund_failed last_issue offer copies"
         " copies_ended_at expire grace_sent",
         of=_OF_IDS,
     ),

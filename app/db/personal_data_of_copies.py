@@ -11,6 +11,13 @@ _WHO = Column(
     staff=True,
 )
 
+_ADDRESS = ("name", "company", "line1", "line2", "district", "city", "region", "postal_code")
+_FAULT = Column(
+    purpose="Helps to find the cause of a failure; an error message of Stripe may quote what it is about",
+    kept="until the next attempt succeeds",
+    erased="NULL",
+)
+
 TABLES_OF_COPIES: Mapping[str, Table] = {
     "back_issues": Table(
         plain="id subscriber_id subscription_id issue_number created_at",
@@ -31,5 +38,34 @@ TABLES_OF_COPIES: Mapping[str, Table] = {
     "issue_circulation": Table(
         plain="issue_number press_run dealer_sales single_copies_mailed free_outside_mail entered_at",
         personal={"entered_by": _WHO},
+    ),
+    "labels": Table(
+        plain="run_id position issue_number subscription_id term address_id kind claim_id country band expire control flags",
+        personal={
+            name: Column(
+                purpose="Proves to which address a copy went, for claims and auditors of circulation",
+                kept="NEWSSTAND_ADDRESSES_KEPT",
+                erased="NULL",
+            )
+            for name in (*_ADDRESS, "lines")
+        },
+        of="subscription_id = ANY(:ids)",
+    ),
+    "postal_addresses": Table(
+        plain="id subscriber_id checkout_id country problems is_usable since until saved_at replaced_at"
+        " work_key due_at attempts",
+        personal={
+            **{
+                name: Column(
+                    purpose="Copies of the print edition are sent there",
+                    kept="until it is replaced, and NEWSSTAND_ADDRESSES_KEPT",
+                    erased="NULL",
+                )
+                for name in (*_ADDRESS, "lines")
+            },
+            "last_error": _FAULT,
+        },
+        of="subscriber_id = :reader",
+        deleted=True,
     ),
 }

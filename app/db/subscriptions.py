@@ -48,6 +48,8 @@ _CHANGED_TERM = {
     "print_until": _NEW_TERMS.excluded.print_until,
     "ends_at": _NEW_TERMS.excluded.ends_at,
     "credited_at": _NEW_TERMS.excluded.credited_at,
+    "price": _NEW_TERMS.excluded.price,
+    "discount": _NEW_TERMS.excluded.discount,
 }
 _ADD_TERMS = _NEW_TERMS.on_conflict_do_update(
     index_elements=[TermRow.invoice_id],
@@ -121,11 +123,13 @@ async def save(
         "pause": _dump(seen.pause),
         "renewal": _dump(seen.renewal),
         "pay_url": seen.pay_url,
+        "keeps_discount": seen.keeps_discount,
         "came_from": came_from,
         "version": if_version + 1,
     }
     if seen.card is not None:  # otherwise it may just not have been fetched
         values |= {"card_brand": seen.card.brand, "card_last4": seen.card.last4, "card_country": seen.card.country}
+        values |= {"card_expires_on": seen.card.expires_on}
     if seen.tax_location is not None:
         values |= {"tax_country": seen.tax_location[0], "tax_region": seen.tax_location[1]}
     if if_version == 0:
@@ -168,6 +172,8 @@ async def save_terms(session: Session, subscription_id: str, opened: Sequence[Te
             "print_from": term.print_from,
             "print_until": term.print_until,
             "credited_at": term.credited_at,
+            "price": term.price,
+            "discount": term.discount,
         }
         for term in opened
     ]
@@ -369,7 +375,10 @@ def of_row(row: Row | Record) -> Subscription:
         pay_url=row.pay_url,
         came_from=row.came_from,
         followed_since=row.followed_since,
-        card=Card(row.card_brand, row.card_last4, row.card_country) if row.card_brand and row.card_last4 else None,
+        card=Card(row.card_brand, row.card_last4, row.card_country, row.card_expires_on)
+        if row.card_brand and row.card_last4
+        else None,
+        keeps_discount=row.keeps_discount,
         tax_location=(row.tax_country, row.tax_region) if row.tax_country else None,
     )
 

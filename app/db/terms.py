@@ -120,6 +120,8 @@ def of_row(row: Record) -> Term:
         restored_as=row.restored_as,
         refund_failed=row.refund_failed,
         paid_at=row.paid_at,
+        price=row.price,
+        discount=row.discount,
         grace_sent=row.grace_sent,
         adjustments=tuple(sorted(map(_adjustment, row.adjusted or ()), key=lambda one: one.at)),
         holds=tuple(sorted(map(_hold, row.held or ()), key=lambda one: one.starts_on)),

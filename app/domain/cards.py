@@ -1,6 +1,7 @@
 """The card that pays: never more of it than receipts show."""
 
 from dataclasses import dataclass
+from datetime import date
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,3 +11,4 @@ class Card:
     brand: str
     last4: str
     country: str | None = None  # of the bank that issued it, ISO 3166
+    expires_on: date | None = None  # the last day on which it can pay

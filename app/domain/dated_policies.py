@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Generic, TypeVar
 
 from app.domain.holds import HoldPolicy
+from app.domain.notification_policies import DEFAULT_POLICIES, NotificationPolicy
 
 T = TypeVar("T")
 
@@ -82,6 +83,7 @@ class Policies:
     extensions: Sequence[Dated[GivingLimits]] = ()
     claims: Sequence[Dated[ClaimPolicy]] = ()
     holds: Sequence[Dated[HoldPolicy]] = ()
+    notices: Sequence[NotificationPolicy] = DEFAULT_POLICIES
     paid_copies: Sequence[Dated[int]] = ()  # the least percentage of the basic price that makes a copy paid
 
     def paid_percent(self, day: date) -> int:

@@ -172,6 +172,7 @@ class StripeSubscriptionState:
     known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
     card: Card | None = None  # that pays; None: unknown, or it is not a card
     tax_location: tuple[str, str | None] | None = None  # country and state of the customer's billing address
+    discount_ends: tuple[datetime | None, ...] = ()  # of each discount; None: it doesn't end
     print_dropped: tuple[datetime, ...] = ()  # when we dropped the print edition, from its metadata
 
     @property
@@ -240,6 +241,12 @@ class StripeSubscriptionState:
         return self.cancel_at is not None and (period is None or self.cancel_at <= period[1])
 
     @property
+    def keeps_discount(self) -> bool:
+        """Whether the next term is discounted."""
+        period = self.period
+        return any(end is None or (period is not None and end > period[1]) for end in self.discount_ends)
+
+    @property
     def price(self) -> int:
         """The price of the next term before tax and discounts, in minor units."""
         return sum(item.unit_amount for item in self.items)
@@ -267,6 +274,8 @@ class Term:
     holds: tuple[Hold, ...] = ()  # of the reader
     grace_sent: int = 0  # issues sent after it while a renewal was awaited
     paid_at: datetime | None = None  # None: nothing was charged for it
+    price: int | None = None  # before discounts and added tax; None: it was saved before this was recorded
+    discount: int = 0
     offer: Offer | None = None  # what it was promised; None: its grants were not derived since this is recorded
 
     @property
@@ -347,6 +356,7 @@ class Subscription:
     came_from: str | None = None  # the previous status, if the transition from it is impossible
     followed_since: datetime | None = None  # None: from its beginning (see app.domain.imports)
     card: Card | None = None  # that pays, as of the last fetch
+    keeps_discount: bool = False  # whether the next term is discounted
     tax_location: tuple[str, str | None] | None = (
         None  # country and state that tax is computed for, as of the last fetch
     )

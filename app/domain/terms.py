@@ -6,7 +6,7 @@ from datetime import timedelta
 from fractions import Fraction
 from math import floor
 
-from app.domain.invoice_lines import InvoiceEffect, Span, print_spans
+from app.domain.invoice_lines import InvoiceEffect, LineKind, Span, print_spans
 from app.domain.plans import Catalogue, Plan
 from app.domain.subscriptions import StripeInvoiceState, StripeItemState, StripeSubscriptionState, Term
 
@@ -47,6 +47,7 @@ def _dropped(seen: StripeSubscriptionState, effects: Sequence[InvoiceEffect]) ->
 def _opened(invoice: StripeInvoiceState, effect: InvoiceEffect, catalogue: Catalogue) -> Term | None:
     if effect.plan is None or effect.span is None or effect.plan not in catalogue.plans:
         return None
+    whole = [line for line in invoice.lines if line.kind is LineKind.PERIOD and line.span == effect.span]
     return Term(
         invoice_id=invoice.id,
         plan=effect.plan,
@@ -54,6 +55,8 @@ def _opened(invoice: StripeInvoiceState, effect: InvoiceEffect, catalogue: Catal
         starts_at=effect.span.starts_at,
         ends_at=effect.span.ends_at,
         issues_owed=issues_in(catalogue.plan(effect.plan), effect.span),
+        price=sum(line.amount for line in whole) if whole else None,
+        discount=sum(line.discount for line in whole),
     )
 
 
@@ -65,7 +68,7 @@ def _changed(term: Term, effects: Sequence[InvoiceEffect], catalogue: Catalogue)
             if span.contains(at) and plan in catalogue.plans and plan != term.plan:
                 rest = (span.ends_at - at) / (span.ends_at - span.starts_at)
                 owed = term.issues_owed * (1 - rest) + issues_in(catalogue.plan(plan), span) * rest
-                term = replace(term, plan=plan, issues_owed=round(owed))
+                term = replace(term, plan=plan, issues_owed=round(owed), price=None)
     unused = [one for effect in effects for one in effect.unused]  # a pause may have credited it in an invoice before
     starts = [effect.span.starts_at for effect in effects if effect.span is not None]
     ends = [at for at in starts if span.starts_at < at < span.ends_at and any(credit.contains(at) for credit in unused)]

@@ -7,7 +7,7 @@ from app.domain.cancellations import OpenInvoice, unpaid_invoices
 from app.domain.money import Money
 from app.domain.subscriptions import StripeSubscriptionState
 from app.gateway.client import Gateway
-from app.gateway.translate import moment
+from app.gateway.fields import moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

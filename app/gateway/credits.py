@@ -7,7 +7,7 @@ from stripe import CustomerBalanceTransaction
 
 from app.domain.credits import Credit, CreditKind
 from app.gateway.client import Gateway
-from app.gateway.translate import moment
+from app.gateway.fields import moment
 
 OUR_CREDIT = "newsstand_credit"  # the invoice whose credit a balance transaction takes back
 PAGE_SIZE = 100

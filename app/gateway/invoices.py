@@ -6,7 +6,8 @@ from typing import Any
 from app.domain.invoices import InvoiceStatus, InvoiceSummary
 from app.domain.pages import Page
 from app.gateway.client import Gateway
-from app.gateway.translate import id_or_none, moment
+from app.gateway.fields import moment
+from app.gateway.translate import id_or_none
 
 PAGE = 100
 

@@ -12,13 +12,14 @@ from app.domain.renewals import PauseReason
 from app.domain.subscriptions import ForeignStripeObject, StripeInvoiceState, StripeSubscriptionState
 from app.gateway import translate
 from app.gateway.client import Gateway, Gone
+from app.gateway.fields import moment
 
 PAGE_SIZE = 100  # Stripe's maximum
 A_DAY = 86_400  # seconds, a safety margin
 A_MOMENT = timedelta(minutes=1)  # the most that lies between two effects of one request
 EXPANDED = ("data.payments", "data.amount_paid_off_stripe")  # of listed invoices
-# The card that pays, fetched with the subscription: its own, or the customer's default.
-PAYMENT_METHODS = ("default_payment_method", "customer.invoice_settings.default_payment_method")
+# The card that pays, fetched with the subscription: its own, or the customer's default. And when its discounts end.
+PAYMENT_METHODS = ("default_payment_method", "customer.invoice_settings.default_payment_method", "discounts")
 
 
 async def fetch(gateway: Gateway, stripe_id: str) -> StripeSubscriptionState:
@@ -101,7 +102,7 @@ async def _with_pause(gateway: Gateway, state: StripeSubscriptionState) -> Strip
         item.proration
         and item.amount < 0
         and _subscription_of(item) == state.id
-        and abs(translate.moment(item.date) - pause.since) <= A_MOMENT
+        and abs(moment(item.date) - pause.since) <= A_MOMENT
         for item in items
     )
     return replace(state, pause=replace(pause, credited=credited))

@@ -6,14 +6,13 @@ under ``parent`` and its payments under ``payments``.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from stripe import CreditNote, Customer, Dispute, Invoice, InvoicePayment, Price, Refund, Subscription, SubscriptionItem
 from stripe.radar import EarlyFraudWarning
 
-from app.domain.cards import Card
 from app.domain.customers import StripeCustomerState
 from app.domain.disputes import StripeDisputeState, StripeWarningState
 from app.domain.invoice_lines import InvoiceLine, Span
@@ -30,6 +29,8 @@ from app.domain.subscriptions import (
     StripeSubscriptionState,
     SubscriptionStatus,
 )
+from app.gateway.customer_facts import card_of, discount_ends_of, tax_location_of
+from app.gateway.fields import field_of, moment, moment_or_none
 
 Components = Mapping[str, tuple[str | None, str | None]]  # the plan and the component of each subscription item
 OUR_REFUND, OUR_BASIS, OUR_GROUP = "newsstand_refund", "newsstand_basis", "newsstand_refund_group"
@@ -53,18 +54,19 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
         items=items,
         cancel_at=_scheduled_end(seen, items),
         ends_by_flag=seen.cancel_at_period_end,
-        canceled_at=_moment_or_none(seen.canceled_at),
-        ended_at=_moment_or_none(seen.ended_at),
+        canceled_at=moment_or_none(seen.canceled_at),
+        ended_at=moment_or_none(seen.ended_at),
         end_reason=seen.cancellation_details.reason if seen.cancellation_details else None,
         invoices=tuple(read(invoice) for invoice in invoices),
-        trial_end=_moment_or_none(seen.trial_end),
+        trial_end=moment_or_none(seen.trial_end),
         collection_paused=seen.pause_collection.behavior if seen.pause_collection else None,
         pause=_pause(seen),
         schedule_id=id_or_none(seen.schedule),
         subscriber_id=_said_by(seen.metadata, OUR_SUBSCRIBER),
         checkout_id=_said_by(seen.metadata, OUR_CHECKOUT),
-        card=_card(seen),
-        tax_location=_tax_location(seen),
+        card=card_of(seen),
+        tax_location=tax_location_of(seen),
+        discount_ends=discount_ends_of(seen),
         print_dropped=_print_dropped(seen),
     )
 
@@ -72,21 +74,6 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
 def _print_dropped(seen: Subscription) -> tuple[datetime, ...]:
     said = _said_by(seen.metadata, PRINT_DROPPED) or ""
     return tuple(moment(int(one)) for one in said.split(",") if one.isascii() and one.isdigit() and len(one) <= 10)
-
-
-def _card(seen: Subscription) -> Card | None:
-    """Return the card that pays a subscription: its own, else the customer's default. None if it was not fetched, too."""
-    settings = _field(seen.customer, "invoice_settings") if not isinstance(seen.customer, str) else None
-    method = _field(seen, "default_payment_method") or _field(settings, "default_payment_method")
-    card = _field(method, "card") if method is not None and not isinstance(method, str) else None
-    return Card(card.brand, card.last4, _field(card, "country")) if card is not None and card.last4 else None
-
-
-def _tax_location(seen: Subscription) -> tuple[str, str | None] | None:
-    """Return country and state of the customer's billing address, from which Stripe computes tax."""
-    address = _field(seen.customer, "address") if not isinstance(seen.customer, str) else None
-    country = _field(address, "country")
-    return (country, _field(address, "state") or None) if country else None
 
 
 def _pause(seen: Subscription) -> Pause | None:
@@ -147,8 +134,8 @@ def _scheduled_end(seen: Subscription, items: tuple[StripeItemState, ...]) -> da
 def _invoice(
     invoice: Invoice, *, components: Components, free_prices: frozenset[str] = frozenset()
 ) -> StripeInvoiceState:
-    transitions = _field(invoice, "status_transitions")
-    paid_at = _moment_or_none(_field(transitions, "paid_at"))
+    transitions = field_of(invoice, "status_transitions")
+    paid_at = moment_or_none(field_of(transitions, "paid_at"))
     return StripeInvoiceState(
         id=invoice.id,
         status=invoice.status or "draft",
@@ -165,7 +152,7 @@ def _invoice(
         pay_url=invoice.hosted_invoice_url,
         collection=Collection(
             method=invoice.collection_method,
-            due_at=_moment_or_none(invoice.due_date),
+            due_at=moment_or_none(invoice.due_date),
             auto_advance=bool(invoice.auto_advance),
             attempted=invoice.attempted,
             finalization_error=_finalization_error(invoice),
@@ -177,7 +164,7 @@ def _invoice(
         credit_notes=tuple(
             credit_note(note) for note in getattr(invoice, "credit_notes", ()) if note.status == "issued"
         ),
-        print_change=_said_by(_field(invoice, "metadata"), OUR_PRINT_CHANGE),
+        print_change=_said_by(field_of(invoice, "metadata"), OUR_PRINT_CHANGE),
     )
 
 
@@ -229,12 +216,12 @@ def invoice_line(line: Any, *, components: Components, free_prices: frozenset[st
     :param components: of the subscription's items, by ID.
     :param free_prices: the IDs of its prices that are zero.
     """
-    parent = _field(line, "parent")
-    of_item = _field(parent, "subscription_item_details")
-    details = of_item or _field(parent, "invoice_item_details")
-    item_id = _field(of_item, "subscription_item") if parent else _field(line, "subscription_item")
-    proration = bool(_field(details, "proration") if parent else _field(line, "proration"))
-    credited = _field(_field(details if parent else line, "proration_details"), "credited_items")
+    parent = field_of(line, "parent")
+    of_item = field_of(parent, "subscription_item_details")
+    details = of_item or field_of(parent, "invoice_item_details")
+    item_id = field_of(of_item, "subscription_item") if parent else field_of(line, "subscription_item")
+    proration = bool(field_of(details, "proration") if parent else field_of(line, "proration"))
+    credited = field_of(field_of(details if parent else line, "proration_details"), "credited_items")
     price_id, product_id = _price_of(line)
     ours = plan_and_component(product_id) if product_id else None
     if ours is None:
@@ -245,19 +232,19 @@ def invoice_line(line: Any, *, components: Components, free_prices: frozenset[st
         component=ours[1] if ours else None,
         amount=line.amount,
         span=Span(moment(line.period.start), moment(line.period.end)),
-        of_subscription=item_id is not None or (proration and _field(details or line, "subscription") is not None),
+        of_subscription=item_id is not None or (proration and field_of(details or line, "subscription") is not None),
         proration=proration,
         credits_lines=credited is not None,
         free_price=price_id in free_prices,
-        discount=sum(one.amount for one in _field(line, "discount_amounts") or ()),
-        added_tax=sum(one.amount for one in _field(line, "taxes") or () if one.tax_behavior == "exclusive"),
-        is_print_change=_said_by(_field(line, "metadata"), OUR_PRINT_CHANGE) is not None,
+        discount=sum(one.amount for one in field_of(line, "discount_amounts") or ()),
+        added_tax=sum(one.amount for one in field_of(line, "taxes") or () if one.tax_behavior == "exclusive"),
+        is_print_change=_said_by(field_of(line, "metadata"), OUR_PRINT_CHANGE) is not None,
     )
 
 
 def _pending_payment(payment: InvoicePayment) -> PendingPayment | None:
     """Translate an open payment, if its payment intent was fetched with it."""
-    intent = _field(payment.payment, "payment_intent")
+    intent = field_of(payment.payment, "payment_intent")
     if payment.status != "open" or intent is None or isinstance(intent, str):
         return None
     charge = intent.latest_charge
@@ -267,16 +254,11 @@ def _pending_payment(payment: InvoicePayment) -> PendingPayment | None:
 
 def _price_of(line: Any) -> tuple[str | None, str | None]:
     """Return the IDs of the price and the product of an invoice line."""
-    details = _field(_field(line, "pricing"), "price_details")
+    details = field_of(field_of(line, "pricing"), "price_details")
     if details is not None:
-        return id_or_none(_field(details, "price")), id_or_none(_field(details, "product"))
-    price = _field(line, "price")
-    return id_or_none(_field(price, "id")), id_or_none(_field(price, "product"))
-
-
-def _field(thing: Any, name: str) -> Any:
-    """Return a field of a Stripe object; None if the object or the field is absent."""
-    return thing[name] if thing is not None and name in thing else None
+        return id_or_none(field_of(details, "price")), id_or_none(field_of(details, "product"))
+    price = field_of(line, "price")
+    return id_or_none(field_of(price, "id")), id_or_none(field_of(price, "product"))
 
 
 def _payments(invoice: Invoice, paid_at: datetime | None) -> tuple[StripeInvoicePayment, ...]:
@@ -288,7 +270,7 @@ def _payments(invoice: Invoice, paid_at: datetime | None) -> tuple[StripeInvoice
     """
     found = []
     for one in invoice.payments.data if invoice.payments else ():
-        reference = _field(one.payment, one.payment.type)
+        reference = field_of(one.payment, one.payment.type)
         if one.status == "paid" and reference is not None and one.payment.type in set(PaymentKind):
             made_at = moment(one.status_transitions.paid_at or one.created)
             found.append(
@@ -298,7 +280,7 @@ def _payments(invoice: Invoice, paid_at: datetime | None) -> tuple[StripeInvoice
             )
     if invoice.status == "paid" and paid_at is not None:
         uncovered = invoice.amount_due - sum(payment.amount for payment in found)
-        outside = min(_field(invoice, "amount_paid_off_stripe") or 0, uncovered)
+        outside = min(field_of(invoice, "amount_paid_off_stripe") or 0, uncovered)
         if outside > 0:
             found.append(
                 StripeInvoicePayment(
@@ -354,7 +336,7 @@ def dispute(seen: Dispute) -> StripeDisputeState:
         amount=seen.amount,
         currency=seen.currency,
         reason=seen.reason,
-        due_by=_moment_or_none(due_by),
+        due_by=moment_or_none(due_by),
         refundable=seen.is_charge_refundable,
         opened_at=moment(seen.created),
     )
@@ -385,12 +367,3 @@ def _id(reference: Any) -> str:
 def id_or_none(reference: Any) -> str | None:
     """Return the ID of a reference, expanded or not, or None."""
     return _id(reference) if reference is not None else None
-
-
-def moment(seconds: int) -> datetime:
-    """Return the time of a Stripe timestamp."""
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _moment_or_none(seconds: int | None) -> datetime | None:
-    return moment(seconds) if seconds is not None else None

@@ -251,6 +251,13 @@ TABLES = (
         "to_balance": "'{{}}'",
         "created_at": _LONG_AGO, "work_key": "'print:' || " + sql_id("scr", "k % {s}"),
     }),
+    Rows("notifications", 3, {
+        "id": sql_id("ntf", "k"), "kind": "CASE WHEN k % 3 = 0 THEN 'renewal_ahead' ELSE 'canceled' END",
+        "about": sql_id("in", "k"), "subscriber_id": _READER, "subscription_id": _SUBSCRIPTION, "data": "'{{}}'",
+        "send_at": "now() + interval '1 hour' * (k % 8760)", "channel": "'mail'", "text": "repeat('text ', 100)",
+        "state": "CASE WHEN k % 3 = 0 THEN 'scheduled' WHEN k % 500 = 1 THEN 'refused' ELSE 'sent' END",
+        "due_at": "CASE WHEN k % 3 = 0 THEN now() + interval '1 hour' * (k % 8760) END",
+        "work_key": f"'notification:' || {sql_id('ntf', 'k')}"}),
     Rows("label_runs", FEW, {
         "id": "'lbl_' || k", "issue_number": "k + 1", "number": "0", "as_of": "now()", "mail_date": "CURRENT_DATE",
         "frozen_at": _LONG_AGO, "frozen_by": "'staff:circulation'", "copies": "1", "control_sum": "0",

@@ -15,6 +15,7 @@ from bench.scale.derivations import DERIVATIONS
 from bench.scale.fill import Size
 from bench.scale.labels import LABELS
 from bench.scale.lists import HEALTH, LISTS, READERS
+from bench.scale.notifications import NOTIFICATIONS
 from bench.scale.personal_data import PERSONAL_DATA
 from bench.scale.plans import Explained, explain
 from bench.scale.print_changes import PRINT_CHANGES
@@ -29,6 +30,7 @@ QUERIES: tuple[Query, ...] = (
     *WORK,
     *DERIVATIONS,
     *LABELS,
+    *NOTIFICATIONS,
     *PRINT_CHANGES,
     *REPORTS,
     *BY_KEY,

@@ -1,5 +1,6 @@
 """
-Stripe's rate limits, shared by all processes: a token bucket for each endpoint and one for all, one token for each call.
+Rate limits that all processes share, of Stripe and of the mail server: a token bucket for each endpoint and one for all, one
+token for each call.
 
 Both buckets of a call are locked and updated in one statement, in the order of their names. A process takes tokens for all
 its waiting calls together, so there are at most as many writes as calls. Times are the database's. The table is UNLOGGED, so
@@ -9,6 +10,7 @@ Numbers are sent as texts: asyncpg queries the catalog about other arrays at the
 seconds behind a transaction pooler, because PostgreSQL compiles that query. After a failover all connections are new.
 """
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,6 +20,7 @@ ALL = "all"
 # The part of a second's calls that may come in a burst. Stripe's own buckets hold a whole second's; the rest is left for
 # calls that are delayed on the way and then arrive together.
 BURST = 0.5
+LEAST_WAIT = 0.01  # seconds
 RESERVED = 0.4  # the part of a burst that is reserved for urgent calls
 
 _TAKE = """
@@ -61,8 +64,15 @@ class Grant:
 class RateBuckets:
     """The rate limit of all processes together. Rates are calls per second."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, overall: float, each: float) -> None:
-        self._pool, self._overall, self._each = pool, overall, each
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", *, overall: float, each: float, everything: str = ALL
+    ) -> None:
+        """
+        Create a limit.
+
+        :param everything: the name of the bucket for all calls together.
+        """
+        self._pool, self._overall, self._each, self._all = pool, overall, each, everything
 
     async def take(self, endpoint: str, calls: int, *, urgent: bool) -> Grant:
         """
@@ -70,7 +80,7 @@ class RateBuckets:
 
         :param urgent: whether a person is waiting for the response, so that the reserved tokens may be used.
         """
-        names, rates = [ALL, endpoint], [self._overall, self._each]
+        names, rates = [self._all, endpoint], [self._overall, self._each]
         bursts = [max(1.0, rate * BURST) for rate in rates]
         reserved = [0.0 if urgent else min(burst * RESERVED, burst - 1) for burst in bursts]
         texts = [[str(number) for number in numbers] for numbers in (rates, bursts, reserved)]
@@ -81,6 +91,13 @@ class RateBuckets:
             await self._pool.execute(_CREATE, names, texts[1])
         return Grant(0, timedelta(seconds=1 / self._each))
 
+    async def wait(self, endpoint: str) -> None:
+        """Wait until a call that nobody waits for may be made."""
+        grant = await self.take(endpoint, 1, urgent=False)
+        while not grant.calls:
+            await asyncio.sleep(max(grant.wait.total_seconds(), LEAST_WAIT))
+            grant = await self.take(endpoint, 1, urgent=False)
+
     async def close(self, endpoint: str | None, wait: timedelta) -> None:
         """Allow no calls for a while, of one endpoint or (None) of all."""
-        await self._pool.execute(_CLOSE, endpoint or ALL, wait)
+        await self._pool.execute(_CLOSE, endpoint or self._all, wait)

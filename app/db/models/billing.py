@@ -1,6 +1,6 @@
 """Billing: subscriptions with their terms, payments, refunds and disputes, and requests to Stripe."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Function, Index, false, func, literal_column, text
 from sqlalchemy.dialects.postgresql import INT4MULTIRANGE, JSONB
@@ -93,6 +93,8 @@ class Subscription(Base, Due):
     card_country: Mapped[str | None]  # of the bank that issued it
     tax_country: Mapped[str | None]  # that Stripe computes tax for: the billing address of the customer
     tax_region: Mapped[str | None]
+    card_expires_on: Mapped[date | None]  # the last day on which it can pay
+    keeps_discount: Mapped[bool] = mapped_column(server_default=text("false"))  # whether the next term is discounted
     __table_args__ = (
         Index("subscriptions_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("subscriptions_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
@@ -157,6 +159,8 @@ class Term(Base):
         server_default=text("0")
     )  # issues sent after it while a renewal was awaited
     expire: Mapped[int | None]  # the last issue that its subscription owes; NULL: after the calendar, or none
+    price: Mapped[int | None]  # before discounts and added tax; NULL: saved before this is recorded, or prorated
+    discount: Mapped[int] = mapped_column(server_default=text("0"))
     offer: Mapped[str | None]  # what it was promised, in ``offers``; NULL: not derived since this is recorded
 
 

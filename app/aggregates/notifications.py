@@ -1,0 +1,113 @@
+"""
+Notifications of readers, scheduled in the transaction of what they are about.
+
+:func:`follow` derives those of a subscription from its state, whenever that changes. :func:`schedule` adds another one.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from app.db import notifications
+from app.db.engine.session import Session
+from app.domain.access_status import access_status
+from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
+from app.domain.owed_notifications import Facts, Owed, owed
+from app.domain.places import reader_place
+from app.domain.rules import Rules
+from app.domain.subscriptions import Subscription, Term
+
+
+async def schedule(
+    session: Session,
+    kind: NotificationKind,
+    subscriber_id: str | None,
+    about: str,
+    *,
+    data: Mapping[str, Any],
+    due_at: datetime,
+    now: datetime,
+    recipient: str | None = None,
+    locale: str | None = None,
+    channel: Channel = Channel.MAIL,
+) -> None:
+    """
+    Schedule a notification. There is one of each kind about the same thing: called again, it is moved until it is sent.
+
+    :param subscriber_id: of the reader who is told. None: nobody that we know; then ``recipient`` is required.
+    :param about: what it concerns: the ID of a term, an invoice, a refund, …
+    :param data: the variables of the template, see :data:`app.domain.notifications.KINDS`. Names that end in ``_at`` are
+        times in ISO 8601 with a zone, in ``_on`` dates, and amounts are made by :func:`app.domain.notifications.money`.
+    :param due_at: policy time; ``now`` to send it at once.
+    :param recipient: an email address; None: the reader's at the time of sending.
+    :param locale: of the text; None: the reader's.
+    """
+    wanted = Notification(
+        id="",
+        kind=kind,
+        about=about,
+        subscriber_id=subscriber_id,
+        recipient=recipient,
+        locale=locale,
+        data=data,
+        send_at=due_at,
+        state=NotificationState.SCHEDULED,
+        channel=channel,
+    )
+    await notifications.schedule(session, [wanted], now=now)
+
+
+async def follow(
+    session: Session,
+    rules: Rules,
+    derived: Mapping[str, tuple[Subscription, Sequence[Term]]],
+    *,
+    now: datetime,
+) -> None:
+    """
+    Schedule what subscriptions owe their readers, and remove what they don't owe anymore.
+
+    :param derived: subscriptions by ID, each with its terms.
+    """
+    wanted: list[Notification] = []
+    unwanted = []
+    for subscription_id, stored in (await notifications.facts_of(session, list(derived))).items():
+        subscription, terms = derived[subscription_id]
+        facts = Facts(
+            subscription=subscription,
+            terms=terms,
+            status=access_status(subscription, terms, rules.access, now=now),
+            place=reader_place(
+                postal=stored.address,
+                tax=subscription.tax_location,
+                card_country=subscription.card.country if subscription.card is not None else None,
+            ),
+            has_address=stored.address is not None,
+            known=stored.known,
+        )
+        its = owed(facts, rules, now=now)
+        names = {(one.kind, one.about) for one in its}
+        wanted += [_notification(one, subscription) for one in its]
+        unwanted += [
+            one
+            for one in stored.known
+            if one.state is NotificationState.SCHEDULED and (one.kind, one.about) not in names
+        ]
+    await notifications.drop(session, unwanted)
+    await notifications.schedule(session, wanted, now=now)
+
+
+def _notification(one: Owed, subscription: Subscription) -> Notification:
+    return Notification(
+        id="",
+        kind=one.kind,
+        about=one.about,
+        subscriber_id=subscription.subscriber_id,
+        subscription_id=subscription.id,
+        data=one.data,
+        event_at=one.event_at,
+        send_at=one.send_at,
+        template=one.template,
+        state=NotificationState.SCHEDULED,
+        channel=one.channel,
+    )

@@ -1,0 +1,241 @@
+"""Notifications: scheduled by what happens to subscriptions, taken by workers when they are due."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import DateTime, bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT, TIMESTAMP
+
+from app.db.engine import leases
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session, new_id
+from app.db.models import Notification as Row
+from app.db.models import table_of
+from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
+from app.domain.owed_notifications import Known
+
+_ROWS = table_of(Row)
+_TEXTS = ("ids", "kinds", "abouts", "subscribers", "subscriptions", "recipients", "locales", "templates", "channels")
+# ``due_in`` is the time until ``send_at``: a due time is the database's, and policy time may follow a test clock.
+_SCHEDULE = text(
+    """
+    INSERT INTO notifications (id, kind, about, subscriber_id, subscription_id, recipient, locale, data, event_at, send_at,
+        template, state, channel, work_key, due_at)
+    SELECT id, kind, about, subscriber_id, subscription_id, recipient, locale, CAST(data AS jsonb), event_at, send_at,
+        template, 'scheduled', channel, 'notification:' || id, now() + due_in
+    FROM unnest(:ids, :kinds, :abouts, :subscribers, :subscriptions, :recipients, :locales, :datas, :event_ats, :send_ats,
+        :templates, :channels, :due_ins) AS wanted (id, kind, about, subscriber_id, subscription_id, recipient, locale, data,
+        event_at, send_at, template, channel, due_in)
+    ORDER BY kind, about
+    ON CONFLICT (kind, about) DO UPDATE SET data = excluded.data, event_at = excluded.event_at, send_at = excluded.send_at,
+        template = excluded.template, channel = excluded.channel, due_at = excluded.due_at, recipient = excluded.recipient,
+        locale = excluded.locale, attempts = 0
+        WHERE notifications.state = 'scheduled'
+            AND (notifications.data, notifications.event_at, notifications.send_at, notifications.template,
+                 notifications.channel)
+            IS DISTINCT FROM (excluded.data, excluded.event_at, excluded.send_at, excluded.template, excluded.channel)
+    """
+).bindparams(
+    *(bindparam(name, type_=ARRAY(TEXT)) for name in (*_TEXTS, "datas")),
+    bindparam("event_ats", type_=ARRAY(TIMESTAMP(timezone=True))),
+    bindparam("send_ats", type_=ARRAY(TIMESTAMP(timezone=True))),
+    bindparam("due_ins", type_=ARRAY(INTERVAL)),
+)
+_BY_ID = select(*_ROWS.c).where(_ROWS.c.id == bindparam("its_id"))
+_LOCKED = _BY_ID.with_for_update()
+_BY_ABOUT = select(*_ROWS.c).where(_ROWS.c.kind == bindparam("its_kind"), _ROWS.c.about == bindparam("its_about"))
+
+
+async def schedule(session: Session, wanted: Sequence[Notification], *, now: datetime) -> None:
+    """
+    Store notifications. One that is scheduled already is moved; one that was sent stays as it is.
+
+    :param now: policy time.
+    """
+    if not wanted:
+        return
+    due_ins = [max(one.send_at - now, timedelta(0)) for one in wanted]
+    await session.execute(
+        _SCHEDULE,
+        {
+            "ids": [one.id or new_id("ntf") for one in wanted],
+            "kinds": [one.kind.value for one in wanted],
+            "abouts": [one.about for one in wanted],
+            "subscribers": [one.subscriber_id for one in wanted],
+            "subscriptions": [one.subscription_id for one in wanted],
+            "recipients": [one.recipient for one in wanted],
+            "locales": [one.locale for one in wanted],
+            "datas": [json.dumps(one.data, sort_keys=True) for one in wanted],
+            "event_ats": [one.event_at for one in wanted],
+            "templates": [one.template for one in wanted],
+            "send_ats": [one.send_at for one in wanted],
+            "channels": [one.channel.value for one in wanted],
+            "due_ins": due_ins,
+        },
+    )
+    if not all(due_ins):
+        await leases.notify(session, "notifications")
+
+
+async def by_id(session: Reads, notification_id: str) -> Notification | None:
+    """Return a notification."""
+    return next((_notification(row) for row in await session.execute(_BY_ID, {"its_id": notification_id})), None)
+
+
+async def lock(session: Session, notification_id: str) -> Notification | None:
+    """Return a notification, locked."""
+    row = (await session.execute(_LOCKED, {"its_id": notification_id})).one_or_none()
+    return _notification(row) if row is not None else None
+
+
+async def find(session: Reads, kind: NotificationKind, about: str) -> Notification | None:
+    """Return the notification of a kind about something."""
+    rows = await session.execute(_BY_ABOUT, {"its_kind": kind.value, "its_about": about})
+    return next(map(_notification, rows), None)
+
+
+async def store_text(
+    session: Session,
+    notification_id: str,
+    *,
+    recipient: str,
+    locale: str,
+    subject: str,
+    plain: str,
+    html: str,
+    now: datetime,
+) -> None:
+    """Store the text of a notification before it is handed to the mail server."""
+    values = {"recipient": recipient, "locale": locale, "subject": subject, "text": plain, "html": html}
+    await session.execute(
+        update(Row)
+        .where(Row.id == notification_id)
+        .values(state=NotificationState.SENDING, rendered_at=func.coalesce(Row.rendered_at, now), **values)
+    )
+
+
+async def mark_sending(session: Session, notification_id: str) -> None:
+    """Record that a notification whose text is stored is handed to the mail server again."""
+    await session.execute(update(Row).where(Row.id == notification_id).values(state=NotificationState.SENDING))
+
+
+async def settle(
+    session: Session, notification_id: str, state: NotificationState, *, result: str | None, now: datetime
+) -> None:
+    """Record the final state of a notification."""
+    values: Mapping[str, Any] = {
+        "state": state,
+        "result": result,
+        "settled_at": now,
+        "due_at": None,
+        "last_error": None,
+    }
+    await session.execute(update(Row).where(Row.id == notification_id).values(**values))
+
+
+async def postpone(session: Session, notification_id: str, pause: timedelta, *, error: str, was_sent: bool) -> None:
+    """
+    Make a notification due again after a pause.
+
+    :param was_sent: whether the mail server may have it nevertheless.
+    """
+    state = NotificationState.SENDING if was_sent else NotificationState.SCHEDULED
+    await session.execute(
+        update(Row)
+        .where(Row.id == notification_id)
+        .values(state=state, due_at=func.now() + pause, last_error=error[:1000])
+    )
+
+
+_FACTS = text(
+    """
+    SELECT owned.id, address.country, address.region, coalesce(
+        (SELECT jsonb_agg(jsonb_build_array(kind, about, state, event_at))
+         FROM notifications WHERE notifications.subscription_id = owned.id), '[]') AS known
+    FROM subscriptions owned
+    LEFT JOIN postal_addresses address ON address.subscriber_id = owned.subscriber_id
+        AND address.since IS NULL AND address.replaced_at IS NULL AND address.line1 IS NOT NULL
+    WHERE owned.id = ANY(:ids)
+    """
+).bindparams(bindparam("ids", type_=ARRAY(TEXT)))
+_DROP = text(
+    """
+    DELETE FROM notifications USING unnest(:kinds, :abouts) AS dropped (kind, about)
+    WHERE notifications.kind = dropped.kind AND notifications.about = dropped.about
+        AND notifications.state = 'scheduled'
+    """
+).bindparams(bindparam("kinds", type_=ARRAY(TEXT)), bindparam("abouts", type_=ARRAY(TEXT)))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored that the notifications of a subscription depend on."""
+
+    address: tuple[str, str | None] | None  # country and state
+    known: Sequence[Known]
+
+
+async def facts_of(session: Session, subscription_ids: Sequence[str]) -> dict[str, Stored]:
+    """Return the place of each subscription's reader by their postal address, and its notifications."""
+    rows = await session.execute(_FACTS, {"ids": list(subscription_ids)})
+    return {row.id: Stored(_place(row), [_known(*one) for one in row.known]) for row in rows}
+
+
+async def drop(session: Session, unwanted: Sequence[Known]) -> None:
+    """Delete notifications that are not owed anymore, unless they are being sent."""
+    if unwanted:
+        kinds, abouts = [one.kind.value for one in unwanted], [one.about for one in unwanted]
+        await session.execute(_DROP, {"kinds": kinds, "abouts": abouts})
+
+
+def _place(row: Record) -> tuple[str, str | None] | None:
+    return (row.country, row.region or None) if row.country else None
+
+
+def _known(kind: str, about: str, state: str, event_at: str | None) -> Known:
+    at = datetime.fromisoformat(event_at) if event_at is not None else None
+    return Known(kind=NotificationKind(kind), about=about, state=NotificationState(state), event_at=at)
+
+
+_MAKE_DUE = text(
+    """
+    UPDATE notifications SET due_at = now() WHERE id IN (
+        SELECT id FROM notifications WHERE state = 'scheduled' AND send_at <= :now AND attempts = 0
+        ORDER BY send_at, id LIMIT :limit FOR UPDATE SKIP LOCKED) AND due_at > now()
+    """
+).bindparams(bindparam("now", type_=DateTime(timezone=True)))
+
+
+async def make_due(session: Session, *, now: datetime, limit: int) -> None:
+    """Make notifications due whose time has come by a test clock, which advances faster than the database's clock."""
+    await session.execute(_MAKE_DUE, {"now": now, "limit": limit})
+
+
+def _notification(row: Record) -> Notification:
+    return Notification(
+        id=row.id,
+        kind=NotificationKind(row.kind),
+        about=row.about,
+        subscriber_id=row.subscriber_id,
+        subscription_id=row.subscription_id,
+        recipient=row.recipient,
+        locale=row.locale,
+        data=row.data,
+        event_at=row.event_at,
+        send_at=row.send_at,
+        template=row.template,
+        state=NotificationState(row.state),
+        channel=Channel(row.channel),
+        subject=row.subject,
+        text=row.text,
+        html=row.html,
+        rendered_at=row.rendered_at,
+        settled_at=row.settled_at,
+        result=row.result,
+        bounced_at=row.bounced_at,
+        bounce=row.bounce,
+        attempts=row.attempts,
+    )

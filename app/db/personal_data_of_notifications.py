@@ -1,0 +1,32 @@
+"""The register of personal data, continued: what readers were told by mail. See :mod:`app.db.personal_data`."""
+
+from collections.abc import Mapping
+
+from app.domain.personal_data import Column, Table
+
+_KEPT = "until the reader is erased: on request, or after NEWSSTAND_FORMER_READERS_KEPT"
+
+
+def _proof(erased: str = "NULL") -> Column:
+    return Column(purpose="Proves what the reader was told, where and with what result", kept=_KEPT, erased=erased)
+
+
+TABLES_OF_NOTIFICATIONS: Mapping[str, Table] = {
+    "notifications": Table(
+        plain="id kind about subscriber_id subscription_id locale event_at send_at template state channel rendered_at"
+        " settled_at bounced_at created_at work_key due_at attempts",
+        personal={
+            "recipient": _proof(),
+            "data": _proof("'{}'"),
+            "subject": _proof(),
+            "text": _proof(),
+            "html": _proof(),
+            "result": _proof(),
+            "bounce": _proof(),
+            "last_error": Column(
+                purpose="Helps to find out why a message was not accepted", kept="until it was", erased="NULL"
+            ),
+        },
+        of="subscriber_id = :reader",
+    ),
+}

@@ -1,0 +1,146 @@
+"""
+Delivering notifications that are due: rendered, stored, handed to the mail server, and recorded, in this order.
+
+A kill between handing over and recording leaves the state ``sending``. The next attempt sends the same text with the same
+Message-ID again, or records that the message may have been sent, as the kind promises (:mod:`app.domain.notifications`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from app.context import Context
+from app.db import notifications, subscribers
+from app.db.engine.session import Session
+from app.domain.branding import BLACK, WHITE, contrast
+from app.domain.notifications import (
+    KINDS,
+    Notification,
+    NotificationState,
+    message_id,
+    must_give_up,
+    retry_after,
+)
+from app.mail.smtp import Delivery, Message, Result
+
+MAIL_OFF = "Mail is off (NEWSSTAND_SMTP_URL)."
+NO_ADDRESS = "The reader has no email address."
+MAY_BE_SENT = "The process ended while it was sent, so it may have been sent. It is not sent again."
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A stored text, ready to be handed over."""
+
+    notification: Notification
+    message: Message
+
+
+async def deliver(ctx: Context, notification_id: str, *, now: datetime) -> None:
+    """
+    Deliver a notification that is due. Afterwards its state is final, or it is due again.
+
+    :param now: policy time.
+    """
+    async with ctx.sessions.begin() as session:
+        prepared = await _prepare(ctx, session, notification_id, now=now)
+    if prepared is None or ctx.mailer is None:
+        return
+    result = await ctx.mailer.send(prepared.message)
+    async with ctx.sessions.begin() as session:
+        await _record(session, prepared.notification, result, now=now, real_now=ctx.clock.real())
+
+
+async def _prepare(ctx: Context, session: Session, notification_id: str, *, now: datetime) -> _Prepared | None:
+    """Store the text of a notification, so that its evidence exists before it is sent. None: there is nothing to send."""
+    due = await notifications.lock(session, notification_id)
+    if due is None or due.is_final:
+        return None
+    if due.state == NotificationState.SENDING and not KINDS[due.kind].repeats:
+        await notifications.settle(session, due.id, NotificationState.UNCERTAIN, result=MAY_BE_SENT, now=now)
+        log.warning("notification_uncertain", notification=due.id, kind=due.kind)
+        return None
+    reader = await subscribers.by_id(session, due.subscriber_id) if due.subscriber_id is not None else None
+    recipient = due.recipient or (reader.email if reader is not None else None)
+    why = MAIL_OFF if ctx.mailer is None else NO_ADDRESS if recipient is None else None
+    if why is not None or recipient is None:
+        await notifications.settle(session, due.id, NotificationState.UNDELIVERED, result=why, now=now)
+        return None
+    if due.subject is None:
+        text = ctx.templates.render(
+            due.kind, due.data, common_variables(ctx), wanted=due.locale, publisher=ctx.localization
+        )
+        await notifications.store_text(
+            session,
+            due.id,
+            recipient=recipient,
+            locale=text.locale,
+            subject=text.subject,
+            plain=text.text,
+            html=text.html,
+            now=ctx.clock.real(),
+        )
+    else:  # a repeated message has the same text
+        await notifications.mark_sending(session, due.id)
+    stored = await notifications.by_id(session, due.id)
+    assert stored is not None
+    return _Prepared(stored, message_of(ctx, stored))
+
+
+def message_of(ctx: Context, stored: Notification) -> Message:
+    """Return the message of a notification whose text is stored."""
+    sender = ctx.settings.mail_from or ""
+    assert stored.recipient is not None
+    assert stored.rendered_at is not None
+    return Message(
+        message_id=message_id(stored.id, sender),
+        sender=sender,
+        reply_to=ctx.settings.mail_reply_to,
+        to=stored.recipient,
+        subject=stored.subject or "",
+        text=stored.text or "",
+        html=stored.html or "",
+        at=stored.rendered_at,
+    )
+
+
+def common_variables(ctx: Context) -> Mapping[str, Any]:
+    """Return the variables of every template."""
+    brand, settings = ctx.catalogue.brand, ctx.settings
+    accent = brand.light.accent
+    return {
+        "publisher": ctx.catalogue.publisher,
+        "contact": brand.contact,
+        "site_url": settings.site_url,
+        "account_url": settings.account_url if settings.account else settings.site_url,
+        "brand": {
+            "accent": accent,
+            "on_accent": max((WHITE, BLACK), key=lambda color: contrast(color, accent)),
+            "font": brand.font_family.replace('"', "'"),
+        },
+    }
+
+
+async def _record(session: Session, sent: Notification, result: Result, *, now: datetime, real_now: datetime) -> None:
+    """Record what became of a message."""
+    match result.delivery:
+        case Delivery.ACCEPTED:
+            await notifications.settle(session, sent.id, NotificationState.SENT, result=result.said, now=now)
+            return
+        case Delivery.REFUSED:
+            await notifications.settle(session, sent.id, NotificationState.REFUSED, result=result.said, now=now)
+        case Delivery.UNKNOWN if not KINDS[sent.kind].repeats:
+            await notifications.settle(session, sent.id, NotificationState.UNCERTAIN, result=result.said, now=now)
+        case _ if sent.rendered_at is not None and must_give_up(sent.rendered_at, real_now):
+            await notifications.settle(session, sent.id, NotificationState.FAILED, result=result.said, now=now)
+        case _:
+            was_sent = result.delivery == Delivery.UNKNOWN
+            pause = retry_after(sent.attempts)
+            await notifications.postpone(session, sent.id, pause, error=result.said, was_sent=was_sent)
+    log.warning(
+        "notification_not_sent", notification=sent.id, kind=sent.kind, delivery=result.delivery, said=result.said
+    )

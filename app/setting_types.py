@@ -1,0 +1,104 @@
+"""The types of settings that are more than a text or a number, and the messages for what is invalid."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parseaddr
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from annotated_types import Ge
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+from app.validation_messages import NOT_A_DURATION
+
+_ADDRESS = re.compile(r"[!-?A-~]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")  # printable ASCII without @ and spaces
+
+
+def _iso_8601(value: object) -> object:
+    """Refuse a number without a unit, and the other notations that pydantic would guess at."""
+    if isinstance(value, str) and value != "0" and not value.startswith("P"):
+        raise ValueError(NOT_A_DURATION)
+    return timedelta(0) if value == "0" else value
+
+
+def never(value: object) -> object:
+    """Read "never" as None."""
+    return None if value == "never" else value
+
+
+_PERIODS = {"second": timedelta(seconds=1), "minute": timedelta(minutes=1), "hour": timedelta(hours=1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often something is allowed. So much may come at once; then the allowance grows again evenly."""
+
+    number: int  # 0: no limit
+    period: timedelta
+
+    def __str__(self) -> str:
+        period = next(name for name, length in _PERIODS.items() if length == self.period)
+        return f"{self.number}/{period}" if self.number else "0"
+
+    @property
+    def per_second(self) -> float:
+        """How often in a second; 0 for no limit."""
+        return self.number / self.period.total_seconds()
+
+
+NO_LIMIT = Rate(0, _PERIODS["minute"])
+
+
+def _rate(value: object) -> object:
+    """Read a rate such as "30/minute"; "0" is no limit."""
+    if not isinstance(value, str):
+        return value
+    if value == "0":
+        return NO_LIMIT
+    number, _, period = value.partition("/")
+    if not number.isascii() or not number.isdigit() or not 0 < int(number[:10]) <= 1_000_000 or period not in _PERIODS:
+        raise ValueError("must be a rate such as 30/minute (or second, hour), or 0 for no limit")
+    return Rate(int(number), _PERIODS[period])
+
+
+AllowedRate = Annotated[Rate, NoDecode, BeforeValidator(_rate)]
+Duration = Annotated[timedelta, BeforeValidator(_iso_8601), Ge(timedelta(0))]
+Separated = Annotated[tuple[str, ...], NoDecode]
+
+
+def _is_mail_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"smtp", "smtps"} and bool(parts.hostname) and parts.port != 0 and parts.path in {"", "/"}
+        )
+    except ValueError:  # the port is no number
+        return False
+
+
+def _is_mailbox(text: str) -> bool:
+    """Return whether a text is an email address, with or without a name."""
+    name, address = parseaddr(text)
+    return (
+        _ADDRESS.fullmatch(address) is not None
+        and text.strip().endswith((address, f"<{address}>"))
+        and "\n" not in name
+    )
+
+
+def _mail_server(value: SecretStr) -> SecretStr:
+    if not _is_mail_server(value.get_secret_value()):
+        raise ValueError("must be a URL such as smtp://user:password@host:587, or smtps://")
+    return value
+
+
+def _mailbox(value: str) -> str:
+    if not _is_mailbox(value):
+        raise ValueError("must be an address such as Slow Ferry <subscriptions@example.com>")
+    return value
+
+
+MailServer = Annotated[SecretStr, AfterValidator(_mail_server)]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]

@@ -1,0 +1,60 @@
+"""Notifications."""
+
+from datetime import timedelta
+
+from app.db import notifications
+from app.domain.notifications import Notification, NotificationKind, NotificationState
+from app.domain.owed_notifications import Known
+from bench.scale.subject import Subject, query
+
+
+def _new(s: Subject) -> Notification:
+    return Notification(
+        id="",
+        kind=NotificationKind.RENEWAL_AHEAD,
+        about="in_new",
+        subscriber_id=s.reader,
+        subscription_id=s.subscription,
+        send_at=s.now,
+        state=NotificationState.SCHEDULED,
+    )
+
+
+def _stale() -> Known:
+    return Known(kind=NotificationKind.RENEWAL_AHEAD, about="in_old", state=NotificationState.SCHEDULED, event_at=None)
+
+
+async def _store_text(s: Subject) -> None:
+    await notifications.store_text(
+        s.session,
+        s.id("ntf"),
+        recipient="ada@example.com",
+        locale="en_US",
+        subject="A subject",
+        plain="A text",
+        html="<p>A text</p>",
+        now=s.now,
+    )
+
+
+async def _settle(s: Subject) -> None:
+    await notifications.settle(s.session, s.id("ntf"), NotificationState.SENT, result="250 OK", now=s.now)
+
+
+async def _postpone(s: Subject) -> None:
+    await notifications.postpone(s.session, s.id("ntf"), timedelta(minutes=1), error="451", was_sent=False)
+
+
+NOTIFICATIONS = (
+    query("notifications.schedule", lambda s: notifications.schedule(s.session, [_new(s)], now=s.now)),
+    query("notifications.by_id", lambda s: notifications.by_id(s.session, s.id("ntf"))),
+    query("notifications.lock", lambda s: notifications.lock(s.session, s.id("ntf"))),
+    query("notifications.find", lambda s: notifications.find(s.session, NotificationKind.CANCELED, s.id("in"))),
+    query("notifications.facts_of", lambda s: notifications.facts_of(s.session, [s.subscription])),
+    query("notifications.drop", lambda s: notifications.drop(s.session, [_stale()])),
+    query("notifications.store_text", _store_text),
+    query("notifications.mark_sending", lambda s: notifications.mark_sending(s.session, s.id("ntf"))),
+    query("notifications.settle", _settle),
+    query("notifications.postpone", _postpone),
+    query("notifications.make_due", lambda s: notifications.make_due(s.session, now=s.now, limit=10)),
+)

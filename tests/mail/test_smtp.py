@@ -1,0 +1,175 @@
+"""The connection to a mail server: what it says decides what became of a message."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.mail.smtp import Delivery, Mailer, Message, server_of
+from tests.support.certificates import certificate
+from tests.support.mailbox import Mailbox, mailbox
+
+MESSAGE = Message(
+    message_id="<ntf_1@example.com>",
+    sender="Slow Ferry <subscriptions@example.com>",
+    reply_to="help@example.com",
+    to="ada@example.com",
+    subject="Größe und “Kürze”",
+    text="Guten Tag\n.\nEnde\n",
+    html="<p>Guten Tag</p>",
+    at=datetime(2026, 3, 1, 18, tzinfo=UTC),
+)
+
+
+def mailer(box: Mailbox, **more: object) -> Mailer:
+    options: dict[str, object] = {"connections": 2, "timeout": timedelta(seconds=30)} | more
+    return Mailer(box.url, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Mailbox]:
+    async with mailbox() as opened:
+        yield opened
+
+
+async def test_a_message_arrives_whole_with_its_headers(box: Mailbox) -> None:
+    sending = mailer(box)
+
+    result = await sending.send(MESSAGE)
+    await sending.close()
+
+    (mail,) = box.received
+    assert (result.delivery, result.said) == (Delivery.ACCEPTED, "250 OK, kept")
+    assert (mail.subject, mail.text, mail.html) == (MESSAGE.subject, "Guten Tag\n.\nEnde\n", "<p>Guten Tag</p>\n")
+    assert mail.message["Message-ID"] == "<ntf_1@example.com>"
+    assert mail.message["Auto-Submitted"] == "auto-generated"
+    assert mail.message["Reply-To"] == "help@example.com"
+    assert "List-Unsubscribe" not in mail.message
+
+
+def test_a_repeated_message_has_the_same_bytes() -> None:
+    assert MESSAGE.as_bytes() == MESSAGE.as_bytes()
+
+
+@pytest.mark.parametrize(
+    ("to_recipient", "to_message", "delivery"),
+    [
+        pytest.param("550 no such user", None, Delivery.REFUSED, id="recipient refused"),
+        pytest.param("451 greylisted", None, Delivery.POSTPONED, id="recipient postponed"),
+        pytest.param(None, "554 looks like spam", Delivery.REFUSED, id="message refused"),
+        pytest.param(None, "452 mailbox is full", Delivery.POSTPONED, id="message postponed"),
+    ],
+)
+async def test_a_refusal_is_for_good_or_for_a_while(
+    box: Mailbox, to_recipient: str | None, to_message: str | None, delivery: Delivery
+) -> None:
+    sending = mailer(box)
+    box.to_recipient += [to_recipient] if to_recipient else []
+    box.to_message += [to_message] if to_message else []
+
+    refused, accepted = await sending.send(MESSAGE), await sending.send(MESSAGE)
+    await sending.close()
+
+    assert refused.delivery is delivery
+    assert refused.said in {to_recipient, to_message}
+    assert accepted.delivery is Delivery.ACCEPTED
+    assert box.connections == 1, "the connection is kept after a refusal"
+
+
+async def test_nobody_knows_about_a_message_whose_answer_never_came(box: Mailbox) -> None:
+    async def never() -> str:
+        await asyncio.sleep(60)
+        return "250 OK"
+
+    box.to_message.append(never)
+
+    result = await mailer(box, timeout=timedelta(seconds=0.5)).send(MESSAGE)
+
+    assert result.delivery is Delivery.UNKNOWN
+
+
+async def test_a_server_that_is_gone_can_have_no_message() -> None:
+    result = await Mailer("smtp://127.0.0.1:9", connections=1, timeout=timedelta(seconds=5)).send(MESSAGE)
+
+    assert result.delivery is Delivery.POSTPONED
+
+
+async def test_starttls_and_sign_in_are_used(tmp_path: Path) -> None:
+    server, client = certificate(tmp_path)
+    async with mailbox(tls=server, logins={"ferry": "p@ss"}) as box:
+        box.url = box.url.replace("127.0.0.1", "ferry:p%40ss@localhost")
+        sending = mailer(box, tls=client)
+        result = await sending.send(MESSAGE)
+        await sending.close()
+
+    assert result.delivery is Delivery.ACCEPTED
+    assert box.received[0].encrypted
+    assert box.received[0].user == "ferry"
+
+
+async def test_a_wrong_password_refuses_no_message_for_good(tmp_path: Path) -> None:
+    server, client = certificate(tmp_path)
+    async with mailbox(tls=server, logins={"ferry": "secret"}) as box:
+        box.url = box.url.replace("127.0.0.1", "ferry:wrong@localhost")
+        result = await mailer(box, tls=client).send(MESSAGE)
+
+    assert result.delivery is Delivery.POSTPONED
+    assert result.said.startswith("sign-in refused: 535")
+    assert "secret" not in result.said
+    assert "wrong" not in result.said
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
+    server, _ = certificate(tmp_path)
+    async with mailbox(tls=server) as box:
+        box.url = box.url.replace("127.0.0.1", "localhost")
+        result = await mailer(box, tls=ssl.create_default_context()).send(MESSAGE)
+
+    assert result.delivery is Delivery.POSTPONED
+    assert box.received == []
+
+
+async def test_a_process_opens_no_more_connections_than_allowed(box: Mailbox) -> None:
+    sending = mailer(box, connections=2)
+
+    results = await asyncio.gather(*(sending.send(MESSAGE) for _ in range(10)))
+    await sending.close()
+
+    assert {result.delivery for result in results} == {Delivery.ACCEPTED}
+    assert box.connections <= 2
+    assert len(box.received) == 10
+
+
+async def test_each_message_waits_for_its_turn(box: Mailbox) -> None:
+    turns = []
+
+    async def turn() -> None:
+        turns.append(len(box.received))
+
+    sending = mailer(box, wait_for_turn=turn)
+    for _ in range(3):
+        await sending.send(MESSAGE)
+    await sending.close()
+
+    assert turns == [0, 1, 2]
+
+
+@pytest.mark.parametrize("to", ["", "no address", "ada@exämple.com\nBcc: eve@example.com", "@"])
+async def test_an_address_that_is_none_is_refused(box: Mailbox, to: str) -> None:
+    sending = mailer(box)
+    result = await sending.send(replace(MESSAGE, to=to))
+    await sending.close()
+
+    assert result.delivery is Delivery.REFUSED
+    assert box.received == []
+
+
+def test_starttls_is_required_except_on_this_machine() -> None:
+    assert server_of("smtp://smtp.example.com").start_tls is True
+    assert server_of("smtp://127.0.0.1:2525").start_tls is None
+    assert server_of("smtps://smtp.example.com").use_tls
+    assert (server_of("smtp://smtp.example.com").port, server_of("smtps://smtp.example.com").port) == (587, 465)
