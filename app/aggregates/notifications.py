@@ -87,7 +87,8 @@ async def follow(
         )
         its = owed(facts, rules, now=now)
         names = {(one.kind, one.about) for one in its}
-        wanted += [_notification(one, subscription) for one in its]
+        unchanged = [one.scheduled for one in stored.known if one.scheduled is not None]
+        wanted += [_notification(one, subscription) for one in its if one not in unchanged]
         unwanted += [
             one
             for one in stored.known

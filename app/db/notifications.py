@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from app.db.engine.session import Record, Session, new_id
 from app.db.models import Notification as Row
 from app.db.models import table_of
 from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
-from app.domain.owed_notifications import Known
+from app.domain.owed_notifications import Known, Owed
 
 _ROWS = table_of(Row)
 _TEXTS = ("ids", "kinds", "abouts", "subscribers", "subscriptions", "recipients", "locales", "templates", "channels")
@@ -153,7 +153,8 @@ async def postpone(session: Session, notification_id: str, pause: timedelta, *, 
 _FACTS = text(
     """
     SELECT owned.id, address.country, address.region, coalesce(
-        (SELECT jsonb_agg(jsonb_build_array(kind, about, state, event_at))
+        (SELECT jsonb_agg(jsonb_build_array(kind, about, state, event_at)
+             || CASE WHEN state = 'scheduled' THEN jsonb_build_array(send_at, channel, template, data) ELSE '[]' END)
          FROM notifications WHERE notifications.subscription_id = owned.id), '[]') AS known
     FROM subscriptions owned
     LEFT JOIN postal_addresses address ON address.subscriber_id = owned.subscriber_id
@@ -195,9 +196,22 @@ def _place(row: Record) -> tuple[str, str | None] | None:
     return (row.country, row.region or None) if row.country else None
 
 
-def _known(kind: str, about: str, state: str, event_at: str | None) -> Known:
+def _known(kind: str, about: str, state: str, event_at: str | None, *scheduled: Any) -> Known:
     at = datetime.fromisoformat(event_at) if event_at is not None else None
-    return Known(kind=NotificationKind(kind), about=about, state=NotificationState(state), event_at=at)
+    known = Known(kind=NotificationKind(kind), about=about, state=NotificationState(state), event_at=at)
+    if at is None or not scheduled:
+        return known
+    send_at, channel, template, data = scheduled
+    stored = Owed(
+        kind=known.kind,
+        about=about,
+        event_at=at,
+        send_at=datetime.fromisoformat(send_at),
+        channel=Channel(channel),
+        template=template,
+        data=data,
+    )
+    return replace(known, scheduled=stored)
 
 
 _MAKE_DUE = text(

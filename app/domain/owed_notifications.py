@@ -42,12 +42,13 @@ class Owed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A notification that is stored."""
+    """A notification that is stored. ``scheduled`` is what is stored of one that was not sent yet."""
 
     kind: NotificationKind
     about: str
     state: NotificationState
     event_at: datetime | None
+    scheduled: Owed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
