@@ -65,8 +65,8 @@ async def find_subscribers(
         str,
         Query(
             max_length=LONGEST_QUERY,
-            description="Parts of a name, the beginning of an email address, an invoice number, the last four digits of a"
-            " card, or an ID of Newsstand or Stripe.",
+            description="Parts of a name, the beginning of an email address, words of a postal address, an invoice number,"
+            " the last four digits of a card, or an ID of Newsstand or Stripe.",
         ),
     ] = "",
     status: Annotated[SubscriptionStatus | None, Query(description="Status of the current subscription.")] = None,

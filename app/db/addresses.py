@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import TEXT, Date, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from app.db import reader_names
 from app.db.engine import leases
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
@@ -121,6 +122,7 @@ async def add(
     )
     session.add(row)
     await session.flush()
+    await reader_names.outdate(session, subscriber_id)
     if push:
         await leases.notify(session)
     return SavedAddress(id=row.id, checked=checked, saved_at=now, period=period)
@@ -133,7 +135,10 @@ async def is_of_checkout(session: Session, checkout_id: str) -> bool:
 
 async def remove(session: Session, address_id: str, *, now: datetime) -> None:
     """Remove a temporary address. Label runs as of an earlier time still find it."""
-    await session.execute(update(Row).where(Row.id == address_id).values(replaced_at=now))
+    removed = update(Row).where(Row.id == address_id).values(replaced_at=now).returning(Row.subscriber_id)
+    subscriber_id = await session.scalar(removed)
+    if subscriber_id is not None:
+        await reader_names.outdate(session, subscriber_id)
 
 
 async def due(session: Session, address_id: str) -> tuple[str, SavedAddress | None] | None:

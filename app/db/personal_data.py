@@ -264,7 +264,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "reader_name_parts": Table(
         plain="subscriber_id",
-        personal={"part": Column(purpose="Finds a reader by a part of a name", kept="as long as the name")},
+        personal={"part": Column(purpose="Finds a reader by a part of a name or postal address", kept="as long as it")},
         of="subscriber_id = :reader",
         deleted=True,
     ),

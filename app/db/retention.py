@@ -57,11 +57,12 @@ EXPIRIES = (
     Expiry(
         what="temporary addresses that are over",
         kept="addresses_kept",
-        statement=_expire(
-            "postal_addresses",
-            "DELETE FROM postal_addresses",
-            "due_at IS NULL AND since IS NOT NULL AND until < now() - :kept",
-        ),
+        # Their readers are indexed again, without these addresses.
+        statement="WITH expired AS (SELECT id, subscriber_id FROM postal_addresses"
+        " WHERE due_at IS NULL AND since IS NOT NULL AND until < now() - :kept LIMIT :limit FOR UPDATE SKIP LOCKED),"
+        " unindexed AS (UPDATE subscribers SET indexed_name = 'outdated: ' || id"
+        " WHERE id IN (SELECT subscriber_id FROM expired))"
+        " DELETE FROM postal_addresses WHERE id IN (SELECT id FROM expired)",
     ),
     Expiry(
         what="addresses on labels",

@@ -2,18 +2,22 @@
 Names as the search compares them: without accents, apostrophes, hyphens and case.
 
 A name is found by any part of it. So each word is indexed from each of its letters on, and a search looks for what begins
-with what was typed.
+with what was typed. A postal address is found by the beginnings of its words, which are kept apart from those of names: a
+search for Ms. Berlin must not read through everybody who lives there.
 """
 
 import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 LONGEST_WORD = 40  # letters; the rest of a longer word is not searched
 MOST_WORDS = 40  # of one name
 MOST_TERMS = 12  # of one search
+LONGEST_CODE = 9  # letters and digits of a postal code that is searched without its space, as "SW1A1AA"
 SHORTEST_PART = 3  # letters of a part that is not the beginning of a word
 SHORTEST_PART_ELSEWHERE = 2  # in scripts with less than a letter for each sound
 SHORT_WORD = 3  # letters; such words are often written together with the next, as in "De la Cruz" and "Delacruz"
+ADDRESS = "@"  # begins the parts of postal addresses; no word has it
 APOSTROPHES = "'’‘‛ʼʻʽʹ`´＇′"  # what people and keyboards put into a name such as O'Brien
 # Letters that are not a letter with an accent for Unicode, as they are written on a keyboard that lacks them.
 PLAIN = str.maketrans(
@@ -62,6 +66,22 @@ def terms_of(query: str) -> list[str]:
 def parts_of(names: Iterable[str]) -> frozenset[str]:
     """Return the indexed parts of a reader's names. A search finds a name by the beginning of any part."""
     return frozenset(part for name in names for part in _parts(words_of(name)))
+
+
+def address_parts_of(addresses: Iterable[str]) -> frozenset[str]:
+    """Return the indexed parts of postal addresses: their words, and codes that have a space, written together."""
+    return frozenset(
+        ADDRESS + part
+        for address in addresses
+        for words in [words_of(address)]
+        for part in [*words, *map("".join, pairwise(words))]
+        if part in words or (len(part) <= LONGEST_CODE and any(letter.isdigit() for letter in part))
+    )
+
+
+def anywhere(word: str) -> list[str]:
+    """Return what a search looks for if a word may be of a name or of a postal address."""
+    return [word, ADDRESS + word]
 
 
 def _parts(words: list[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ from app.db.subscribers import Subscriber
 from app.domain import reader_summary
 from app.domain.current_subscription import current_subscription
 from app.domain.pages import BadCursor, Page
-from app.domain.reader_names import misspellings, terms_of
+from app.domain.reader_names import anywhere, misspellings, terms_of
 from app.domain.reader_names import words_of as words_in
 from app.domain.reader_search import Filters, Position, card_digits
 from app.domain.reader_views import Place, Viewer
@@ -38,6 +38,7 @@ EXPORT_SLICE = 500  # readers
 # Scores. A name gets up to 300, by its similarity to the search.
 BY_VALUE = {"id": 2000.0, "invoice": 1500.0, "email": 1000.0, "former_email": 900.0, "email_beginning": 350.0}
 BY_CARD = 400.0
+BY_ADDRESS = 310.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,14 +195,17 @@ async def _search_names(
     names = [word for word in words if word != digits]
     if digits is not None:
         found = (
-            await _named(read, names, filters, card=digits, now=now)
+            await _named(read, [[word] for word in names], filters, card=digits, now=now)
             if names
             else await reader_search.by_card(read, digits, filters, now=now)
         )
         for one in found:
             ranking.add(one.id, BY_CARD + (_similarity(names, one.name) if names else 0.0))
-    for one in await _named(read, words, filters, card=None, now=now):
+    for one in await _named(read, [[word] for word in words], filters, card=None, now=now):
         ranking.add(one.id, _similarity(words, one.name))
+    if not ranking.scores or any(letter.isdigit() for letter in query):
+        for one in await _named(read, [anywhere(word) for word in words], filters, card=None, now=now):
+            ranking.add(one.id, BY_ADDRESS)
     if ranking.scores or "@" in query:
         return
     corrected = await _corrections(read, words)
@@ -211,14 +215,19 @@ async def _search_names(
 
 
 async def _named(
-    read: FastReads, words: Sequence[str], filters: Filters, *, card: str | None, now: datetime
+    read: FastReads, words: Sequence[Sequence[str]], filters: Filters, *, card: str | None, now: datetime
 ) -> list[Candidate]:
-    """Return the readers whose names have all words. The search begins with the rarest."""
-    counts = await reader_search.count_parts(read, words)
-    if not all(counts.values()):
+    """
+    Return the readers with all words. The search begins with the rarest.
+
+    :param words: each with its alternatives.
+    """
+    counts = await reader_search.count_parts(read, [term for terms in words for term in terms])
+    found = [(sum(counts[term] for term in terms), -len(terms[0]), terms) for terms in words]
+    if not all(count for count, *_ in found):
         return []
-    rarest_first = sorted(words, key=lambda word: (counts[word], -len(word)))
-    return await reader_search.by_names(read, [[word] for word in rarest_first], filters, card=card, now=now)
+    rarest_first = [terms for *_, terms in sorted(found, key=lambda one: one[:2])]
+    return await reader_search.by_names(read, rarest_first, filters, card=card, now=now)
 
 
 async def _corrections(read: FastReads, words: Sequence[str]) -> list[list[str]]:

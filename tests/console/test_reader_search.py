@@ -5,6 +5,7 @@ import pytest
 from bench import query_recorder
 from demo.browser import Page
 from tests.console.conftest import ConsoleBrowser, OpenConsole
+from tests.support.labels import NEW_HOME
 from tests.support.shop import Shop
 
 
@@ -59,6 +60,24 @@ async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: O
     for exact in row.values():
         page = await search(robin, shop, q=exact)
         assert page.url.endswith(f"/console/readers/{row['id']}"), exact
+
+
+async def test_a_reader_is_found_by_the_present_postal_address(shop: Shop, open_console: OpenConsole) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.subscribe(ada, print_edition=True)
+    await shop.execute("UPDATE subscribers SET name = 'Ada Marlowe'")
+    await add_readers(shop, lantern="Kit Lantern")
+    for query in ["1 Lantern Street", "62701", "marlowe 62701", "springfield lantern", "lantern st springf"]:
+        assert names(await search(robin, shop, q=query)) == ["Ada Marlowe"], query
+    assert names(await search(robin, shop, q="lantern")) == ["Kit Lantern"]  # a name precedes what anybody lives at
+    assert names(await search(robin, shop, q="62701", status="canceled")) == []
+
+    moved = await shop.http.put("/v1/me/address", headers=dict(ada.headers), json=NEW_HOME)
+    assert moved.status_code == 200, moved.text
+    await shop.wait_for_names()
+
+    assert names(await search(robin, shop, q="9 harbor road")) == ["Ada Marlowe"]
+    assert names(await search(robin, shop, q="62701")) == []
 
 
 READERS = {

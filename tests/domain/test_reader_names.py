@@ -4,7 +4,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.domain.reader_names import LONGEST_WORD, MOST_TERMS, fold, matches, misspellings, parts_of, terms_of
+from app.domain.reader_names import (
+    LONGEST_WORD,
+    MOST_TERMS,
+    address_parts_of,
+    anywhere,
+    fold,
+    matches,
+    misspellings,
+    parts_of,
+    terms_of,
+)
 
 NAMES = st.text(max_size=80) | st.text(alphabet="aáåßłøĐıİŞünO'’-– .ǅﬁΣς̆\u200f\u00ad山田한日🗞<>%_\\", max_size=30)
 
@@ -91,6 +101,29 @@ def test_case_makes_no_difference(name: str) -> None:
 def test_any_part_of_a_name_is_found(query: str, name: str) -> None:
     parts = parts_of([name])
     assert all(matches(term, parts) for term in terms_of(query))
+
+
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [
+        ("12 lantern street", True),
+        ("LANTERN ST", True),
+        ("münchen", True),
+        ("munchen lantern", True),
+        ("SW1A 1AA", True),
+        ("sw1a1aa", True),
+        ("antern", False),  # only names are found by the middle of a word
+        ("13 lantern", False),
+        ("streetmunchen", False),
+    ],
+)
+def test_a_postal_address_is_found_by_its_words(query: str, is_found: bool) -> None:
+    parts = address_parts_of(["12 Lantern Street München SW1A 1AA"])
+    assert all(any(matches(term, parts) for term in anywhere(word)) for word in terms_of(query)) == is_found
+
+
+def test_words_of_addresses_are_kept_apart_from_names() -> None:
+    assert not any(matches("lantern", [part]) for part in address_parts_of(["12 Lantern Street"]))
 
 
 @given(NAMES, st.data())
