@@ -141,6 +141,8 @@ def compare_subscription(
     if dates_and_reason != (seen.canceled_at, seen.end_reason, seen.created_at):
         words = f"subscription {seen.id}: the start date, cancellation date or end reason differs"
         return Difference(object_id=seen.id, words=words, key=key)
+    if seen.card is not None and seen.card != subscription.card and subscription.is_live:
+        return Difference(object_id=seen.id, words=f"subscription {seen.id}: the card that pays differs", key=key)
     return None
 
 

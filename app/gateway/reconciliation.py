@@ -20,6 +20,7 @@ from app.gateway.client import Gateway, Gone
 from app.gateway.subscriptions import EXPANDED, whole
 
 PAGE_SIZE = 100  # Stripe's maximum
+CARD = "default_payment_method"  # of a subscription; Checkout sets it
 MAX_EVENT_TYPES = 20  # in one request: Stripe's maximum
 T = TypeVar("T")
 
@@ -39,11 +40,11 @@ async def events(gateway: Gateway, types: Sequence[str], range_: Range, *, undel
 
 async def subscriptions(gateway: Gateway, range_: Range, *, with_customers: bool) -> ListPage[ListedSubscription]:
     """List subscriptions of any status, without their invoices, and with their customers if requested."""
-    wanted: dict[str, Any] = {"status": "all"}
+    wanted: dict[str, Any] = {"status": "all", "expand": [f"data.{CARD}"]}
     if gateway.test_clock is not None:
         wanted["test_clock"] = gateway.test_clock  # otherwise Stripe omits customers on a test clock
     if with_customers:
-        wanted["expand"] = ["data.customer"]
+        wanted["expand"].append("data.customer")
     return _translated(await _page(gateway, "/v1/subscriptions", range_, **wanted), _listed_subscription)
 
 
@@ -60,7 +61,8 @@ async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionSt
 
     :raises Gone: it does not exist.
     """
-    return translate.subscription(await gateway.read(f"/v1/subscriptions/{quote(stripe_id, safe='')}"), [])
+    path = f"/v1/subscriptions/{quote(stripe_id, safe='')}"
+    return translate.subscription(await gateway.read(path, expand=[CARD]), [])
 
 
 async def invoices(gateway: Gateway, range_: Range) -> ListPage[ListedInvoice]:

@@ -1,13 +1,14 @@
 """Differences between our copy and Stripe's are described in words."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.domain.cards import Card
 from app.domain.disputes import Dispute, StripeDisputeState
 from app.domain.reconciliation import (
     LOOKBACK,
@@ -115,6 +116,25 @@ def test_equal_values_are_not_reported() -> None:
 )
 def test_each_difference_of_a_subscription_is_described(seen: StripeSubscriptionState, words: str) -> None:
     assert compared(HELD, seen) == (f"subscription sub_1: {words}", "subscription:sub_1")
+
+
+VISA = Card("visa", "4242", "US", date(2030, 12, 31))
+
+
+@pytest.mark.parametrize(
+    ("held", "card", "differs"),
+    [
+        pytest.param(HELD, VISA, True, id="not stored yet"),
+        pytest.param(replace(HELD, card=replace(VISA, last4="0005")), VISA, True, id="another card"),
+        pytest.param(replace(HELD, card=replace(VISA, expires_on=None)), VISA, True, id="without its expiry"),
+        pytest.param(replace(HELD, card=VISA), VISA, False, id="the same"),
+        pytest.param(replace(HELD, card=VISA), None, False, id="not listed"),
+        pytest.param(replace(HELD, access_ended_at=START), VISA, False, id="ended here"),
+    ],
+)
+def test_a_card_that_pays_is_compared(held: Subscription, card: Card | None, differs: bool) -> None:
+    words = ("subscription sub_1: the card that pays differs", "subscription:sub_1")
+    assert compared(held, replace(SEEN, card=card)) == (words if differs else None)
 
 
 def test_an_unknown_subscription_of_a_reader_is_fetched_if_in_the_catalogue() -> None:

@@ -86,6 +86,20 @@ async def test_reconciliation_repairs_changed_rows_and_reports_each_difference(s
     assert (await reconcile(shop)).differences == []
 
 
+async def test_reconciliation_stores_cards_that_are_not_stored_yet(shop: Shop) -> None:
+    await shop.subscribe(shop.person())
+    card = "SELECT card_brand, card_last4, card_country, card_expires_on FROM subscriptions"
+    right = await shop.rows(card)
+    await shop.execute("UPDATE subscriptions SET card_brand = NULL, card_last4 = NULL")
+
+    report = await reconcile(shop)
+    await shop.wait_until_idle()
+
+    assert [line for line in report_lines(report) if "the card that pays differs" in line]
+    assert await shop.rows(card) == right
+    assert (await reconcile(shop)).differences == []
+
+
 async def test_reconciliation_finds_lost_payments_of_a_correct_subscription(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
