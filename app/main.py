@@ -99,6 +99,7 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
         mailer = make_mailer(settings, pool)
         if mailer is not None:
             stack.push_async_callback(mailer.close)
+        rules = make_rules(settings, catalogue)
         yield Context(
             settings=settings,
             clock=clock,
@@ -110,9 +111,9 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             follow_entitlements=notifier.follow_entitlements,
             gateway=gateway,
             caller_limits=CallerLimits(pool, caller_rates(settings)),
-            rules=make_rules(settings, catalogue),
+            rules=rules,
             localization=Localization(settings.locale, settings.zone),
-            templates=templates.load(settings.mail_templates),
+            templates=templates.load(settings.mail_templates, rules.templates),
             mailer=mailer,
         )
 

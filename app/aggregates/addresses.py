@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from app import postal_addresses
+from app.aggregates import notifications
 from app.db import addresses, audit
 from app.db.checkouts import Checkout
 from app.db.engine.session import Session
@@ -85,4 +86,6 @@ async def save(
             **({"from": str(period.since), "until": str(period.until)} if period is not None else {}),
         },
     )
+    if period is None:  # laws of the new place may apply, and copies can be sent
+        await notifications.follow_reader(session, rules, subscriber_id, now=now)
     return saved

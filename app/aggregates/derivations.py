@@ -99,7 +99,7 @@ async def derive_many(session: Session, rules: Rules, ids: Collection[str], *, n
         if has_changed:
             changed_grants.update(its_ids)
     changed = await _save(session, change, locked, now=now)
-    await notifications.follow(session, rules, change.followed, now=now)
+    await notifications.follow(session, rules, facts.edition, change.followed, now=now)
     results.changed = {one for one in changed_grants if owners[one] in changed}
     return results
 

@@ -57,7 +57,7 @@ async def derive(
     lapses = await _lapses(session, subscriber.id, all_subscriptions, {subscription.id: derived.terms})
     await _save(session, subscriber, all_grants, lapses, now=now)
     if now is not None:
-        await notifications.follow(session, rules, {subscription.id: (subscription, derived.terms)}, now=now)
+        await notifications.follow(session, rules, edition, {subscription.id: (subscription, derived.terms)}, now=now)
     return derived.terms
 
 

@@ -8,14 +8,21 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from app.db import notifications
+from app.aggregates import places
+from app.db import editions, notifications, subscriptions
 from app.db.engine.session import Session
 from app.domain.access_status import access_status
+from app.domain.derivations import Edition
+from app.domain.notification_policies import policy_for
 from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
 from app.domain.owed_notifications import Facts, Owed, owed
 from app.domain.places import reader_place
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, Term
+
+TOLD_AT_ONCE = frozenset(
+    {NotificationKind.REFUNDED}
+)  # by :func:`tell`: they don't follow from the subscription's state
 
 
 async def schedule(
@@ -57,9 +64,43 @@ async def schedule(
     await notifications.schedule(session, [wanted], now=now)
 
 
+async def tell(
+    session: Session,
+    rules: Rules,
+    kind: NotificationKind,
+    subscription: Subscription,
+    about: str,
+    *,
+    data: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """
+    Tell a subscription's reader something that has just happened, if the policy says so.
+
+    :param about: as for :func:`schedule`, like ``data``.
+    """
+    edition = await editions.current(session, rules.zone)
+    place = await places.of_reader(session, subscription.subscriber_id, subscription)
+    day = now.astimezone(rules.zone).date()
+    policy = policy_for(edition.notification_policies(rules), kind, place, day)
+    if policy is None or policy.channel is Channel.OFF:
+        return
+    its = Owed(
+        kind=kind,
+        about=about,
+        event_at=now,
+        send_at=now,
+        channel=policy.channel,
+        template=policy.template,
+        data={"plan": rules.catalogue.plan(subscription.plan).title, **data},
+    )
+    await notifications.schedule(session, [_notification(its, subscription)], now=now)
+
+
 async def follow(
     session: Session,
     rules: Rules,
+    edition: Edition,
     derived: Mapping[str, tuple[Subscription, Sequence[Term]]],
     *,
     now: datetime,
@@ -67,6 +108,7 @@ async def follow(
     """
     Schedule what subscriptions owe their readers, and remove what they don't owe anymore.
 
+    :param edition: from which they were derived; it has the policies.
     :param derived: subscriptions by ID, each with its terms.
     """
     wanted: list[Notification] = []
@@ -85,17 +127,28 @@ async def follow(
             has_address=stored.address is not None,
             known=stored.known,
         )
-        its = owed(facts, rules, now=now)
+        its = owed(facts, rules, edition.notification_policies(rules), now=now)
         names = {(one.kind, one.about) for one in its}
         unchanged = [one.scheduled for one in stored.known if one.scheduled is not None]
         wanted += [_notification(one, subscription) for one in its if one not in unchanged]
         unwanted += [
             one
             for one in stored.known
-            if one.state is NotificationState.SCHEDULED and (one.kind, one.about) not in names
+            if one.state is NotificationState.SCHEDULED
+            and one.kind not in TOLD_AT_ONCE
+            and (one.kind, one.about) not in names
         ]
     await notifications.drop(session, unwanted)
     await notifications.schedule(session, wanted, now=now)
+
+
+async def follow_reader(session: Session, rules: Rules, subscriber_id: str, *, now: datetime) -> None:
+    """Do as :func:`follow` for all subscriptions of a reader, because their place or address has changed."""
+    owned = [one for one in await subscriptions.of_subscriber(session, subscriber_id) if one.over_at is None]
+    if owned:
+        edition = await editions.locked(session, rules.zone)
+        derived = {one.id: (one, await subscriptions.terms_of(session, one.id)) for one in owned}
+        await follow(session, rules, edition, derived, now=now)
 
 
 def _notification(one: Owed, subscription: Subscription) -> Notification:

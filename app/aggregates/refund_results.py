@@ -8,11 +8,12 @@ from datetime import datetime
 
 import structlog
 
-from app.aggregates import cancellations, credits, grants
+from app.aggregates import cancellations, credits, grants, notifications
 from app.db import audit, outbox, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.disputes import PolicyAction, policy_at
+from app.domain.notifications import NotificationKind, money
 from app.domain.outbox import OutboxReader, refund_result
 from app.domain.progress import term_of
 from app.domain.quotes import payments_of_term
@@ -70,6 +71,8 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
             before={"status": RefundStatus.PROCESSING},
             after={"status": state.status, "stripe_refund": state.id, "amount": state.amount, "ended": ended},
         )
+        if not refund.is_history:
+            await _tell(session, rules, refund, ended=ended, now=now)
         if not refund.is_history or state.ours == refund.id:  # ours, perhaps restored
             await refunds.make_due(session, refund.id)  # for the credit note, and until the status is final
         await leases.notify(session)
@@ -78,6 +81,15 @@ async def record(session: Session, rules: Rules, refund: Refund, state: StripeRe
     if is_decided:
         await announce(session, recorded)
     return recorded
+
+
+async def _tell(session: Session, rules: Rules, refund: Refund, *, ended: bool, now: datetime) -> None:
+    """Tell the reader of a confirmed refund."""
+    owner = await payments.owner_of(session, refund.payment_id)
+    subscription = await subscriptions.by_id(session, owner[1]) if owner is not None else None
+    if subscription is not None and subscription.plan in rules.catalogue.plans:
+        data = {"amount": money(refund.amount, refund.currency), "ended": ended or subscription.over_at is not None}
+        await notifications.tell(session, rules, NotificationKind.REFUNDED, subscription, refund.id, data=data, now=now)
 
 
 async def announce(session: Session, refund: Refund) -> None:

@@ -7,6 +7,7 @@ only the clock reads it.
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from app.domain.text import is_showable
 # Asymmetric algorithms only: with HS*, everyone who can verify a token can sign one. Never "none".
 ALGORITHMS = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "ES384": "EC", "EdDSA": "OKP"}
 TYPES = frozenset({"at+jwt", "application/at+jwt"})  # an ID token is not an access token
+_LANGUAGE_TAG = re.compile(r"(?=.{2,35}$)[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 LEEWAY = timedelta(seconds=30)  # between the issuer's clock and ours
 LONGEST_TOKEN = 8192  # bytes
 FRESH_FOR = timedelta(minutes=5)  # then the keys are fetched again in the background, so that withdrawn keys disappear
@@ -261,11 +263,17 @@ def _reader(claims: Claims, roles_claim: str) -> Reader:
         email=_text(claims.get("email")),
         name=_name(claims.get("name")),
         email_verified=claims.get("email_verified") is True,
+        locale=_locale(claims.get("locale")),
         roles=with_implied_roles(_roles(claims, roles_claim)),
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
         signed_in_at=_time(claims.get("auth_time")),
         acr=_text(claims.get("acr")),
     )
+
+
+def _locale(value: object) -> str | None:
+    """Return a language tag (OpenID Connect Core 1.0, section 5.1), or None if it is none."""
+    return value if isinstance(value, str) and _LANGUAGE_TAG.fullmatch(value) else None
 
 
 def _time(value: object) -> datetime | None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError
 
 from app.cli.secret_strength import PUBLIC_SECRETS, weaknesses
+from app.domain.notifications import NotificationKind
 from app.domain.plans import BadCatalogue
 from app.domain.return_urls import LOOPBACK
 from app.encryption import FILE as SECRET_FILE
@@ -88,7 +89,7 @@ def load_all() -> Settings:
 def check_all() -> tuple[Settings, list[Finding]]:
     """Return the settings, and everything that is wrong with them, with the catalogue file and with the data directory."""
     settings, findings = read_settings()
-    return settings, [*findings, *_data_directory(settings), *_catalogue(settings), *_mail_templates(settings)]
+    return settings, [*findings, *_data_directory(settings), *_catalogue_and_templates(settings)]
 
 
 def read_settings() -> tuple[Settings, list[Finding]]:
@@ -270,21 +271,21 @@ def _is_writable(folder: Path) -> bool:
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
-def _mail_templates(settings: Settings) -> Iterator[Finding]:
+def _catalogue_and_templates(settings: Settings) -> Iterator[Finding]:
+    """The catalogue file is valid, and so are the templates of notifications, also those that the catalogue names."""
+    chosen: frozenset[tuple[NotificationKind, str]] = frozenset()
+    try:
+        found = catalogue.load(settings.catalogue)
+        chosen = frozenset((one.kind, one.template) for one in found.policies.notices if one.template is not None)
+    except BadCatalogue as wrong:
+        for problem in wrong.problems:
+            yield Finding(settings.catalogue.name, problem.removeprefix(f"{settings.catalogue}: "))
     folder = settings.mail_templates
     if folder is not None and not folder.is_dir():
         yield Finding(variable("mail_templates"), "is not a directory")
         return
     try:
-        templates.load(folder)
+        templates.load(folder, chosen)
     except BadTemplates as wrong:
         for problem in wrong.problems:
             yield Finding(variable("mail_templates"), problem)
-
-
-def _catalogue(settings: Settings) -> Iterator[Finding]:
-    try:
-        catalogue.load(settings.catalogue)
-    except BadCatalogue as wrong:
-        for problem in wrong.problems:
-            yield Finding(settings.catalogue.name, problem.removeprefix(f"{settings.catalogue}: "))

@@ -22,13 +22,20 @@ _OF_SUB = select(
     _SUBSCRIBERS.c.name,
     _SUBSCRIBERS.c.email_verified,
     _SUBSCRIBERS.c.contact_as_of,
+    _SUBSCRIBERS.c.locale,
 ).where(_SUBSCRIBERS.c.sub == bindparam("its_sub"))
 
 
 async def of_sub(session: Reads, sub: str) -> Contact | None:
     """Return the contact of the subscriber with this ``sub``, or None if there is none."""
     for row in await session.execute(_OF_SUB, {"its_sub": sub}):
-        return Contact(email=row.email, name=row.name, email_verified=row.email_verified, as_of=row.contact_as_of)
+        return Contact(
+            email=row.email,
+            name=row.name,
+            email_verified=row.email_verified,
+            locale=row.locale,
+            as_of=row.contact_as_of,
+        )
     return None
 
 
@@ -46,6 +53,7 @@ async def save(session: Session, subscriber_id: str, contact: Contact, *, known:
             name=contact.name,
             email_verified=contact.email_verified,
             contact_as_of=contact.as_of,
+            locale=contact.locale,
         )
     )
     if not contact.is_readdressed(known):

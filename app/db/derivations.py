@@ -18,7 +18,7 @@ from app.db.models import CalendarWork, Comp, DerivationRun, Subscription
 from app.domain.calendar_changes import AffectedTerms
 from app.domain.subscriptions import OVER
 
-CALENDAR, CATALOGUE = "calendar", "catalogue"
+CALENDAR, CATALOGUE, NOTICES = "calendar", "catalogue", "notices"
 COMP_PREFIX = "cmp_"
 
 
@@ -115,6 +115,8 @@ async def count_affected(session: Session, change: AffectedTerms) -> int:
 def _affected(found: Run) -> tuple[TextClause, dict[str, object]]:
     if found.kind == CATALOGUE:
         return _OF_PLANS, {"plans": list(found.change["plans"]), "over": sorted(OVER)}
+    if found.kind == NOTICES:
+        return _RUNNING, {"over": sorted(OVER)}
     return _OF_TERMS, _values(AffectedTerms.load(dict(found.change)))
 
 
@@ -176,6 +178,9 @@ _OF_PLANS = text(
     UNION ALL SELECT id FROM comps WHERE plan = ANY(:plans) AND removed_at IS NULL
     """
 ).bindparams(bindparam("plans", type_=ARRAY(TEXT)), bindparam("over", type_=ARRAY(TEXT)))
+_RUNNING = text("SELECT id FROM subscriptions WHERE status <> ALL(:over)").bindparams(
+    bindparam("over", type_=ARRAY(TEXT))
+)
 _QUEUE = text(
     """
     INSERT INTO calendar_work (id, work_key, due_at, run_id)

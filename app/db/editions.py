@@ -17,10 +17,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
-from app.db.models import CalendarEdition, OfferVersion, StoredOffer, table_of
+from app.db.models import CalendarEdition, NotificationPolicies, OfferVersion, StoredOffer, table_of
 from app.db.models import Issue as IssueRow
 from app.domain.derivations import Edition
 from app.domain.issues import Calendar, Issue
+from app.domain.notification_policies import RecordedPolicies, dump, load
 from app.domain.offers import Offer, OfferHistory
 from app.domain.offers import OfferVersion as Version
 
@@ -37,6 +38,7 @@ _ARE_UNUSED = text(
 ).bindparams(bindparam("tokens", type_=ARRAY(TEXT)))
 _ISSUES = select(*table_of(IssueRow).c)
 _OFFERS = table_of(StoredOffer)
+_POLICIES = select(*table_of(NotificationPolicies).c).order_by(table_of(NotificationPolicies).c.id)
 _VERSIONS = (
     select(OfferVersion.__table__.c.since, _OFFERS.c.content)
     .join(_OFFERS, _OFFERS.c.id == OfferVersion.__table__.c.offer)
@@ -90,6 +92,12 @@ async def add_offers(session: Session, versions: Sequence[Version]) -> None:
     await session.flush()
 
 
+async def add_policies(session: Session, recorded: RecordedPolicies) -> None:
+    """Append to the history of the policies for notifications. The caller publishes the edition."""
+    session.add(NotificationPolicies(content={"entries": dump(recorded.policies)}, since=recorded.since))
+    await session.flush()
+
+
 async def save_offers(session: Session, offers: Sequence[Offer]) -> None:
     """Store offers, so that terms can refer to them. Stored ones never change."""
     stored = {offer.id: offer for offer in offers}
@@ -109,6 +117,7 @@ async def _with_token(session: Reads, zone: ZoneInfo, token: str | None) -> Edit
     if known is None:
         issues = list(await session.execute(_ISSUES, {}))
         versions = list(await session.execute(_VERSIONS, {}))
+        policies = list(await session.execute(_POLICIES, {}))
         # A change may have been committed in between: then the rows are of a newer edition.
         if await _token(session) != token:
             return await current(session, zone)
@@ -116,6 +125,7 @@ async def _with_token(session: Reads, zone: ZoneInfo, token: str | None) -> Edit
             token=token,
             calendar=Calendar((issue_of(row) for row in issues), zone),
             offers=OfferHistory(Version(Offer.load(row.content), row.since) for row in versions),
+            policies=tuple(RecordedPolicies(load(row.content["entries"]), row.since) for row in policies),
         )
     return known
 

@@ -101,7 +101,7 @@ async def store_text(
     session: Session,
     notification_id: str,
     *,
-    recipient: str,
+    recipient: str | None,
     locale: str,
     subject: str,
     plain: str,

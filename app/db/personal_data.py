@@ -327,6 +327,9 @@ TABLES: Mapping[str, Table] = {
                 erased="NULL",
             ),
             "name": Column(purpose="Invoices, and search by staff", kept=UNTIL_ERASED, erased="NULL"),
+            "locale": Column(
+                purpose="Says in which language they are told something", kept=UNTIL_ERASED, erased="NULL"
+            ),
             "indexed_name": Column(purpose="Says which name the search finds", kept=UNTIL_ERASED, erased="NULL"),
             "stripe_customer_id": Column(purpose="The customer at Stripe", kept=UNTIL_ERASED, erased="NULL"),
         },

@@ -12,6 +12,7 @@ def _proof(erased: str = "NULL") -> Column:
 
 
 TABLES_OF_NOTIFICATIONS: Mapping[str, Table] = {
+    "notification_policies": Table(plain="id content since"),
     "notifications": Table(
         plain="id kind about subscriber_id subscription_id locale event_at send_at template state channel rendered_at"
         " settled_at bounced_at created_at work_key due_at attempts",

@@ -42,6 +42,7 @@ class Subscriber:
     stripe_customer_id: str | None
     created_at: datetime
     email_verified: bool = False  # according to the identity provider
+    locale: str | None = None  # as their newest token said
     formerly: tuple[str, ...] = ()  # former addresses and names, of the results of a search
 
 
@@ -134,4 +135,5 @@ def _subscriber(row: Row | Record) -> Subscriber:
         stripe_customer_id=row.stripe_customer_id,
         created_at=row.created_at,
         email_verified=row.email_verified,
+        locale=row.locale,
     )

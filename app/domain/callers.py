@@ -85,6 +85,7 @@ class Reader:
     email: str | None = None
     name: str | None = None
     email_verified: bool = False  # according to the identity provider
+    locale: str | None = None  # a BCP 47 language tag, such as de-AT; None: unknown
     roles: frozenset[str] = frozenset()  # including implied ones
     issued_at: datetime | None = None  # of the token; None: unknown
     signed_in_at: datetime | None = None  # when the person entered their credentials (`auth_time`); None: unknown

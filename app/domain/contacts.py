@@ -5,7 +5,7 @@ Tokens arrive in any order, and an older one stays valid for a while beside a ne
 issued after the newest one that was followed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.domain.callers import Reader
@@ -21,6 +21,7 @@ class Contact:
     email: str | None
     name: str | None
     email_verified: bool
+    locale: str | None = None  # in which they are told something
     as_of: datetime | None = None
 
     def is_readdressed(self, other: "Contact") -> bool:
@@ -40,11 +41,12 @@ def follow(known: Contact, reader: Reader) -> Contact:
         email=reader.email or known.email,
         name=reader.name or known.name,
         email_verified=reader.email_verified if reader.email is not None else known.email_verified,
+        locale=reader.locale or known.locale,
         as_of=known.as_of,
     )
     if seen == known and (known.as_of is not None or reader.issued_at is None):
         return known  # a newer token that says the same needs no write
-    return Contact(email=seen.email, name=seen.name, email_verified=seen.email_verified, as_of=reader.issued_at)
+    return replace(seen, as_of=reader.issued_at)
 
 
 def stripe_fields(email: str | None, name: str | None) -> dict[str, str]:

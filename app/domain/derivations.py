@@ -13,6 +13,7 @@ from app.domain.entitlements import Grant
 from app.domain.grants import grants_of
 from app.domain.holds import last_day_of
 from app.domain.issues import Calendar, schedule_terms
+from app.domain.notification_policies import NotificationPolicy, RecordedPolicies
 from app.domain.offers import Offer, OfferHistory
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, Term
@@ -25,6 +26,11 @@ class Edition:
     token: str | None  # of the edition; None: nothing was published yet
     calendar: Calendar
     offers: OfferHistory
+    policies: tuple[RecordedPolicies, ...] = ()  # the history of those for notifications
+
+    def notification_policies(self, rules: Rules) -> Sequence[NotificationPolicy]:
+        """Return the policies for notifications: those that were published last, else those of this process."""
+        return self.policies[-1].policies if self.policies else rules.notifications
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,11 @@ renewal. 15 to 30 days satisfy both. Visa asks for notice 7 days before a trial 
 ranges. They are no legal advice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 from app.domain.notifications import Channel, NotificationKind
 from app.domain.places import ANYWHERE, Place
@@ -27,6 +29,7 @@ DAYS_AHEAD: Mapping[NotificationKind, tuple[int, int, int]] = {
     NotificationKind.PROMOTION_ENDING: (3, 30, 7),
     NotificationKind.CARD_EXPIRING: (0, 60, 30),
 }
+A_DAY = timedelta(days=1)
 SINCE_EVER = date(2000, 1, 1)
 
 
@@ -86,3 +89,49 @@ def _rank_of(area: str, place: Place) -> int:
 def ahead(policy: NotificationPolicy) -> timedelta:
     """Return how long before the event a notification is sent."""
     return timedelta(days=policy.days)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPolicies:
+    """The policies that apply since a time, as a process recorded them when it started."""
+
+    policies: tuple[NotificationPolicy, ...]
+    since: datetime
+
+
+def returns_early(history: Sequence[RecordedPolicies], wanted: Sequence[NotificationPolicy], now: datetime) -> bool:
+    """Return whether policies were replaced less than a day ago: then a process with the old catalogue was restarted."""
+    replaced = pairwise(history)
+    return any(set(old.policies) == set(wanted) and now - new.since < A_DAY for old, new in replaced)
+
+
+def dump(policies: Sequence[NotificationPolicy]) -> list[dict[str, Any]]:
+    """Return the stored form of policies."""
+    return [
+        {
+            "kind": one.kind.value,
+            "from": one.since.isoformat(),
+            "places": list(one.places),
+            "days": one.days,
+            "channel": one.channel.value,
+            "template": one.template,
+        }
+        for one in policies
+    ]
+
+
+def load(stored: Iterable[Mapping[str, Any]]) -> tuple[NotificationPolicy, ...]:
+    """Return policies of their stored form. Kinds that a newer release added are left out."""
+    known = set(NotificationKind)
+    return tuple(
+        NotificationPolicy(
+            kind=NotificationKind(one["kind"]),
+            since=date.fromisoformat(one["from"]),
+            places=tuple(one["places"]),
+            days=one["days"],
+            channel=Channel(one["channel"]),
+            template=one["template"],
+        )
+        for one in stored
+        if one["kind"] in known
+    )

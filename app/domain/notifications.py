@@ -160,6 +160,25 @@ def must_give_up(rendered_at: datetime, now: datetime) -> bool:
     return now - rendered_at >= GIVE_UP_AFTER
 
 
+def handed_over(due: Notification, *, recipient: str | None, text: Mapping[str, object]) -> dict[str, object]:
+    """
+    Return what the publisher's own mailer gets of a notification.
+
+    :param text: the rendered subject, text and HTML, and their locale.
+    """
+    return {
+        "notification": {
+            "id": due.id,
+            "kind": due.kind.value,
+            "about": due.about,
+            "to": recipient,
+            "due_at": due.send_at.isoformat(),
+            "data": dict(due.data),
+            **text,
+        }
+    }
+
+
 def money(amount: int, currency: str) -> dict[str, Any]:
     """Return an amount for the data of a notification. It is written in the reader's locale when the text is rendered."""
     return {"amount": amount, "currency": currency}

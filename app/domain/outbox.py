@@ -245,7 +245,7 @@ def reader_erased(reader: OutboxReader) -> NewOutboxEvent:
     return NewOutboxEvent(type=OutboxType.READER_ERASED, reader=reader, data={})
 
 
-def notice_due(reader: OutboxReader, data: Mapping[str, object]) -> NewOutboxEvent:
+def notice_due(reader: OutboxReader | None, data: Mapping[str, object]) -> NewOutboxEvent:
     """Return the event of a notice that the publisher's own mailer sends."""
     return NewOutboxEvent(type=OutboxType.NOTICE_DUE, reader=reader, data=data)
 

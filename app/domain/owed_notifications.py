@@ -63,9 +63,10 @@ class Facts:
     known: Sequence[Known] = ()
 
 
-def owed(facts: Facts, rules: Rules, *, now: datetime) -> list[Owed]:
-    """Return the notifications that a subscription owes, except those that were sent."""
-    found = [one for event in _events(facts, rules, now=now) if (one := _by_policy(event, facts, rules, now=now))]
+def owed(facts: Facts, rules: Rules, policies: Sequence[NotificationPolicy], *, now: datetime) -> list[Owed]:
+    """Return the notifications that a subscription owes by the policies, except those that were sent."""
+    events = _events(facts, rules, now=now)
+    found = [one for event in events if (one := _by_policy(event, facts, rules, policies, now=now))]
     return [one for one in found if not _was_told(one, facts.known)]
 
 
@@ -257,9 +258,11 @@ def _card(facts: Facts) -> str | None:
     return f"{card.brand.replace('_', ' ').title()} •••• {card.last4}" if card is not None else None
 
 
-def _by_policy(event: _Event, facts: Facts, rules: Rules, *, now: datetime) -> Owed | None:
+def _by_policy(
+    event: _Event, facts: Facts, rules: Rules, policies: Sequence[NotificationPolicy], *, now: datetime
+) -> Owed | None:
     """Return what the policy makes of an event; None if it is not told, or happened too long ago."""
-    policy = policy_for(rules.notifications, event.kind, facts.place, event.at.astimezone(rules.zone).date())
+    policy = policy_for(policies, event.kind, facts.place, event.at.astimezone(rules.zone).date())
     if policy is None or policy.channel is Channel.OFF:
         return None
     if not event.is_ahead and (event.at < now - FRESH or _is_history(event, facts.subscription)):

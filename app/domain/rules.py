@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from app.domain.dunning import AccessPolicy
 from app.domain.notification_policies import NotificationPolicy
+from app.domain.notifications import NotificationKind
 from app.domain.plans import Catalogue
 
 
@@ -21,3 +22,8 @@ class Rules:
     def notifications(self) -> Sequence[NotificationPolicy]:
         """The policy for notifications."""
         return self.catalogue.policies.notices
+
+    @property
+    def templates(self) -> frozenset[tuple[NotificationKind, str]]:
+        """The templates that the policy for notifications names, each with its kind."""
+        return frozenset((one.kind, one.template) for one in self.notifications if one.template is not None)

@@ -28,6 +28,9 @@ _HTML = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined
 _PLAIN = ImmutableSandboxedEnvironment(autoescape=False, undefined=StrictUndefined)
 
 
+Named = tuple[NotificationKind, str]  # a template by its kind and its name
+
+
 class BadTemplates(Exception):
     """Templates can't be used. There is a problem for each."""
 
@@ -57,7 +60,7 @@ class _Compiled:
 class Templates:
     """The compiled templates, by language and name."""
 
-    languages: Mapping[str, Mapping[str, _Compiled]]
+    languages: Mapping[str, Mapping[Named, _Compiled]]
 
     def render(
         self,
@@ -65,6 +68,7 @@ class Templates:
         data: Mapping[str, Any],
         common: Mapping[str, Any],
         *,
+        template: str | None = None,
         wanted: str | None,
         publisher: Localization,
     ) -> Rendered:
@@ -73,11 +77,13 @@ class Templates:
 
         :param data: the variables of the kind, not formatted yet.
         :param common: the variables of every template, and the look of the layout.
+        :param template: its name; None: the kind's. In a language that doesn't have it, the kind's is used too.
         :param wanted: the reader's locale; None: unknown.
         :param publisher: the publisher's locale, which is used if there are no templates in the reader's language.
         """
         localization = self.localization(wanted, publisher)
-        its = self.languages[localization.locale.language][kind]
+        of_language = self.languages[localization.locale.language]
+        its = of_language.get((kind, template or kind.value)) or of_language[kind, kind.value]
         said = dict.fromkeys(KINDS[kind].variables | COMMON_VARIABLES | LOOK)
         said |= dict(common) | {name: present(name, value, localization) for name, value in data.items()}
         text = its.text.render(said)
@@ -112,9 +118,11 @@ def present(name: str, value: Any, localization: Localization) -> Any:
 
 
 @lru_cache(4)
-def load(folder: Path | None) -> Templates:
+def load(folder: Path | None, chosen: frozenset[Named] = frozenset()) -> Templates:
     """
     Return the templates, each from the publisher's folder if it is there.
+
+    :param chosen: the templates that policies name, beside those of the kinds. Each must be there in a language.
 
     :raises BadTemplates: with the file of each problem, and the line if it is known.
     """
@@ -126,29 +134,33 @@ def load(folder: Path | None) -> Templates:
         _check_jinja(layout, COMMON_VARIABLES | LOOK, where=str(layout_file))
     except BadTemplate as wrong:
         raise BadTemplates(str(wrong)) from None
-    problems += _unknown_files(folder)
-    languages: dict[str, dict[str, _Compiled]] = {}
+    problems += _unknown_files(folder, {*NotificationKind, *(name for _, name in chosen)})
+    languages: dict[str, dict[Named, _Compiled]] = {}
     for language in sorted(
         {path.name for root in (FOLDER, folder) if root is not None for path in root.iterdir() if path.is_dir()}
     ):
-        for kind in NotificationKind:
-            file = _file(folder, f"{language}/{kind}{SUFFIX}")
+        for kind, name in [*((kind, kind.value) for kind in NotificationKind), *sorted(chosen)]:
+            file = _file(folder, f"{language}/{name}{SUFFIX}")
             try:
-                languages.setdefault(language, {})[kind] = _compiled(file, layout, kind)
+                languages.setdefault(language, {})[kind, name] = _compiled(file, layout, kind)
             except FileNotFoundError:
-                problems.append(f"{file}: is missing: a language needs every template")
+                if name == kind:
+                    problems.append(f"{file}: is missing: a language needs every template")
             except BadTemplate as wrong:
                 problems.append(str(wrong))
+    for one in sorted(chosen):
+        if not any(one in its for its in languages.values()):
+            problems.append(f"{one[1]}{SUFFIX}: is missing: the catalogue names it as the template of {one[0]}")
     if problems:
         raise BadTemplates(*problems)
     return Templates(languages)
 
 
-def _unknown_files(folder: Path | None) -> list[str]:
+def _unknown_files(folder: Path | None, names: set[str]) -> list[str]:
     """Return a problem for each file that replaces nothing, because its name may be misspelt."""
     if folder is None:
         return []
-    known = {f"{kind}{SUFFIX}" for kind in NotificationKind}
+    known = {f"{name}{SUFFIX}" for name in names}
     return [
         f"{path}: replaces no template; known are {LAYOUT} and <language>/<kind>{SUFFIX}"
         for path in sorted(folder.rglob(f"*{SUFFIX}"))

@@ -21,6 +21,8 @@ from app.db.engine import leases
 from app.db.engine.outages import is_outage
 from app.db.engine.session import Session
 from app.domain.backoff import retry_delay
+from app.domain.derivations import Edition
+from app.domain.notification_policies import RecordedPolicies, returns_early
 from app.domain.offers import Offer, OfferChange, OfferHistory, OfferVersion, improved_plans, offers_of
 from app.domain.offers import offer_changes as offer_changes_of
 from app.domain.rules import Rules
@@ -55,22 +57,41 @@ async def record_offers(ctx: Context, *, now: datetime) -> bool:
     """
     wanted = offers_of(ctx.catalogue, ctx.rules.access)
     async with ctx.sessions.begin() as session:
-        changed, early = _changes((await editions.current(session, ctx.rules.zone)).offers, wanted, now=now)
-    if not changed:
-        return not early
+        edition = await editions.current(session, ctx.rules.zone)
+        changed, early = _changes(edition.offers, wanted, now=now)
+    policies, policies_early = _policy_change(edition, ctx.rules, now=now)
+    if not changed and policies is None:
+        return not early and not policies_early
     async with ctx.sessions.begin() as session:
         await editions.lock_changes(session)
-        recorded = (await editions.current(session, ctx.rules.zone)).offers
-        changed, early = _changes(recorded, wanted, now=now)
-        if not changed:
-            return not early
+        edition = await editions.current(session, ctx.rules.zone)
+        changed, early = _changes(edition.offers, wanted, now=now)
+        policies, policies_early = _policy_change(edition, ctx.rules, now=now)
+        if not changed and policies is None:
+            return not early and not policies_early
         await editions.add_offers(session, [OfferVersion(offer, now) for offer in changed])
-        replaced, improved = await editions.publish(session), improved_plans(recorded, changed)
-        if improved and await queue.has_subscribers(session):
-            await queue.add_run(session, queue.CATALOGUE, {"plans": improved}, replaced=replaced)
+        if policies is not None:
+            await editions.add_policies(session, policies)
+        replaced, improved = await editions.publish(session), improved_plans(edition.offers, changed)
+        if (improved or policies is not None) and await queue.has_subscribers(session):
+            if improved:
+                await queue.add_run(session, queue.CATALOGUE, {"plans": improved}, replaced=replaced)
+            if policies is not None:
+                await queue.add_run(session, queue.NOTICES, {}, replaced=replaced)
             await leases.notify(session, "derivation_runs")
-    log.info("catalogue_recorded", changed=[offer.plan for offer in changed], improved=improved)
-    return not early
+    what = [offer.plan for offer in changed]
+    log.info("catalogue_recorded", changed=what, improved=improved, notices=policies is not None)
+    return not early and not policies_early
+
+
+def _policy_change(edition: Edition, rules: Rules, *, now: datetime) -> tuple[RecordedPolicies | None, bool]:
+    """Return the policies for notifications to record, if they are new, and whether they return too early."""
+    wanted = tuple(rules.notifications)
+    if edition.policies and set(edition.policies[-1].policies) == set(wanted):
+        return None, False
+    if returns_early(edition.policies, wanted, now):
+        return None, True
+    return RecordedPolicies(wanted, now), False
 
 
 async def offer_changes(ctx: DatabaseContext, rules: Rules) -> Sequence[OfferChange]:

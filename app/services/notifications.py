@@ -13,18 +13,23 @@ from typing import Any
 import structlog
 
 from app.context import Context
-from app.db import notifications, subscribers
+from app.db import notifications, outbox, subscribers
 from app.db.engine.session import Session
+from app.db.subscribers import Subscriber
 from app.domain.branding import BLACK, WHITE, contrast
 from app.domain.notifications import (
     KINDS,
+    Channel,
     Notification,
     NotificationState,
+    handed_over,
     message_id,
     must_give_up,
     retry_after,
 )
+from app.domain.outbox import OutboxReader, notice_due
 from app.mail.smtp import Delivery, Message, Result
+from app.mail.templates import Rendered
 
 MAIL_OFF = "Mail is off (NEWSSTAND_SMTP_URL)."
 NO_ADDRESS = "The reader has no email address."
@@ -64,6 +69,9 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
         await notifications.settle(session, due.id, NotificationState.UNCERTAIN, result=MAY_BE_SENT, now=now)
         log.warning("notification_uncertain", notification=due.id, kind=due.kind)
         return None
+    if due.channel is Channel.WEBHOOK:
+        await _hand_over(ctx, session, due, now=now)
+        return None
     reader = await subscribers.by_id(session, due.subscriber_id) if due.subscriber_id is not None else None
     recipient = due.recipient or (reader.email if reader is not None else None)
     why = MAIL_OFF if ctx.mailer is None else NO_ADDRESS if recipient is None else None
@@ -71,9 +79,7 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
         await notifications.settle(session, due.id, NotificationState.UNDELIVERED, result=why, now=now)
         return None
     if due.subject is None:
-        text = ctx.templates.render(
-            due.kind, due.data, common_variables(ctx), wanted=due.locale, publisher=ctx.localization
-        )
+        text = _rendered(ctx, due, reader)
         await notifications.store_text(
             session,
             due.id,
@@ -89,6 +95,43 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
     stored = await notifications.by_id(session, due.id)
     assert stored is not None
     return _Prepared(stored, message_of(ctx, stored))
+
+
+async def _hand_over(ctx: Context, session: Session, due: Notification, *, now: datetime) -> None:
+    """
+    Hand a notification to the publisher's own mailer, as an event of the outbox in the same transaction: exactly once.
+
+    Its text is stored too, because the event has it: the publisher's mailer may use it, or its own.
+    """
+    reader = await subscribers.lock(session, due.subscriber_id) if due.subscriber_id is not None else None
+    recipient = due.recipient or (reader.email if reader is not None else None)
+    text = _rendered(ctx, due, reader)
+    await notifications.store_text(
+        session,
+        due.id,
+        recipient=recipient,
+        locale=text.locale,
+        subject=text.subject,
+        plain=text.text,
+        html=text.html,
+        now=ctx.clock.real(),
+    )
+    its = {"locale": text.locale, "subject": text.subject, "text": text.text, "html": text.html}
+    its_reader = OutboxReader.of(reader.id, reader.sub) if reader is not None else None
+    event = notice_due(its_reader, handed_over(due, recipient=recipient, text=its))
+    await outbox.add(session, [event])
+    await notifications.settle(session, due.id, NotificationState.HANDED_OVER, result=None, now=now)
+
+
+def _rendered(ctx: Context, due: Notification, reader: Subscriber | None) -> Rendered:
+    return ctx.templates.render(
+        due.kind,
+        due.data,
+        common_variables(ctx),
+        template=due.template,
+        wanted=due.locale or (reader.locale if reader is not None else None),
+        publisher=ctx.localization,
+    )
 
 
 def message_of(ctx: Context, stored: Notification) -> Message:

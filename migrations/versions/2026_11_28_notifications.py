@@ -1,9 +1,9 @@
 """
 What readers are told by mail, and what it says: when the card expires, what a term cost, whether the next is discounted.
 
-The running release doesn't know the table and the columns.
+The running release doesn't know the tables and the columns.
 
-Locks: the table is new. The columns take ACCESS EXCLUSIVE for an instant: they are nullable, or have a constant default.
+Locks: the tables are new. The columns take ACCESS EXCLUSIVE for an instant: they are nullable, or have a constant default.
 """
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.add_column(
         "subscriptions", sa.Column("keeps_discount", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
+    op.add_column("subscribers", sa.Column("locale", sa.Text(), nullable=True))
     op.add_column("terms", sa.Column("price", sa.BigInteger(), nullable=True))
     op.add_column("terms", sa.Column("discount", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
     op.create_table(
@@ -51,6 +52,13 @@ def upgrade() -> None:
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("notifications_pkey")),
     )
+    op.create_table(
+        "notification_policies",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("content", JSONB(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("notification_policies_pkey")),
+    )
     for name, columns, unique, where in (
         ("kind_about", ["kind", "about"], True, None),
         ("subscriber_id", ["subscriber_id", "send_at", "id"], False, None),
@@ -70,7 +78,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_table("notification_policies")
     op.drop_table("notifications")
+    op.drop_column("subscribers", "locale")
     op.drop_column("terms", "discount")
     op.drop_column("terms", "price")
     op.drop_column("subscriptions", "keeps_discount")

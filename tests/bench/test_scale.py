@@ -37,6 +37,7 @@ SMALL = {
     "label_runs",
     "leases",
     "liability_closings",
+    "notification_policies",
     "offer_versions",
     "offers",
     "pending_revocations",

@@ -32,7 +32,7 @@ from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion,
 from app.db.models.holds import Hold
 from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment
 from app.db.models.label_runs import Label, LabelRun
-from app.db.models.notifications import Notification
+from app.db.models.notifications import Notification, NotificationPolicies
 from app.db.models.operations import (
     Bucket,
     Difference,
@@ -106,6 +106,7 @@ __all__ = [
     "LiabilityEntry",
     "LogoutToken",
     "Notification",
+    "NotificationPolicies",
     "OfferVersion",
     "OutboxEvent",
     "Payment",

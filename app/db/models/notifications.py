@@ -2,11 +2,20 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, func
+from sqlalchemy import Identity, Index, func
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
+
+
+class NotificationPolicies(Base):
+    """The history of the catalogue's policy for notifications. Append-only."""
+
+    __tablename__ = "notification_policies"
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    content: Mapped[JSON]  # {"entries": [...]}; see app.domain.notification_policies.dump
+    since: Mapped[datetime]  # policy time
 
 
 class Notification(Base, Due):

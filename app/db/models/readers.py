@@ -20,6 +20,7 @@ class Subscriber(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     email_verified: Mapped[bool] = mapped_column(server_default=text("false"))  # according to the identity provider
     contact_as_of: Mapped[datetime | None]  # when the newest token with this contact was issued
+    locale: Mapped[str | None]  # of the newest token that named one: in which language they are told something
     indexed_name: Mapped[
         str | None
     ]  # the name whose parts are in ``reader_name_parts``; if it differs, a worker adds them

@@ -19,6 +19,7 @@ from app.domain.disputes import DisputePolicy
 from app.domain.guarantee import Guarantee
 from app.domain.holds import HoldPolicy
 from app.domain.money import Money
+from app.domain.notification_policies import DEFAULT_POLICIES
 from app.domain.plans import BadCatalogue, Catalogue, Feature, Plan, Price
 from app.domain.postage import DEFAULT_COLUMNS, LabelColumn, PostageBand, PrintRules
 from app.services.catalogue.brand import brand_of, check_brand
@@ -31,6 +32,7 @@ from app.services.catalogue.checks import (
     check_prices,
     check_print,
 )
+from app.services.catalogue.notices import check_notices, notification_policy
 from app.services.catalogue.schema import (
     CatalogueFile,
     FeatureTable,
@@ -67,6 +69,7 @@ def load(path: Path) -> Catalogue:
             *check_print(file),
             *check_limits(file),
             *check_days(file),
+            *check_notices(file),
             *check_brand(file.brand, path.parent),
         ]
     if problems:
@@ -172,6 +175,7 @@ def _policies(policies: PoliciesTable) -> Policies:
             Dated(one.since, HoldPolicy(days=one.days, keeps_digital=one.digital == "continues"))
             for one in policies.holds
         ),
+        notices=DEFAULT_POLICIES if policies.notices is None else tuple(map(notification_policy, policies.notices)),
         paid_copies=tuple(Dated(one.since, one.percent) for one in policies.paid_copies),
     )
 

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from app.domain.branding import FONTS
 from app.domain.guarantee import GuaranteeTerms
+from app.domain.notifications import Channel, NotificationKind
 from app.domain.plans import DIGITAL, PRINT
 
 Title = Annotated[str, StringConstraints(min_length=1, max_length=250, pattern=r"^\S(.*\S)?$")]
@@ -48,6 +49,11 @@ _MUST = {
     "goodwill": "must be a list of entries, each with the date from which it applies",
     "comps": "must be a list of entries, each with the date from which it applies",
     "extensions": "must be a list of entries, each with the date from which it applies",
+    "notices": "must be a list of entries, each with the date from which it applies",
+    "kind": f"must be one of {', '.join(NotificationKind)}",
+    "places": "must be a list of places, such as US, US-CA or EU",
+    "channel": f"must be one of {', '.join(Channel)}",
+    "template": "must be the name of a template: lowercase letters, digits and underscores",
     "paid_copies": "must be a list of entries, each with the date from which it applies",
     "percent": "must be a whole percentage from 0 to 100",
     "county": "must be a list of the beginnings of postal codes",
@@ -251,7 +257,19 @@ class PaidCopiesTable(Table):
     percent: int = Field(ge=0, le=100)
 
 
+class NoticeTable(Table):
+    """What readers are told: a kind, for whom, how many days ahead and how."""
+
+    since: date = Field(alias="from")
+    kind: NotificationKind = Field(strict=False)
+    places: list[str] = []
+    days: int | None = None
+    channel: Channel = Field(default=Channel.MAIL, strict=False)
+    template: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
+
+
 class PoliciesTable(Table):
+    notices: list[NoticeTable] | None = None
     disputes: list[DisputesTable] = Field(default_factory=list)
     goodwill: list[GoodwillTable] = Field(default_factory=list)
     comps: list[CompsTable] = Field(default_factory=list)

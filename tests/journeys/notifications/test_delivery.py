@@ -1,0 +1,104 @@
+"""What happens between handing a message over and recording it, and what a mail server refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from tests.journeys.notifications.conftest import SENDER
+from tests.support.mailbox import Mailbox
+from tests.support.shop import Shop, open_shop
+from tests.support.timeouts import TIMEOUT
+
+NEW = """
+INSERT INTO notifications (id, kind, about, subscriber_id, recipient, data, send_at, state, channel, work_key, due_at)
+VALUES ($1, $2, $1, NULL, 'ada@example.com', $3::text::jsonb, now(), 'scheduled', 'mail', $1, now())
+"""
+DATA = {
+    "canceled": '{"plan": "24 Issues", "canceled_at": "2026-03-01T18:00:00+00:00"}',
+    "card_expiring": '{"plan": "24 Issues", "card": "Visa", "expires_on": "2026-04-30"}',
+}
+
+
+async def add(shop: Shop, notification_id: str, kind: str = "canceled") -> None:
+    await shop.rows(NEW, notification_id, kind, DATA[kind])
+
+
+async def state_of(shop: Shop, notification_id: str) -> dict[str, Any]:
+    (row,) = await shop.rows("SELECT state, result, attempts, due_at FROM notifications WHERE id = $1", notification_id)
+    return row
+
+
+async def wait_for_state(shop: Shop, notification_id: str, *states: str) -> dict[str, Any]:
+    async with asyncio.timeout(TIMEOUT):
+        while (found := await state_of(shop, notification_id))["state"] not in states:
+            await asyncio.sleep(0.05)
+    return found
+
+
+@pytest.fixture
+async def killable(database: str, sandbox: Any, issuer: Any, mail: Mailbox) -> AsyncIterator[Shop]:
+    """Provide a shop with a mail server, whose service runs in its own process."""
+    options: dict[str, Any] = {"smtp_url": SecretStr(mail.url), "mail_from": SENDER, "separate_process": True}
+    async with open_shop(database, sandbox, issuer, **options) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "copies"),
+    [
+        pytest.param("canceled", "sent", 2, id="at least once: the same message again"),
+        pytest.param("card_expiring", "uncertain", 1, id="at most once: staff see that it may be missing"),
+    ],
+)
+async def test_a_kill_between_sending_and_recording(
+    killable: Shop, mail: Mailbox, kind: str, state: str, copies: int
+) -> None:
+    assert killable.process is not None
+    killed = asyncio.Event()
+
+    async def accept_and_kill() -> str:
+        killable.process.kill()  # type: ignore[union-attr]  # the server has the message, and the answer never arrives
+        killed.set()
+        return "250 OK, kept"
+
+    mail.to_message.append(accept_and_kill)
+    await add(killable, "ntf_1", kind)
+    await asyncio.wait_for(killed.wait(), TIMEOUT)
+    await killable.process.start()
+
+    found = await wait_for_state(killable, "ntf_1", "sent", "uncertain")
+    messages = [bytes(one.message) for one in mail.received]
+    assert (found["state"], len(messages)) == (state, copies)
+    assert {one.message["Message-ID"] for one in mail.received} == {"<ntf_1@example.com>"}
+    assert len({one.text + one.subject for one in mail.received}) == 1, "the same text each time"
+
+
+async def test_a_refusal_for_a_while_is_tried_again(mailing_shop: Shop, mail: Mailbox) -> None:
+    mail.to_recipient.append("451 greylisted")
+    await add(mailing_shop, "ntf_1")
+    await mailing_shop.wait_until("SELECT last_error LIKE '451%' FROM notifications")
+
+    await mailing_shop.execute("UPDATE notifications SET due_at = now() WHERE due_at < now() + interval '5 minutes'")
+
+    assert (await wait_for_state(mailing_shop, "ntf_1", "sent"))["attempts"] == 2
+    assert len(mail.received) == 1
+
+
+async def test_a_refusal_for_good_is_shown_to_staff(mailing_shop: Shop, mail: Mailbox) -> None:
+    mail.to_recipient.append("550 no such user")
+    await add(mailing_shop, "ntf_1")
+
+    found = await wait_for_state(mailing_shop, "ntf_1", "refused")
+
+    assert (found["result"], found["due_at"]) == ("550 no such user", None)
+
+
+async def test_without_a_mail_server_nothing_is_sent_later(shop: Shop) -> None:
+    await add(shop, "ntf_1")
+
+    found = await wait_for_state(shop, "ntf_1", "undelivered")
+
+    assert found["result"] == "Mail is off (NEWSSTAND_SMTP_URL)."
