@@ -21,13 +21,14 @@ from app.account import (
     sign_in,
     subscriptions,
     templating,
+    withdrawals,
 )
 from app.account.access_control import ForgedForm, status_of, with_retry_after
 from app.account.middleware import ErrorMiddleware, SessionMiddleware
 from app.domain.errors import DomainError
 from app.pages.static_files import Static
 
-PAGES = (subscriptions, billing, cancellations, refunds, print_changes, checkout, sign_in, brand)
+PAGES = (subscriptions, billing, cancellations, refunds, withdrawals, print_changes, checkout, sign_in, brand)
 UNKNOWN = "This address isn’t part of your account."
 TITLES = {404: "Not found", 429: "Too many requests", 503: "We’re having trouble right now"}
 

@@ -8,8 +8,10 @@ from app.account.access_control import form_route, page_route
 from app.account.request import AccountRequest, InvalidForm
 from app.db.checkouts import COMPLETE, EXPIRED, FAILED, Choice
 from app.domain.caller_limits import Limit
+from app.domain.consents import LONGEST_USER_AGENT, ConsentDetails
 from app.domain.plans import PRINT
 from app.domain.subscriptions import NoSubscription
+from app.domain.text import is_showable
 from app.services import checkout, plans, subscriptions
 from app.services.checkout import CheckoutRequest
 
@@ -48,6 +50,7 @@ async def start(request: AccountRequest) -> Response:
         cancel_url=request.url(f"/subscribe?{urlencode({name: value for name, value in back.items() if value})}"),
         allow_duplicate=request.form.get("allow_duplicate") == "yes",
         own_url=request.url("/"),
+        consent=_consent(request),
     )
     opened = await checkout.start(request.ctx, wanted, reader=request.session.reader, now=request.now)
     if opened.url is None:
@@ -74,6 +77,13 @@ async def welcome(request: AccountRequest) -> Response:
         is_paid=result.checkout.status == COMPLETE,
         again=urlencode({"session_id": session_id, "looks": looked + 1}) if waits and not ended else None,
     )
+
+
+def _consent(request: AccountRequest) -> ConsentDetails:
+    """Return what is known of the reader's browser. What it says of itself is cut and cleaned, never refused."""
+    said = "".join(one for one in request.http.headers.get("user-agent", "") if is_showable(one))
+    client = request.http.client
+    return ConsentDetails(ip=client.host if client is not None else None, user_agent=said[:LONGEST_USER_AGENT] or None)
 
 
 async def _may_subscribe(request: AccountRequest) -> bool:

@@ -6,6 +6,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from app.domain.access_status import Notice
+from app.domain.declarations import DeclarationKind
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.errors import DomainError
 from app.domain.promotion_codes import PromotionCodeInvalid
@@ -26,11 +27,16 @@ NEXT_PAYMENT: Mapping[str, str] = {
     SubscriptionStatus.ACTIVE: "It renews on {}.",
     SubscriptionStatus.TRIALING: "Your first payment is on {}.",
 }
-REFUNDED = frozenset({"guarantee", "unserved_issues", "duplicate"})  # refund bases that end the subscription
+REFUNDED = frozenset(
+    {"guarantee", "withdrawal", "unserved_issues", "duplicate"}
+)  # refund bases that end the subscription
 SAID_BY_STATUS = frozenset({"ended", "ends"})  # notices that only repeat the status
 ERRORS: Mapping[str, str] = {
     "already_subscribed": "You already have a subscription, so you don’t need another one.",
     "no_subscription": "You don’t have a subscription.",
+    "already_withdrawn": "You have already withdrawn from this contract.",
+    "no_withdrawal_right": "There is no right of withdrawal where you live.",
+    "withdrawal_period_over": "The time in which you could withdraw from this contract is over.",
     "already_ended": "Your subscription has already ended.",
     "stripe_unavailable": "Our payment processor isn’t responding. Nothing was changed. Please try again in a minute.",
     "stripe_refused": "Our payment processor declined this. Nothing was changed. Please try again, or ask us for help.",
@@ -125,6 +131,11 @@ def other_access(context: Context, access: OtherAccess) -> str:
     source = "complimentary access" if access.reason == AccessReason.COMP else "access from another subscription"
     localization: Localization = context["localization"]
     return f"You have {source}{f' until {localization.date(access.until)}' if access.until else ''}."
+
+
+def declared(kind: str) -> str:
+    """Return the name of a declaration's acknowledgment."""
+    return "Withdrawal from the contract" if kind == DeclarationKind.WITHDRAWAL else "Cancellation"
 
 
 def invoice_status(code: str) -> str:

@@ -11,7 +11,7 @@ from app.account.request import AccountRequest
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.issues import Issue
 from app.domain.subscriptions import NoSubscription
-from app.services import cancellations, sent_copies, subscriptions
+from app.services import cancellations, declarations, sent_copies, subscriptions
 from app.services.subscriptions import SubscriptionDetails
 
 UPCOMING = 3  # issues that are listed; the rest is counted
@@ -44,6 +44,9 @@ async def show(request: AccountRequest) -> Response:
         can_cancel=subscription.can_be_canceled and subscription.cancel_at is None,
         can_change_print=_can_change_print(request, details),
         can_subscribe=details.status.may_subscribe,
+        can_withdraw=details.withdrawal.allowed,
+        withdraw_until=details.withdrawal.right.until if details.withdrawal.right is not None else None,
+        declarations=await declarations.of_reader(request.ctx, request.sub),
         guarantee=details.guarantee if details.guarantee is not None and details.guarantee.allowed else None,
     )
 

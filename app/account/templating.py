@@ -29,6 +29,7 @@ environment = Environment(
 environment.filters |= formatting.FILTERS | {
     "editions": labels.editions,
     "other_access": labels.other_access,
+    "declared": labels.declared,
     "invoice_status": labels.invoice_status,
     "typographic": labels.typographic,
 }

@@ -4,19 +4,22 @@ Load everything that a refund quote depends on.
 Callers that pay a refund hold the subscriber's lock; callers that only show a quote do not.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.aggregates import current_subscription
-from app.db import disputes, grants, issues, payments, refunds, subscribers, subscriptions
+from app.aggregates import current_subscription, places
+from app.db import disputes, grants, issues, payments, refunds, sent_copies, subscribers, subscriptions
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
 from app.domain.entitlements import OtherAccess, other_access_of
 from app.domain.issues import schedule_terms
+from app.domain.places import UNKNOWN_PLACE, Place
 from app.domain.progress import progress_of, with_labels_closed
 from app.domain.quotes import Quote, RefundContext, guarantee_quote, uncharged_quote
 from app.domain.rules import Rules
-from app.domain.subscriptions import NoSubscription, Subscription
+from app.domain.subscriptions import NoSubscription, Payment, Subscription, Term
+from app.domain.withdrawals import Contract, contract_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,7 @@ async def _load(
         else []
     )
     access = await access_by_source(session, rules, subscription.subscriber_id, subscription.id, now=now)
+    contract, place = await contract_and_place(session, subscription, terms, paid, now=now)
     case = RefundContext(
         payment=payment,
         payments=paid,
@@ -108,5 +112,21 @@ async def _load(
         is_over=subscription.over_at is not None and not access.is_open,
         other_access=access.other,
         disputed=await disputes.unrefundable_payments(session, subscription.subscriber_id),
+        contract=contract,
+        place=place,
     )
     return LoadedCase(case=case, subscriber_id=subscription.subscriber_id, subscription_id=subscription.id)
+
+
+async def contract_and_place(
+    session: Reads, subscription: Subscription, terms: Sequence[Term], paid: Sequence[Payment], *, now: datetime
+) -> tuple[Contract, Place]:
+    """Return what the period of withdrawal counts from, and where the reader lives: unknown if no period may be open."""
+    contract = contract_of(subscription, terms, paid, first_copy=None)
+    if not contract.may_be_open(now):
+        return contract, UNKNOWN_PLACE
+    if contract.print_edition:
+        copies = await sent_copies.of_subscriptions(session, [subscription.id])
+        first_copy = min((copy.mail_date for copy in copies), default=None)
+        contract = replace(contract, first_copy_mailed=first_copy)
+    return contract, await places.of_reader(session, subscription.subscriber_id, subscription)

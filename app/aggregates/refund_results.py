@@ -32,7 +32,7 @@ from app.domain.refunds import (
 from app.domain.rules import Rules
 
 RESTORABLE = frozenset(
-    {RefundBasis.GUARANTEE, RefundBasis.DASHBOARD, RefundBasis.UNSERVED_ISSUES}
+    {RefundBasis.GUARANTEE, RefundBasis.WITHDRAWAL, RefundBasis.DASHBOARD, RefundBasis.UNSERVED_ISSUES}
 )  # bases on which the refunded payment had bought a term
 
 # These concern the subscription as a whole, whichever of its payments they return.

@@ -13,6 +13,7 @@ from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.checkouts import Checkout, Choice
 from app.domain.caller_limits import Limit
+from app.domain.consents import LONGEST_USER_AGENT, LONGEST_VERSION, ConsentDetails, ConsentInvalid
 from app.domain.duplicates import PossibleDuplicate
 from app.domain.errors import NotFound, StripeUnavailable
 from app.domain.plans import CurrencyInUse, PriceUnavailable, UnknownPlan
@@ -25,6 +26,26 @@ from app.services.checkout import CheckoutRequest
 router = APIRouter(prefix="/v1/checkout-sessions", tags=["checkout"], route_class=Described)
 
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2000), STORABLE]
+
+
+class ConsentIn(ApiModel):
+    """What proves the reader's consent in a dispute, as the site saw it. It is kept unchanged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ip: Annotated[str, StringConstraints(min_length=2, max_length=45), STORABLE] | None = Field(
+        default=None, description="The reader's IP address.", examples=["203.0.113.7"]
+    )
+    user_agent: Annotated[str, StringConstraints(max_length=LONGEST_USER_AGENT), STORABLE] | None = Field(
+        default=None, description="The reader's browser.", examples=["Mozilla/5.0"]
+    )
+    terms_version: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_VERSION), STORABLE] | None = Field(
+        default=None, description="Which version of your terms the reader agreed to.", examples=["2026-03"]
+    )
+
+    def to_details(self) -> ConsentDetails:
+        """Return the details for the service."""
+        return ConsentDetails(ip=self.ip, user_agent=self.user_agent, terms_version=self.terms_version)
 
 
 class CheckoutIn(ApiModel):
@@ -44,6 +65,8 @@ class CheckoutIn(ApiModel):
         examples=[False],
     )
 
+    consent: ConsentIn = Field(default=ConsentIn(), description="All optional.")
+
     def to_request(self) -> CheckoutRequest:
         """Return the request for the service."""
         return CheckoutRequest(
@@ -51,6 +74,7 @@ class CheckoutIn(ApiModel):
             success_url=self.success_url,
             cancel_url=self.cancel_url,
             allow_duplicate=self.allow_duplicate,
+            consent=self.consent.to_details(),
         )
 
 
@@ -93,6 +117,7 @@ class CheckoutResultOut(ApiModel):
     dependencies=[CALLS_STRIPE],
     responses=problems(
         UnknownPlan,
+        ConsentInvalid,
         ReturnUrlNotAllowed,
         PriceUnavailable,
         PromotionCodeInvalid,

@@ -14,6 +14,7 @@ from app.domain.api_keys import STATES
 from app.domain.approvals import ApprovalStatus
 from app.domain.callers import ApiScope
 from app.domain.claims import ClaimStatus
+from app.domain.declarations import DeclarationKind, DeclarationStatus
 from app.domain.disputes import STATUS_EFFECTS, DisputeConcern
 from app.domain.entitlements import AccessReason
 from app.domain.history import HistoryKind
@@ -46,6 +47,8 @@ ExtensionStatus = Annotated[str, listed(["added"], ApprovalStatus)]
 ClaimStatusText = Annotated[str, listed(ClaimStatus)]
 DisputeStatus = Annotated[str, listed(STATUS_EFFECTS)]
 DisputeConcernText = Annotated[str, listed(DisputeConcern)]
+DeclarationKindText = Annotated[str, listed(DeclarationKind)]
+DeclarationStatusText = Annotated[str, listed(DeclarationStatus)]
 AttentionKind = Annotated[str, listed(["dispute", "fraud_warning", "refund_failed", "credit_note"])]
 AccessReasonText = Annotated[str, listed(AccessReason)]
 HistoryKindText = Annotated[str, listed(HistoryKind)]

@@ -28,6 +28,7 @@ from app.domain.refunds import (
     NothingToRefund,
     NothingUnserved,
     NotTheFirstPayment,
+    NoWithdrawalRight,
     PaidByCredit,
     PaidOutsideStripe,
     PaymentDisputed,
@@ -38,6 +39,7 @@ from app.domain.refunds import (
     RefundsMissing,
     RefundStatus,
     RefundTooLarge,
+    WithdrawalPeriodOver,
 )
 from app.localization import Localization
 from app.services import idempotency, quotes, refunds
@@ -69,8 +71,8 @@ class RefundIn(ApiModel):
     model_config = ConfigDict(extra="forbid")
 
     payment: Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE] = Field(examples=["pi_123"])
-    basis: Literal[RefundBasis.GUARANTEE, RefundBasis.UNSERVED_ISSUES, RefundBasis.GOODWILL] = Field(
-        examples=["guarantee"]
+    basis: Literal[RefundBasis.GUARANTEE, RefundBasis.WITHDRAWAL, RefundBasis.UNSERVED_ISSUES, RefundBasis.GOODWILL] = (
+        Field(examples=["guarantee"])
     )
     amount: MoneyIn | None = Field(default=None, description="Required for `goodwill`, not allowed otherwise.")
     reason: RefundReason = Field(description="`other` requires a note.", examples=["requested_by_reader"])
@@ -275,6 +277,8 @@ async def refund_quote(payment_id: str, agent: SupportAgent, ctx: Ctx, now: Now,
         GuaranteeExpired,
         NotTheFirstPayment,
         GuaranteeUsed,
+        NoWithdrawalRight,
+        WithdrawalPeriodOver,
         NothingToRefund,
         NoCalendar,
         NothingUnserved,

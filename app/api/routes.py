@@ -17,6 +17,7 @@ from app.api import (
     entitlement_tokens,
     entitlements,
     events,
+    evidence,
     features,
     health,
     holds,
@@ -36,6 +37,7 @@ from app.api import (
     staff_sessions,
     subscriptions,
     support,
+    withdrawals,
     work_queue,
 )
 
@@ -54,6 +56,7 @@ ROUTERS = tuple(
         entitlement_tokens,
         revocations,
         my_refunds,
+        withdrawals,
         refunds,
         issued_refunds,
         work_queue,
@@ -61,6 +64,7 @@ ROUTERS = tuple(
         comps,
         reader_search,
         support,
+        evidence,
         cancellations,
         disputes,
         issues,

@@ -1,11 +1,12 @@
 """All disputes: the open ones by the deadline for evidence, and the closed ones."""
 
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from app.console.access_control import page_route
 from app.console.request import ConsoleRequest
 from app.domain.callers import Role
-from app.services import disputes, support
+from app.domain.evidence import evidence_text
+from app.services import disputes, evidence, support
 
 PAGE_SIZE = 50
 VIEWS = {"": "Open", "closed": "Closed"}  # by the value of ``state``
@@ -21,4 +22,15 @@ async def show(request: ConsoleRequest) -> Response:
     return request.render("disputes.html", page=page, readers=readers, state=state, views=VIEWS)
 
 
-ROUTES = [page_route("/disputes", show, role=Role.SUPPORT)]
+async def save_evidence(request: ConsoleRequest) -> Response:
+    """Return the evidence about a reader as a text file."""
+    reader_id = request.path_param("reader")
+    found = await evidence.of_reader(request.ctx, reader_id, viewer=request.viewer, now=request.now)
+    headers = {"Content-Disposition": f'attachment; filename="evidence-{found.subscriber_id}.txt"'}
+    return PlainTextResponse(evidence_text(found, request.ctx.localization), headers=headers)
+
+
+ROUTES = [
+    page_route("/disputes", show, role=Role.SUPPORT),
+    page_route("/readers/{reader}/evidence", save_evidence, role=Role.SUPPORT),
+]

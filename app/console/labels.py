@@ -37,6 +37,7 @@ LABELS = {
     "subscription_update": "Subscription change",
     # bases of refunds
     "guarantee": "Money-back guarantee",
+    "withdrawal": "Withdrawal from the contract",
     "unserved_issues": "Unserved issues",
     "goodwill": "Goodwill",
     "duplicate": "Duplicate subscription",

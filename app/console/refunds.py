@@ -46,6 +46,8 @@ STATUS_ORDER = (  # the status of several refunds is the first of these that one
     "succeeded",
 )
 
+CHOICES = (RefundBasis.GUARANTEE, RefundBasis.WITHDRAWAL, RefundBasis.UNSERVED_ISSUES, RefundBasis.GOODWILL)
+
 
 async def show_form(request: ConsoleRequest) -> Response:
     """Show the form: what each basis would pay, or why it isn't available."""
@@ -124,7 +126,7 @@ async def submit(request: ConsoleRequest) -> Response:
     await check_reader(request, (await support.payment(ctx, payment_id, viewer=request.viewer)).subscriber.id)
     with request.fields() as fields:
         reason, note = fields.reason_and_note(REASONS)
-        basis = fields.choice("basis", dict.fromkeys(("guarantee", "unserved_issues", RefundBasis.GOODWILL)))
+        basis = fields.choice("basis", dict.fromkeys(CHOICES))
         currency = fields.text("currency", max_length=3)
         minor = fields.integer("amount", minimum=1, maximum=maximum(currency))
     expected = Money(minor, currency)

@@ -54,6 +54,8 @@ UNION SELECT stripe_id FROM checkouts WHERE subscriber_id = :reader AND stripe_i
 UNION SELECT id FROM issue_adjustments WHERE subscription_id IN (SELECT id FROM owned)
 UNION SELECT id FROM claims WHERE subscriber_id = :reader
 UNION SELECT id FROM back_issues WHERE subscriber_id = :reader
+UNION SELECT id FROM consents WHERE subscriber_id = :reader
+UNION SELECT id FROM declarations WHERE subscriber_id = :reader
 UNION SELECT id FROM holds WHERE subscriber_id = :reader
 UNION SELECT id FROM credits WHERE subscription_id IN (SELECT id FROM owned)
 """

@@ -11,6 +11,7 @@ The export, the erasure and the table in the documentation follow this register.
 from collections.abc import Mapping
 
 from app.db.personal_data_of_copies import TABLES_OF_COPIES
+from app.db.personal_data_of_evidence import TABLES_OF_EVIDENCE
 from app.db.personal_data_of_notifications import TABLES_OF_NOTIFICATIONS
 from app.domain.erasures import ERASED
 from app.domain.personal_data import Column, Table
@@ -51,6 +52,7 @@ _DUE = "work_key due_at attempts"
 TABLES: Mapping[str, Table] = {
     **TABLES_OF_COPIES,
     **TABLES_OF_NOTIFICATIONS,
+    **TABLES_OF_EVIDENCE,
     "anomalies": Table(
         plain="id object_id code subscriber_id seen_at gone_at",
         personal={

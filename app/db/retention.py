@@ -11,6 +11,12 @@ from app.db.models import RetentionRun as Row
 from app.settings import Settings
 
 NIGHTLY = "nightly"
+EVIDENCE_KEPT = timedelta(days=3 * 366)
+# Whether everything that the reader of a row subscribed to has ended a year ago.
+_HAS_ENDED = (
+    "NOT EXISTS (SELECT FROM subscriptions WHERE subscriptions.subscriber_id = {table}.subscriber_id"
+    " AND coalesce(subscriptions.ended_at, subscriptions.ended_here_at, 'infinity') > now() - interval '1 year')"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +130,34 @@ EXPIRIES = (
             "checkouts",
             "DELETE FROM checkouts",
             "status IN ('expired', 'failed') AND created_at < now() - :kept",
+        ),
+    ),
+    Expiry(  # three years, or one year after the end of everything that the reader has here, if that is later
+        what="declarations of readers who left",
+        kept=EVIDENCE_KEPT,
+        statement=_expire(
+            "declarations",
+            "DELETE FROM declarations",
+            f"received_at < now() - :kept AND status <> 'queued' AND {_HAS_ENDED.format(table='declarations')}",
+        ),
+    ),
+    Expiry(
+        what="what readers agreed to",
+        kept=EVIDENCE_KEPT,
+        statement=_expire(
+            "consents",
+            "DELETE FROM consents",
+            f"agreed_at < now() - :kept AND {_HAS_ENDED.format(table='consents')}",
+        ),
+    ),
+    Expiry(
+        what="what readers agreed to and did not pay for",
+        kept=timedelta(days=90),
+        statement=_expire(
+            "consents",
+            "DELETE FROM consents",
+            "agreed_at < now() - :kept AND NOT EXISTS (SELECT FROM checkouts WHERE checkouts.id = consents.checkout_id"
+            " AND checkouts.status NOT IN ('expired', 'failed'))",
         ),
     ),
     Expiry(

@@ -62,6 +62,9 @@ class Place:
         return self.country in _AREAS.get(area, ()) or area in {self.country, self.code}
 
 
+UNKNOWN_PLACE = Place()
+
+
 def is_area(text: str) -> bool:
     """Return whether a text has the form of an area, as :meth:`Place.is_in` takes it."""
     if text == ANYWHERE or text in _AREAS:
@@ -92,7 +95,7 @@ def reader_place(
         (PlaceSource.CARD, card),
     ):
         country = found[0].strip().upper() if found is not None else ""
-        if found is not None and is_area(country) and "-" not in country and country != ANYWHERE:
+        if found is not None and len(country) == 2 and is_area(country):
             region = (found[1] or "").strip().upper()
             return Place(country=country, region=region if is_area(f"{country}-{region}") else None, source=source)
-    return Place()
+    return UNKNOWN_PLACE

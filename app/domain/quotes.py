@@ -8,17 +8,16 @@ payment of the term (print added later is paid separately); each part becomes a 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 from app.domain.entitlements import OtherAccess
 from app.domain.errors import DomainError
 from app.domain.guarantee import Guarantee, guaranteed_until
 from app.domain.money import Money, OtherCurrency, step
+from app.domain.places import UNKNOWN_PLACE, Place
 from app.domain.progress import IssueProgress, term_of
 from app.domain.refund_effects import describe
 from app.domain.refunds import (
-    COUNTED,
     ENDING,
     GuaranteeExpired,
     GuaranteeUsed,
@@ -26,6 +25,7 @@ from app.domain.refunds import (
     NothingToRefund,
     NothingUnserved,
     NotTheFirstPayment,
+    NoWithdrawalRight,
     PaidByCredit,
     PaidOutsideStripe,
     PaymentDisputed,
@@ -35,12 +35,15 @@ from app.domain.refunds import (
     RefundInProgress,
     RefundStatus,
     RefundTooLarge,
+    WithdrawalPeriodOver,
     guarantee_used,
     later_terms,
     refundable_amount,
     tax_part,
 )
 from app.domain.subscriptions import Payment, Subscription, Term
+from app.domain.unserved_values import unserved_values
+from app.domain.withdrawals import Contract, WithdrawalRight, right_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,8 @@ class RefundContext:
     disputed: frozenset[str] = frozenset()  # IDs of disputed payments
     is_over: bool = False  # whether the subscription has ended, and gives no access anymore
     other_access: OtherAccess | None = None  # what stays open if the subscription ends
+    contract: Contract | None = None  # what the period of withdrawal counts from
+    place: Place = UNKNOWN_PLACE  # where the reader lives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +126,12 @@ class Quote:
 
 def quotes(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> list[Quote]:
     """Return a quote for each basis that a person may choose."""
-    return [quote_guarantee(case, now=now, zone=zone), quote_unserved(case), quote_goodwill(case)]
+    return [
+        quote_guarantee(case, now=now, zone=zone),
+        quote_unserved(case),
+        quote_goodwill(case),
+        quote_withdrawal(case, now=now, zone=zone),
+    ]
 
 
 def quote(case: RefundContext, basis: str, *, now: datetime, zone: ZoneInfo) -> Quote:
@@ -164,7 +174,7 @@ def quote_guarantee(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Qu
         refusal = NotTheFirstPayment()
     if refusal is None and not parts:
         refusal = NothingToRefund()
-    is_repeat = now >= until and _failed_in_time(case, of_term, until)
+    is_repeat = now >= until and _failed_in_time(case, RefundBasis.GUARANTEE, of_term, until)
     if refusal is None and now >= until and not is_repeat:
         refusal = GuaranteeExpired(f"The guarantee ended at {until.isoformat()}", until=until.isoformat())
     return _quote(case, RefundBasis.GUARANTEE, parts, refusal, until=None if is_repeat else until)
@@ -185,6 +195,34 @@ def guarantee_quote(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> tu
     return payment.id, quote
 
 
+def quote_withdrawal(case: RefundContext, *, now: datetime, zone: ZoneInfo) -> Quote:
+    """
+    Return the quote for the right of withdrawal: the refundable amount of every payment of the contract.
+
+    Withdrawing undoes the whole contract, whichever of its payments is asked about. Mailed copies and what was read don't
+    reduce it. A refund that is awaiting approval doesn't either, because the withdrawal replaces it.
+    """
+    paid = sorted((p for p in case.payments if p.amount > 0), key=lambda p: (p.id != case.payment.id, p.paid_at, p.id))
+    firm = [refund for refund in case.refunds if refund.status != RefundStatus.AWAITING_APPROVAL]
+    parts = _parts([(p, refundable_amount(p, firm)) for p in paid], firm)
+    right = withdrawal_right(case, zone=zone)
+    until = right.until if right is not None else None
+    is_repeat = until is not None and now >= until and _failed_in_time(case, RefundBasis.WITHDRAWAL, paid, until)
+    refusal: DomainError | None = None
+    if right is None:
+        refusal = NoWithdrawalRight()
+    elif until is not None and now >= until and not is_repeat:
+        refusal = WithdrawalPeriodOver(f"The withdrawal period ended at {until.isoformat()}", until=until.isoformat())
+    refusal = refusal or _blocking_error(case, paid) or (None if parts else NothingToRefund())
+    quoted = _quote(case, RefundBasis.WITHDRAWAL, parts, refusal, until=None if is_repeat else until)
+    return replace(quoted, is_newest=True)
+
+
+def withdrawal_right(case: RefundContext, *, zone: ZoneInfo) -> WithdrawalRight | None:
+    """Return the right of withdrawal that a reader has or had; None: their place gives none."""
+    return right_of(case.place, case.contract, zone=zone) if case.contract is not None else None
+
+
 def quote_unserved(case: RefundContext) -> Quote:
     """
     Return the quote for the unserved issues of the term (rules.md, rule 6).
@@ -193,7 +231,7 @@ def quote_unserved(case: RefundContext) -> Quote:
     computed together and rounded once, in the reader's favor. Each payment counts for the issues that it bought.
     """
     of_term = payments_of_term(case.payment, case.payments, case.terms)
-    values = _unserved_values(case, of_term)
+    values = unserved_values(of_term, case.progress, case.refunds)
     parts = _parts(list(zip(of_term, values, strict=True)), case.refunds)
     bought = sum(found.bought for found in _progress_list(case, of_term))
     served = sum(found.served for found in _progress_list(case, of_term))
@@ -278,11 +316,11 @@ def _blocking_error(case: RefundContext, of_term: Sequence[Payment]) -> DomainEr
     return None
 
 
-def _failed_in_time(case: RefundContext, of_term: Sequence[Payment], until: datetime) -> bool:
-    """Return whether a guarantee refund was requested in time but failed at the bank: it can be repeated later."""
-    ids = {payment.id for payment in of_term}
+def _failed_in_time(case: RefundContext, basis: str, paid: Sequence[Payment], until: datetime) -> bool:
+    """Return whether a refund on a basis was requested in time but failed at the bank: it can be repeated later."""
+    ids = {payment.id for payment in paid}
     return any(
-        r.basis == RefundBasis.GUARANTEE
+        r.basis == basis
         and r.status in {RefundStatus.FAILED, RefundStatus.CANCELED}
         and r.recorded_at is not None
         and r.created_at < until
@@ -293,47 +331,6 @@ def _failed_in_time(case: RefundContext, of_term: Sequence[Payment], until: date
 
 def _progress_list(case: RefundContext, of_term: Sequence[Payment]) -> list[IssueProgress]:
     return [case.progress[payment.id] for payment in of_term if payment.id in case.progress]
-
-
-def _unserved_values(case: RefundContext, of_term: Sequence[Payment]) -> list[int]:
-    """
-    Return the refund of each payment of a term for its unserved issues.
-
-    The value of the served issues is rounded down once, over the whole term, to a multiple of the currency's step. If more
-    of a payment was already refunded than its unserved issues are worth, the difference reduces the other refunds. When
-    print was dropped, the part of a payment for it was settled: what was not refunded is served.
-    """
-    exact, floored, by = Fraction(0), 0, step(case.payment.currency)
-    wanted, owed = [], 0
-    for payment in of_term:
-        progress = case.progress.get(payment.id)
-        settled, kept = _settled_print(case, payment)
-        if progress is not None and progress.bought > 0:
-            rest = payment.amount - settled
-            exact += Fraction(rest * min(progress.served, progress.bought), progress.bought) + kept
-        else:
-            exact += payment.amount  # it bought no issues that could be unserved
-        served, floored = int(exact) // by * by - floored, int(exact) // by * by
-        refunded = sum(r.amount for r in case.refunds if r.payment_id == payment.id and r.status in COUNTED)
-        value = payment.amount - payment.credited - served - refunded
-        owed += value
-        wanted.append(max(value, 0))
-    too_much = sum(wanted) - max(owed, 0)
-    for index in reversed(range(len(wanted))):
-        less = min(wanted[index], too_much)
-        wanted[index] -= less
-        too_much -= less
-    return wanted
-
-
-def _settled_print(case: RefundContext, payment: Payment) -> tuple[int, int]:
-    """Return what of a payment was for print that was dropped, and the part of that which was not refunded."""
-    dropped = sum(
-        r.amount
-        for r in case.refunds
-        if r.payment_id == payment.id and r.basis == RefundBasis.PRINT_DROPPED and r.status in COUNTED
-    )
-    return (payment.print_amount, max(0, payment.print_amount - dropped)) if dropped else (0, 0)
 
 
 def accept(

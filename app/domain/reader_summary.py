@@ -16,6 +16,7 @@ from app.domain.text import Wording
 
 ENDED_BY: Mapping[str, str] = {
     RefundBasis.GUARANTEE: "refunded under the money-back guarantee",
+    RefundBasis.WITHDRAWAL: "the reader withdrew from the contract",
     RefundBasis.UNSERVED_ISSUES: "refunded for unserved issues",
     RefundBasis.DUPLICATE: "duplicate subscription, refunded",
     RefundBasis.PAID_AFTER_END: "paid after its end, refunded",

@@ -19,8 +19,9 @@ from app.domain.subscriptions import Payment, Term
 class RefundBasis(StrEnum):
     """The rule under which money goes back. It decides the amount and what happens to access."""
 
-    # chosen by staff; the guarantee also by the reader
+    # chosen by staff; the guarantee and the withdrawal also by the reader
     GUARANTEE = "guarantee"
+    WITHDRAWAL = "withdrawal"
     UNSERVED_ISSUES = "unserved_issues"
     GOODWILL = "goodwill"
     # ordered by the service
@@ -50,6 +51,7 @@ class RefundStatus(StrEnum):
 ENDING = frozenset(  # bases that end the term, and the subscription
     {
         RefundBasis.GUARANTEE,
+        RefundBasis.WITHDRAWAL,
         RefundBasis.UNSERVED_ISSUES,
         RefundBasis.DUPLICATE,
         RefundBasis.PAID_AFTER_END,
@@ -96,6 +98,20 @@ class GuaranteeUsed(RefundRefused):
 
     code = "guarantee_used"
     title = "Guarantee already used"
+
+
+class NoWithdrawalRight(RefundRefused):
+    """The law of the reader's place gives no right of withdrawal. The publisher's guarantee may apply."""
+
+    code = "no_withdrawal_right"
+    title = "No right of withdrawal"
+
+
+class WithdrawalPeriodOver(RefundRefused):
+    """The period in which the reader can withdraw from the contract has ended. The publisher's guarantee may apply."""
+
+    code = "withdrawal_period_over"
+    title = "Withdrawal period ended"
 
 
 class NothingToRefund(RefundRefused):

@@ -7,26 +7,28 @@ with the same key and get the same session.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from app.aggregates import addresses, customers, lapsed_subscriptions, possible_duplicates, sync_subscription
 from app.aggregates.intents import send
 from app.context import Context
-from app.db import checkouts, entitlements, inbox, intents, subscribers, subscriptions
+from app.db import checkouts, consents, entitlements, inbox, intents, refunds, subscribers, subscriptions
 from app.db.checkouts import COMPLETE, EXPIRED, OPEN, Checkout, Choice
 from app.db.engine import leases
-from app.db.engine.session import Session
+from app.db.engine.session import Session, new_id
 from app.db.subscribers import Subscriber
 from app.domain import return_urls
 from app.domain.callers import Reader
+from app.domain.consents import Consent, ConsentDetails, digest_of, offer_shown
 from app.domain.entitlements import allowed
 from app.domain.errors import NotFound, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.events import RefetchKind
 from app.domain.money import Money
 from app.domain.plans import DIGITAL, CurrencyInUse, Plan, PriceUnavailable
 from app.domain.promotion_codes import PromotionCodeInvalid, PromotionRefusal, StripePromotionCode
+from app.domain.refunds import is_guaranteed
 from app.domain.subscriptions import AlreadySubscribed, ForeignStripeObject
 from app.gateway import checkouts as at_stripe
 from app.gateway import prices
@@ -46,6 +48,7 @@ class CheckoutRequest:
     cancel_url: str
     allow_duplicate: bool = False  # although another account of the same person may have a subscription
     own_url: str | None = None  # a page of this service, if that is where the reader returns to
+    consent: ConsentDetails = field(default_factory=ConsentDetails)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,7 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     Open a hosted checkout, or return the open one for the same choice. One for another choice is closed first.
 
     :raises UnknownPlan: the plan does not exist.
+    :raises ConsentInvalid: what is said about the consent is wrong.
     :raises ReturnUrlNotAllowed: a return URL is not on an allowed host.
     :raises PriceUnavailable: Stripe's price is archived, missing or different from the catalogue's.
     :raises PromotionCodeInvalid: the code isn't valid, or not for this order or reader.
@@ -71,6 +75,7 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
     hosts, own_url = ctx.settings.allowed_return_hosts, request.own_url
     return_urls.check(request.success_url, hosts, field="success_url", own_url=own_url)
     return_urls.check(request.cancel_url, hosts, field="cancel_url", own_url=own_url)
+    consent = request.consent.checked()
     price_ids = await _price_ids(ctx.gateway, plan, request.choice)
     promotion = await _promotion(ctx.gateway, request.choice.promotion_code)
     async with ctx.sessions.begin() as session:
@@ -80,11 +85,40 @@ async def start(ctx: Context, request: CheckoutRequest, *, reader: Reader, now: 
         customer_id, subscriber = await customers.ensure(ctx.sessions, ctx.gateway, reader, now=now)
         await _fetch_lapsed(ctx, subscriber, now=now)
         try:
-            return await _open_for(ctx, order, subscriber, customer_id, now=now)
+            opened = await _open_for(ctx, order, subscriber, customer_id, now=now)
+            await _save_consent(ctx, order, opened, consent, now=now)
+            return opened
         except Gone:  # the customer was deleted at Stripe, and the event has not arrived yet
             if not await customers.remove_if_deleted(ctx.sessions, ctx.gateway, customer_id):
                 raise
     raise StripeUnavailable("Too many concurrent attempts; try again")
+
+
+async def _save_consent(
+    ctx: Context, order: "_Order", opened: Checkout, details: ConsentDetails, *, now: datetime
+) -> None:
+    """Store what the reader was shown, before they get the link to the payment page."""
+    choice = order.request.choice
+    async with ctx.sessions.begin() as session:
+        made = await refunds.of_subscriber(session, opened.subscriber_id)
+        shown = offer_shown(
+            order.plan,
+            publisher=ctx.catalogue.publisher,
+            print_edition=choice.print_edition,
+            promotion_code=choice.promotion_code,
+            guaranteed=is_guaranteed(order.plan, made, on=now.astimezone(ctx.rules.zone).date()),
+            wording=ctx.localization,
+        )
+        consent = Consent(
+            id=new_id("cns"),
+            checkout_id=opened.id,
+            subscriber_id=opened.subscriber_id,
+            agreed_at=now,
+            shown=shown,
+            digest=digest_of(shown, details),
+            details=details,
+        )
+        await consents.save(session, consent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from app.aggregates import current_subscription, quotes, sync_subscription
 from app.context import Context
 from app.db import disputes, inbox, issues, payments, subscribers, subscriptions
+from app.db.engine.session import Session
 from app.domain.access_status import AccessStatus, Notice, access_status
 from app.domain.current_subscription import HeldSubscription, pending_checkout
 from app.domain.current_subscription import current_subscription as choose_current
@@ -26,6 +27,7 @@ from app.domain.notices import is_on_hold, notice_for
 from app.domain.quotes import Quote, guarantee_quote, uncharged_quote
 from app.domain.subscriptions import NoSubscription, StripeSubscriptionState, Subscription, Term
 from app.domain.term_issues import TermIssues, issues_of_term
+from app.domain.withdrawal_offers import WithdrawalOffer, offer, unpaid_offer
 from app.gateway import subscriptions as at_stripe
 from app.gateway.refunds import invoice_of as invoice_of_payment
 
@@ -39,6 +41,7 @@ class SubscriptionDetails:
     subscription: Subscription
     term: Term | None  # the current one, or the newest
     guarantee: Quote | None
+    withdrawal: WithdrawalOffer
     ledger: Ledger | None  # of the term; None while the calendar is empty
     issues: TermIssues | None  # of the term; None while the calendar is empty
     status: AccessStatus
@@ -142,6 +145,7 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         subscription, terms = chosen
         quotable = await quotes.of_subscription(session, ctx.rules, subscription.id, now=now)
         calendar = await issues.calendar(session, ctx.rules.zone)
+        withdrawal = await _withdrawal(ctx, session, chosen, quotable, now=now)
         all_disputes = await disputes.of_subscriber(session, subscriber.id)
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
     term = next(reversed(running or terms), None)
@@ -155,6 +159,7 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         subscription=subscription,
         term=term,
         guarantee=_guarantee(quotable, chosen, access.other, zone=ctx.rules.zone, now=now),
+        withdrawal=withdrawal,
         ledger=run.ledger(now) if run is not None else None,
         issues=issues_of_term(run, now=now) if run is not None else None,
         status=access_status(subscription, terms, ctx.rules.access, now=now),
@@ -192,6 +197,16 @@ def _guarantee(
     if quotable is not None:
         return guarantee_quote(quotable.case, now=now, zone=zone)[1]
     return uncharged_quote(chosen[0], other) if chosen[1] or chosen[0].trial_end is not None else None
+
+
+async def _withdrawal(
+    ctx: Context, session: Session, chosen: HeldSubscription, quotable: quotes.LoadedCase | None, *, now: datetime
+) -> WithdrawalOffer:
+    subscription, terms = chosen
+    if quotable is not None:
+        return offer(quotable.case, subscription, now=now, zone=ctx.rules.zone)
+    contract, place = await quotes.contract_and_place(session, subscription, terms, (), now=now)
+    return unpaid_offer(subscription, contract, place, now=now, zone=ctx.rules.zone)
 
 
 def _notice_by_status(

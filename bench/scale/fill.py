@@ -13,24 +13,11 @@ import asyncpg
 
 from app.db.engine import schema
 from bench.scale.ids import sql_id
+from bench.scale.samples import ACTIONS, EVENT_TYPES
 
 SLICE = 200_000  # rows in one statement
 FEWEST_ROWS = 10_000  # of a table, so that it is not too small for an index
 FEATURES = "ARRAY['archive', 'audio', 'digital_edition', 'exclusive_content', 'print_edition']"
-ACTIONS = (
-    "refund.requested", "refund.confirmed", "refund.failed", "refund.withdrawn", "comp.given", "comp.taken_back",
-    "console.signed_in", "console.signed_out", "payment.credited", "subscription.extend", "subscription.duplicate",
-    "subscriber.contact_changed", "subscriber.claimed", "access.suspended", "attention.dismissed", "dispute.lost",
-    "checkout.duplicate_allowed", "customer.deleted", "event.replay", "fraud_warning.acted", "subscribers.imported",
-    "subscription.subscribe_again", "subscription.cancel",
-)  # fmt: skip
-EVENT_TYPES = (
-    "checkout.session.completed", "checkout.session.expired", "customer.updated", "customer.subscription.created",
-    "customer.subscription.updated", "customer.subscription.deleted", "invoice.created", "invoice.finalized",
-    "invoice.paid", "invoice.payment_failed", "invoice.upcoming", "invoice.updated", "invoice.voided",
-    "invoice_payment.paid", "charge.refunded", "charge.dispute.created", "refund.created", "refund.updated",
-    "credit_note.created",
-)  # fmt: skip
 RARE_ACTION, RARE_ACTOR, RARE_OBJECT = "issue.changed", "staff:rare", "iss_rare"
 RARE_TYPE, RARE_STATUS = "radar.early_fraud_warning.created", "requires_action"
 RARE_PLAN = "patron"
@@ -278,6 +265,15 @@ TABLES = (
     Rows("back_issues", 0.05, {
         "id": sql_id("bki", "k"), "subscriber_id": _READER, "subscription_id": _SUBSCRIPTION, "issue_number": "k % 10 + 1",
         "ordered_by": "'staff:agent-' || k % 20", "created_at": _LONG_AGO,
+    }),
+    Rows("consents", 1, {
+        "id": sql_id("cns", "k"), "checkout_id": sql_id("chk", "k"), "subscriber_id": _READER, "agreed_at": _LONG_AGO,
+        "shown": "'{{}}'", "digest": "md5(k::text)", "ip": "'203.0.113.7'", "user_agent": "'Mozilla/5.0'",
+    }),
+    Rows("declarations", 0.2, {
+        "id": sql_id("dcl", "k"), "kind": "CASE k % 5 WHEN 0 THEN 'withdrawal' ELSE 'cancellation' END",
+        "channel": "'reader'", "received_at": _LONG_AGO, "subscriber_id": _READER, "subscription_id": sql_id("scr", "k"),
+        "words": "'{{}}'", "acknowledgment": "'Received'", "status": "CASE WHEN k % 997 = 0 THEN 'queued' ELSE 'done' END",
     }),
     Rows("holds", 0.05, {
         "id": sql_id("hld", "k"), "subscriber_id": _READER, "starts_on": f"({_LONG_AGO})::date", "issues": "2",

@@ -12,6 +12,7 @@ from sqlalchemy import event
 from app.db.engine.session import make_engine, make_sessions
 from bench.scale.by_key import BY_KEY
 from bench.scale.derivations import DERIVATIONS
+from bench.scale.evidence import EVIDENCE
 from bench.scale.fill import Size
 from bench.scale.labels import LABELS
 from bench.scale.lists import HEALTH, LISTS, READERS
@@ -31,6 +32,7 @@ QUERIES: tuple[Query, ...] = (
     *DERIVATIONS,
     *LABELS,
     *NOTIFICATIONS,
+    *EVIDENCE,
     *PRINT_CHANGES,
     *REPORTS,
     *BY_KEY,

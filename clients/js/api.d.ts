@@ -536,6 +536,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/me/withdrawal-quote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Quote my withdrawal from the contract, or say why it is not possible */
+        get: operations["my_withdrawal_quote"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/withdrawals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw from my contract
+         * @description It ends the subscription and refunds everything that was paid.
+         */
+        post: operations["withdraw"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/declarations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List my withdrawals and cancellations, with their acknowledgments */
+        get: operations["my_declarations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/payments/{payment_id}/refund-quote": {
         parameters: {
             query?: never;
@@ -899,6 +953,23 @@ export interface paths {
         };
         /** Retrieve everything about a reader: subscriptions, payments, refunds, grants, history */
         get: operations["show_subscriber"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/subscribers/{subscriber_id}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Retrieve what a reader agreed to, got and was told, as evidence for a dispute */
+        get: operations["reader_evidence"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3141,6 +3212,11 @@ export interface components {
          * @example {
          *       "allow_duplicate": false,
          *       "cancel_url": "http://localhost:8080/subscribe",
+         *       "consent": {
+         *         "ip": "203.0.113.7",
+         *         "terms_version": "2026-03",
+         *         "user_agent": "Mozilla/5.0"
+         *       },
          *       "plan": "annual",
          *       "print_edition": true,
          *       "promotion_code": null,
@@ -3178,6 +3254,11 @@ export interface components {
              * @example false
              */
             allow_duplicate: boolean;
+            /**
+             * @description All optional.
+             * @default {}
+             */
+            consent: components["schemas"]["ConsentIn"];
         };
         /**
          * CheckoutOut
@@ -3721,6 +3802,103 @@ export interface components {
             removed_by: string | null;
         };
         /**
+         * ConsentIn
+         * @description What proves the reader's consent in a dispute, as the site saw it. It is kept unchanged.
+         * @example {
+         *       "ip": "203.0.113.7",
+         *       "terms_version": "2026-03",
+         *       "user_agent": "Mozilla/5.0"
+         *     }
+         */
+        ConsentIn: {
+            /**
+             * Ip
+             * @description The reader's IP address.
+             * @example 203.0.113.7
+             */
+            ip?: string | null;
+            /**
+             * User Agent
+             * @description The reader's browser.
+             * @example Mozilla/5.0
+             */
+            user_agent?: string | null;
+            /**
+             * Terms Version
+             * @description Which version of your terms the reader agreed to.
+             * @example 2026-03
+             */
+            terms_version?: string | null;
+        };
+        /**
+         * ConsentOut
+         * @description What a reader saw and agreed to before the payment page. Nothing of it ever changes.
+         * @example {
+         *       "agreed_at": "2026-03-01T18:00:00Z",
+         *       "digest": "9f86d081884c7d65",
+         *       "id": "cns_0c5e",
+         *       "ip": "203.0.113.7",
+         *       "shown": {
+         *         "renewal": "Renews every year for $49 until you cancel. Cancel anytime.",
+         *         "title": "24 Issues Per Year"
+         *       },
+         *       "subscription": "sub_123",
+         *       "terms_version": "2026-03",
+         *       "user_agent": "Mozilla/5.0"
+         *     }
+         */
+        ConsentOut: {
+            /**
+             * Id
+             * @example cns_0c5e
+             */
+            id: string;
+            /**
+             * Agreed At
+             * Format: date-time
+             * @example 2026-03-01T18:00:00Z
+             */
+            agreed_at: string;
+            /**
+             * Subscription
+             * @description Stripe's ID of what was paid for; null if nothing was.
+             * @example sub_123
+             */
+            subscription: string | null;
+            /**
+             * Shown
+             * @description The offer, its prices and its terms.
+             * @example {
+             *       "renewal": "Renews every year for $49 until you cancel. Cancel anytime.",
+             *       "title": "24 Issues Per Year"
+             *     }
+             */
+            shown: {
+                [key: string]: unknown;
+            };
+            /**
+             * Ip
+             * @example 203.0.113.7
+             */
+            ip: string | null;
+            /**
+             * User Agent
+             * @example Mozilla/5.0
+             */
+            user_agent: string | null;
+            /**
+             * Terms Version
+             * @example 2026-03
+             */
+            terms_version: string | null;
+            /**
+             * Digest
+             * @description Fingerprint of all of this, SHA-256.
+             * @example 9f86d081884c7d65
+             */
+            digest: string;
+        };
+        /**
          * CountsFromOut
          * @description The first issue on whose labels a change is.
          * @example {
@@ -3813,6 +3991,83 @@ export interface components {
              * @example 3
              */
             grace: number;
+        };
+        /**
+         * DeclarationOut
+         * @description What a reader declared to leave, as it was received. ``acknowledgment`` is a text to keep.
+         * @example {
+         *       "acknowledgment": "Slow Ferry\nAcknowledgment of your withdrawal from the contract\n…",
+         *       "ends_at": "2026-03-08T18:00:00Z",
+         *       "id": "dcl_0c5e",
+         *       "kind": "withdrawal",
+         *       "received_at": "2026-03-08T18:00:00Z",
+         *       "status": "done",
+         *       "subscription": "scr_0c5e"
+         *     }
+         */
+        DeclarationOut: {
+            /**
+             * Id
+             * @example dcl_0c5e
+             */
+            id: string;
+            /**
+             * Kind
+             * @example withdrawal
+             * @enum {string}
+             */
+            kind: "withdrawal" | "cancellation";
+            /**
+             * Received At
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            received_at: string;
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string | null;
+            /**
+             * Status
+             * @description `done`, `queued` (staff act on it) or `settled` (they did).
+             * @example done
+             * @enum {string}
+             */
+            status: "done" | "queued" | "settled";
+            /**
+             * Ends At
+             * @example 2026-03-08T18:00:00Z
+             */
+            ends_at: string | null;
+            /**
+             * Acknowledgment
+             * @example Slow Ferry
+             *     Acknowledgment of your withdrawal from the contract
+             *     …
+             */
+            acknowledgment: string;
+        };
+        /**
+         * DeclarationsOut
+         * @description A reader's declarations, the newest first.
+         * @example {
+         *       "data": [
+         *         {
+         *           "acknowledgment": "Slow Ferry\nAcknowledgment of your withdrawal from the contract\n…",
+         *           "ends_at": "2026-03-08T18:00:00Z",
+         *           "id": "dcl_0c5e",
+         *           "kind": "withdrawal",
+         *           "received_at": "2026-03-08T18:00:00Z",
+         *           "status": "done",
+         *           "subscription": "scr_0c5e"
+         *         }
+         *       ]
+         *     }
+         */
+        DeclarationsOut: {
+            /** Data */
+            data: components["schemas"]["DeclarationOut"][];
         };
         /**
          * DeniedFeatureOut
@@ -4551,6 +4806,91 @@ export interface components {
             next: string | null;
         };
         /**
+         * EvidenceOut
+         * @description The evidence about one reader. ``stripe`` has the text for each of Stripe's fields, within its limits.
+         * @example {
+         *       "consents": [
+         *         {
+         *           "agreed_at": "2026-03-01T18:00:00Z",
+         *           "digest": "9f86d081884c7d65",
+         *           "id": "cns_0c5e",
+         *           "ip": "203.0.113.7",
+         *           "shown": {
+         *             "renewal": "Renews every year for $49 until you cancel. Cancel anytime.",
+         *             "title": "24 Issues Per Year"
+         *           },
+         *           "subscription": "sub_123",
+         *           "terms_version": "2026-03",
+         *           "user_agent": "Mozilla/5.0"
+         *         }
+         *       ],
+         *       "declarations": [
+         *         {
+         *           "acknowledgment": "Slow Ferry\nAcknowledgment of your withdrawal from the contract\n…",
+         *           "ends_at": "2026-03-08T18:00:00Z",
+         *           "id": "dcl_0c5e",
+         *           "kind": "withdrawal",
+         *           "received_at": "2026-03-08T18:00:00Z",
+         *           "status": "done",
+         *           "subscription": "scr_0c5e"
+         *         }
+         *       ],
+         *       "made_at": "2026-05-01T18:00:00Z",
+         *       "messages": [
+         *         {
+         *           "at": "2027-02-01T15:00:00Z",
+         *           "channel": "email",
+         *           "notice": "renewal",
+         *           "result": "sent",
+         *           "text": "Your subscription renews on March 1, 2027 for $49."
+         *         }
+         *       ],
+         *       "stripe": {
+         *         "customer_email_address": "ada@example.com",
+         *         "customer_purchase_ip": "203.0.113.7"
+         *       },
+         *       "subscriber": "rdr_0c5e",
+         *       "text": "Slow Ferry: evidence about rdr_0c5e\n…"
+         *     }
+         */
+        EvidenceOut: {
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
+            subscriber: string;
+            /**
+             * Made At
+             * Format: date-time
+             * @example 2026-05-01T18:00:00Z
+             */
+            made_at: string;
+            /** Consents */
+            consents: components["schemas"]["ConsentOut"][];
+            /** Declarations */
+            declarations: components["schemas"]["DeclarationOut"][];
+            /** Messages */
+            messages: components["schemas"]["MessageOut"][];
+            /**
+             * Stripe
+             * @description The text for Stripe's evidence fields, to submit in Stripe's Dashboard or by its API.
+             * @example {
+             *       "customer_email_address": "ada@example.com",
+             *       "customer_purchase_ip": "203.0.113.7"
+             *     }
+             */
+            stripe: {
+                [key: string]: string;
+            };
+            /**
+             * Text
+             * @description All of it as one text file.
+             * @example Slow Ferry: evidence about rdr_0c5e
+             *     …
+             */
+            text: string;
+        };
+        /**
          * ExpectedIn
          * @description The quoted amount, in minor units of a currency; 0 if nothing is charged or refunded.
          * @example {
@@ -4943,7 +5283,7 @@ export interface components {
              * @description Why the guarantee does not apply, as a code.
              * @example null
              */
-            reason?: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
+            reason?: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "no_withdrawal_right" | "withdrawal_period_over" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
         };
         /**
          * HealthOut
@@ -5908,6 +6248,46 @@ export interface components {
             summary: string;
         };
         /**
+         * MessageOut
+         * @description A message that was sent to the reader.
+         * @example {
+         *       "at": "2027-02-01T15:00:00Z",
+         *       "channel": "email",
+         *       "notice": "renewal",
+         *       "result": "sent",
+         *       "text": "Your subscription renews on March 1, 2027 for $49."
+         *     }
+         */
+        MessageOut: {
+            /**
+             * Notice
+             * @description Which notice it was.
+             * @example renewal
+             */
+            notice: string;
+            /**
+             * Channel
+             * @example email
+             */
+            channel: string;
+            /**
+             * At
+             * Format: date-time
+             * @example 2027-02-01T15:00:00Z
+             */
+            at: string;
+            /**
+             * Result
+             * @example sent
+             */
+            result: string;
+            /**
+             * Text
+             * @example Your subscription renews on March 1, 2027 for $49.
+             */
+            text: string;
+        };
+        /**
          * MoneyIn
          * @description An amount in minor units of a currency.
          * @example {
@@ -6214,7 +6594,7 @@ export interface components {
              * @example guarantee
              * @enum {string}
              */
-            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
+            basis: "guarantee" | "withdrawal" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             /**
              * Allowed
              * @example true
@@ -6225,7 +6605,7 @@ export interface components {
              * @description Why it is not possible, as a code.
              * @example null
              */
-            reason: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
+            reason: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "no_withdrawal_right" | "withdrawal_period_over" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
             /**
              * Detail
              * @description Why it is not possible, as a sentence.
@@ -7813,7 +8193,7 @@ export interface components {
              * @example guarantee
              * @enum {string}
              */
-            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
+            basis: "guarantee" | "withdrawal" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             /**
              * Allowed
              * @example true
@@ -7824,7 +8204,7 @@ export interface components {
              * @description Why it is not possible, as a code.
              * @example null
              */
-            reason: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
+            reason: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "no_withdrawal_right" | "withdrawal_period_over" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
             /**
              * Detail
              * @description Why it is not possible, as a sentence.
@@ -8065,7 +8445,7 @@ export interface components {
              * Ended By
              * @example guarantee
              */
-            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues") | null;
+            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues" | "withdrawal") | null;
             /**
              * Standing
              * @description What the status means, for staff. The documentation lists all of them.
@@ -8213,7 +8593,7 @@ export interface components {
              * @example guarantee
              * @enum {string}
              */
-            basis: "guarantee" | "unserved_issues" | "goodwill";
+            basis: "guarantee" | "withdrawal" | "unserved_issues" | "goodwill";
             /** @description Required for `goodwill`, not allowed otherwise. */
             amount?: components["schemas"]["MoneyIn"] | null;
             /**
@@ -8269,7 +8649,7 @@ export interface components {
              * @example guarantee
              * @enum {string}
              */
-            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
+            basis: "guarantee" | "withdrawal" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             /**
              * Status
              * @example succeeded
@@ -8405,7 +8785,7 @@ export interface components {
              * @example guarantee
              * @enum {string}
              */
-            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
+            basis: "guarantee" | "withdrawal" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             /**
              * Status
              * @example succeeded
@@ -8493,7 +8873,7 @@ export interface components {
              * @example unserved_issues
              * @enum {string}
              */
-            basis: "guarantee" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
+            basis: "guarantee" | "withdrawal" | "unserved_issues" | "goodwill" | "duplicate" | "print_dropped" | "paid_after_end" | "fraud_warning" | "unspent_credit" | "dashboard";
             amount: components["schemas"]["MoneyOut"];
         };
         /**
@@ -8998,7 +9378,7 @@ export interface components {
              * @description What ended it: `cancel_now`, `not_renewed` (canceled while the current period was not paid) or a refund's basis; null if it has not ended, or Stripe ended it.
              * @example null
              */
-            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues") | null;
+            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues" | "withdrawal") | null;
         };
         /**
          * SubscriptionMovementOut
@@ -9178,7 +9558,7 @@ export interface components {
              * @description What ended the subscription: `cancel_now`, `not_renewed` (canceled while the current period was not paid; paid access continues to its end) or the basis of a refund.
              * @example null
              */
-            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues") | null;
+            ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues" | "withdrawal") | null;
             price: components["schemas"]["PriceOut"];
             guarantee: components["schemas"]["GuaranteeOut"];
             /**
@@ -9363,6 +9743,239 @@ export interface components {
              * @example The postal code doesn't look like one of this country
              */
             message: string;
+        };
+        /**
+         * WithdrawalAmountIn
+         * @description The amount that the reader saw. It may be zero, if nothing was paid.
+         * @example {
+         *       "amount": 4900,
+         *       "currency": "usd",
+         *       "formatted": "$49"
+         *     }
+         */
+        WithdrawalAmountIn: {
+            /**
+             * Amount
+             * @example 4900
+             */
+            amount: number;
+            /**
+             * Currency
+             * @example usd
+             */
+            currency: string;
+            /**
+             * Formatted
+             * @description Ignored, so that a quoted amount can be sent as it was received.
+             * @example $49
+             */
+            formatted?: string | null;
+        };
+        /**
+         * WithdrawalIn
+         * @description ``expected_amount`` is the amount of the quote. If it has changed, nothing is done.
+         * @example {
+         *       "expected_amount": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       }
+         *     }
+         */
+        WithdrawalIn: {
+            expected_amount: components["schemas"]["WithdrawalAmountIn"];
+        };
+        /**
+         * WithdrawalLawOut
+         * @description The law that gives the right.
+         * @example {
+         *       "code": "eea",
+         *       "source": "https://eur-lex.europa.eu/eli/dir/2011/83/oj",
+         *       "title": "Directive 2011/83/EU on consumer rights"
+         *     }
+         */
+        WithdrawalLawOut: {
+            /**
+             * Code
+             * @example eea
+             */
+            code: string;
+            /**
+             * Title
+             * @example Directive 2011/83/EU on consumer rights
+             */
+            title: string;
+            /**
+             * Source
+             * @example https://eur-lex.europa.eu/eli/dir/2011/83/oj
+             */
+            source: string;
+        };
+        /**
+         * WithdrawalOut
+         * @description A withdrawal, and the refund of each payment. Without refunds, nothing was paid or staff look after it.
+         * @example {
+         *       "acknowledgment": "Slow Ferry\nAcknowledgment of your withdrawal from the contract\n…",
+         *       "ends_at": "2026-03-08T18:00:00Z",
+         *       "id": "dcl_0c5e",
+         *       "kind": "withdrawal",
+         *       "received_at": "2026-03-08T18:00:00Z",
+         *       "refunds": [
+         *         {
+         *           "amount": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "attention": null,
+         *           "basis": "guarantee",
+         *           "created_at": "2026-03-08T18:00:00Z",
+         *           "credit_note": "cn_123",
+         *           "decided_at": null,
+         *           "decided_by": null,
+         *           "failure_reason": null,
+         *           "id": "rfd_0c5e",
+         *           "note": null,
+         *           "payment": "pi_123",
+         *           "reason": "requested_by_reader",
+         *           "requested_by": "staff:agent-1",
+         *           "status": "succeeded",
+         *           "tax": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           }
+         *         }
+         *       ],
+         *       "status": "done",
+         *       "subscription": "scr_0c5e"
+         *     }
+         */
+        WithdrawalOut: {
+            /**
+             * Id
+             * @example dcl_0c5e
+             */
+            id: string;
+            /**
+             * Kind
+             * @example withdrawal
+             * @enum {string}
+             */
+            kind: "withdrawal" | "cancellation";
+            /**
+             * Received At
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            received_at: string;
+            /**
+             * Subscription
+             * @example scr_0c5e
+             */
+            subscription: string | null;
+            /**
+             * Status
+             * @description `done`, `queued` (staff act on it) or `settled` (they did).
+             * @example done
+             * @enum {string}
+             */
+            status: "done" | "queued" | "settled";
+            /**
+             * Ends At
+             * @example 2026-03-08T18:00:00Z
+             */
+            ends_at: string | null;
+            /**
+             * Acknowledgment
+             * @example Slow Ferry
+             *     Acknowledgment of your withdrawal from the contract
+             *     …
+             */
+            acknowledgment: string;
+            /** Refunds */
+            refunds: components["schemas"]["RefundOut"][];
+        };
+        /**
+         * WithdrawalQuoteOut
+         * @description What withdrawing from the contract would do now, or why it is not possible.
+         * @example {
+         *       "allowed": true,
+         *       "amount": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "better": "withdrawal",
+         *       "detail": null,
+         *       "held_back": null,
+         *       "law": {
+         *         "code": "eea",
+         *         "source": "https://eur-lex.europa.eu/eli/dir/2011/83/oj",
+         *         "title": "Directive 2011/83/EU on consumer rights"
+         *       },
+         *       "place": "DE",
+         *       "reason": null,
+         *       "subscription": "scr_0c5e",
+         *       "tax": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "until": "2026-03-16T05:00:00Z"
+         *     }
+         */
+        WithdrawalQuoteOut: {
+            /**
+             * Allowed
+             * @example true
+             */
+            allowed: boolean;
+            /**
+             * Reason
+             * @description Why it is not possible, as a code.
+             * @example null
+             */
+            reason: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "no_withdrawal_right" | "withdrawal_period_over" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
+            /**
+             * Detail
+             * @description Why it is not possible, as a sentence.
+             * @example null
+             */
+            detail: string | null;
+            /**
+             * Subscription
+             * @description The contract.
+             * @example scr_0c5e
+             */
+            subscription: string;
+            /** @description What is refunded at once: everything that was paid. */
+            amount: components["schemas"]["PriceOut"];
+            /** @description Tax included in the amount. */
+            tax: components["schemas"]["PriceOut"];
+            /**
+             * Until
+             * @description When the right ends (exclusive). null if it is open: no printed copy was mailed yet, or there is no such right.
+             * @example 2026-03-16T05:00:00Z
+             */
+            until: string | null;
+            /**
+             * Held Back
+             * @description Why staff have to refund what was paid, as a code: withdrawing ends the contract all the same.
+             * @example null
+             */
+            held_back: string | null;
+            /**
+             * Place
+             * @description Where the reader lives, as far as it is known: a country, or a country and a state. In an unknown place, the strictest law applies.
+             * @example DE
+             */
+            place: string | null;
+            law: components["schemas"]["WithdrawalLawOut"] | null;
+            /**
+             * Better
+             * @description Which of the reader's two rights is better for them: the withdrawal, which doesn't use the guarantee, or the guarantee. null if neither applies.
+             * @example withdrawal
+             */
+            better: string | null;
         };
         /**
          * WorkItemOut
@@ -12315,6 +12928,259 @@ export interface operations {
             };
         };
     };
+    my_withdrawal_quote: {
+        parameters: {
+            query?: {
+                /** @description Locale of `formatted` amounts, such as `en_GB` or `de`. Default: the publisher's. */
+                locale?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WithdrawalQuoteOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    withdraw: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description A unique value for each request, kept for 24 hours. The same key and body repeat the response.
+                 * @example b1946ac9-2492-4d23-8f25-5c6e0f7a2c1d
+                 */
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WithdrawalIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WithdrawalOut"];
+                };
+            };
+            /** @description Stripe has not responded yet; it is repeated automatically */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WithdrawalOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    my_declarations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeclarationsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     refund_quote: {
         parameters: {
             query?: {
@@ -14183,6 +15049,91 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OverviewOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reader_evidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvidenceOut"];
                 };
             };
             /** @description Bad Request */

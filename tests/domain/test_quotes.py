@@ -26,6 +26,7 @@ from app.domain.refunds import (
     refundable_amount,
 )
 from app.domain.subscriptions import Payment, Term
+from app.domain.withdrawals import Contract
 
 CHICAGO = ZoneInfo("America/Chicago")
 PAID_AT = datetime(2026, 3, 1, 17, 30, tzinfo=UTC)  # 11:30 in Chicago
@@ -128,7 +129,8 @@ def test_pending_refunds_count_as_refunded(status: str) -> None:
 
 
 def test_no_refund_is_offered_while_one_is_processing() -> None:
-    case = replace(CASE, refunds=[replace(REFUND, status=RefundStatus.PROCESSING, amount=1)])
+    contract = Contract(concluded_at=PAID_AT)
+    case = replace(CASE, refunds=[replace(REFUND, status=RefundStatus.PROCESSING, amount=1)], contract=contract)
 
     assert {type(quote.refusal) for quote in quotes(case, now=PAID_AT, zone=CHICAGO)} == {RefundInProgress}
 

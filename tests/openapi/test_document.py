@@ -139,7 +139,7 @@ def test_operations_that_move_money_require_an_idempotency_key() -> None:
         if any(one["name"] == "Idempotency-Key" and one["required"] for one in operation.get("parameters", []))
     }
     assert with_key == {
-        *("issue_refund", "issue_my_refund", "approve_refund", "approve_request"),
+        *("issue_refund", "issue_my_refund", "withdraw", "approve_refund", "approve_request"),
         *("change_my_print_edition", "change_print_edition"),
     }
 

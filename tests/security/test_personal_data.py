@@ -41,6 +41,11 @@ _COPY = (
     " INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed)"
     " VALUES ('in_1', 'scr_1', 'annual', true, now(), now(), 24) ON CONFLICT DO NOTHING;"
 )
+_ENDED = "UPDATE subscriptions SET ended_at = now() - interval '2 years';"
+_CONSENT = (
+    "INSERT INTO consents (id, checkout_id, subscriber_id, agreed_at, shown, digest)"
+    " VALUES ('{id}', '{id}', 'rdr_1', now() - interval '{age}', '{{}}', '{id}')"
+)
 OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has not; {age} is its age
     "former email addresses and names": "INSERT INTO contact_changes (id, subscriber_id, email, changed_at, work_key)"
     " VALUES ('{id}', 'rdr_1', 'old@example.com', now() - interval '{age}', 'w')",
@@ -63,6 +68,11 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     " VALUES ('{id}', '{id}', 'push', 1, '{{}}', now() - interval '{age}')",
     "abandoned checkout sessions": "INSERT INTO checkouts (id, subscriber_id, plan, print_edition, status, created_at)"
     " VALUES ('{id}', 'rdr_1', 'annual', false, 'failed', now() - interval '{age}')",
+    "declarations of readers who left": _ENDED
+    + "INSERT INTO declarations (id, kind, channel, received_at, subscriber_id, words, acknowledgment, status)"
+    " VALUES ('{id}', 'cancellation', 'reader', now() - interval '{age}', 'rdr_1', '{{}}', '', 'done')",
+    "what readers agreed to": _ENDED + _CONSENT,
+    "what readers agreed to and did not pay for": _CONSENT,
     "resolved anomalies": "INSERT INTO anomalies (id, object_id, code, reason, gone_at)"
     " VALUES ('{id}', '{id}', 'x', 'ada@example.com', now() - interval '{age}')",
     "sessions of staff": "INSERT INTO staff_sessions (id, sub, name, roles, started_at, checked_at)"

@@ -28,6 +28,7 @@ from app.db.models.billing import (
 )
 from app.db.models.callers import ApiKey, LogoutToken, SignOut, StaffMember, StaffSession
 from app.db.models.claims import Claim
+from app.db.models.declarations import Consent, Declaration
 from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion, StoredOffer
 from app.db.models.holds import Hold
 from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment
@@ -80,8 +81,10 @@ __all__ = [
     "Checkout",
     "Claim",
     "Comp",
+    "Consent",
     "ContactChange",
     "Credit",
+    "Declaration",
     "DerivationRun",
     "Difference",
     "Dismissal",

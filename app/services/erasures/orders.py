@@ -21,7 +21,7 @@ from app.gateway import customers as customers_at_stripe
 from app.gateway.client import Gone
 
 ORDERED = "reader.erasure_requested"
-BASES = (RefundBasis.GUARANTEE, RefundBasis.UNSERVED_ISSUES)
+BASES = (RefundBasis.GUARANTEE, RefundBasis.WITHDRAWAL, RefundBasis.UNSERVED_ISSUES)
 
 
 async def preview(ctx: Context, subscriber_id: str, *, now: datetime) -> ErasurePreview:

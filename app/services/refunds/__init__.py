@@ -12,5 +12,19 @@ A refund has phases that can each be repeated, even if a process stops in betwee
 
 from app.services.refunds.payout import finish
 from app.services.refunds.requests import RefundRequest, approve, get, guarantee_request, issue, page, reject
+from app.services.refunds.withdrawals import Withdrawal, WithdrawalPreview, preview_withdrawal, withdraw
 
-__all__ = ["RefundRequest", "approve", "finish", "get", "guarantee_request", "issue", "page", "reject"]
+__all__ = [
+    "RefundRequest",
+    "Withdrawal",
+    "WithdrawalPreview",
+    "approve",
+    "finish",
+    "get",
+    "guarantee_request",
+    "issue",
+    "page",
+    "preview_withdrawal",
+    "reject",
+    "withdraw",
+]

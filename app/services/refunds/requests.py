@@ -1,18 +1,20 @@
 """Refund requests: issued, approved or rejected by a second person, and listed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.aggregates import approvals, quotes, refund_orders
+from app.aggregates import approvals, declarations, quotes, refund_orders
 from app.context import Context
 from app.db import approvals as approvals_db
 from app.db import audit, intents, payments, refunds, subscribers
 from app.db.engine.session import Session, new_id
 from app.domain.approvals import check_beneficiary, check_decision
+from app.domain.declarations import Channel
 from app.domain.errors import NotFound
 from app.domain.money import Money
 from app.domain.pages import Page, page_of
-from app.domain.quotes import accept, payments_of_term, quote
+from app.domain.quotes import accept, quote
 from app.domain.reasons import RefundReason
 from app.domain.refunds import (
     UNDONE,
@@ -25,6 +27,9 @@ from app.domain.refunds import (
 )
 from app.domain.rules import Rules
 from app.services.refunds import payout
+
+# Bases that return everything, so that requests which await approval have no object anymore.
+REPLACES_REQUESTS = frozenset({RefundBasis.GUARANTEE, RefundBasis.WITHDRAWAL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +65,58 @@ async def guarantee_request(ctx: Context, sub: str, *, expected: Money, now: dat
     )
 
 
+async def create(
+    session: Session, rules: Rules, request: RefundRequest, *, refund_id: str, by: str, now: datetime
+) -> Sequence[Refund]:
+    """
+    Check a request against a new quote and store its refunds, due now or awaiting approval.
+
+    :raises NotFound: the payment does not exist.
+    :raises DomainError: as :func:`issue` does.
+    """
+    owner = await payments.owner_of(session, request.payment_id)
+    if owner is None:
+        raise NotFound("No such payment")
+    if request.basis == RefundBasis.GOODWILL:
+        await approvals_db.lock_person(session, by)
+    subscriber = await subscribers.lock(session, owner[0])
+    check_beneficiary(subscriber.sub, by=by)
+    quotable = await quotes.of_payment(session, rules, request.payment_id, now=now)
+    if quotable is None:
+        raise NotFound("No such payment")
+    case = quotable.case
+    quoted = quote(case, request.basis, now=now, zone=rules.zone)
+    parts = accept(quoted, request.expected, amount=request.amount, refunds=case.refunds)
+    needs_second_person = request.amount is not None and request.amount.amount > await approvals.goodwill_left(
+        session, rules, case, by=by, now=now
+    )
+    if request.basis in REPLACES_REQUESTS:
+        replaced = [part.payment.id for part in parts]
+        await refund_orders.withdraw_requests(session, replaced, by=by, reason=request.basis, now=now)
+    made = [
+        Refund(
+            id=refund_id if index == 0 else new_id("rfd"),
+            group_id=refund_id,
+            payment_id=part.payment.id,
+            subscriber_id=quotable.subscriber_id,
+            basis=request.basis,
+            amount=part.amount,
+            tax=part.tax,
+            currency=part.payment.currency,
+            reason=request.reason,
+            note=request.note,
+            requested_by=by,
+            status=RefundStatus.AWAITING_APPROVAL if needs_second_person else RefundStatus.PROCESSING,
+            created_at=now,
+            request_hash=request.request_hash,
+        )
+        for index, part in enumerate(parts)
+    ]
+    for refund in made:
+        await _insert(session, refund)
+    return made
+
+
 async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str, now: datetime) -> list[Refund]:
     """
     Refund a payment, and with the guarantee every other payment of the term.
@@ -79,7 +136,11 @@ async def issue(ctx: Context, request: RefundRequest, *, refund_id: str, by: str
         if await refunds.by_id(session, refund_id) is None:
             if (earlier := await _made_before_restore(session, request)) is not None:
                 return await refunds.of_group(session, earlier.group_id)
-            await _create(session, ctx.rules, request, refund_id=refund_id, by=by, now=now)
+            made = await create(session, ctx.rules, request, refund_id=refund_id, by=by, now=now)
+            if request.basis == RefundBasis.WITHDRAWAL:
+                await declarations.record_withdrawal(
+                    session, ctx.rules, ctx.localization, made, channel=Channel.STAFF, by=by, now=now
+                )
         taken = await refunds.lease_group(session, refund_id, owner=new_id("own"), lease=ctx.settings.lease)
     return await payout.pay(ctx, taken, now=now)
 
@@ -148,49 +209,6 @@ async def _made_before_restore(session: Session, request: RefundRequest) -> Refu
     if request.request_hash is None:
         return None
     return await refunds.restored(session, request.payment_id, request_hash=request.request_hash)
-
-
-async def _create(
-    session: Session, rules: Rules, request: RefundRequest, *, refund_id: str, by: str, now: datetime
-) -> None:
-    """Check the request against a new quote and store its refunds."""
-    owner = await payments.owner_of(session, request.payment_id)
-    if owner is None:
-        raise NotFound("No such payment")
-    if request.basis == RefundBasis.GOODWILL:
-        await approvals_db.lock_person(session, by)
-    subscriber = await subscribers.lock(session, owner[0])
-    check_beneficiary(subscriber.sub, by=by)
-    quotable = await quotes.of_payment(session, rules, request.payment_id, now=now)
-    if quotable is None:
-        raise NotFound("No such payment")
-    case = quotable.case
-    quoted = quote(case, request.basis, now=now, zone=rules.zone)
-    parts = accept(quoted, request.expected, amount=request.amount, refunds=case.refunds)
-    needs_second_person = request.amount is not None and request.amount.amount > await approvals.goodwill_left(
-        session, rules, case, by=by, now=now
-    )
-    if request.basis == RefundBasis.GUARANTEE:
-        whole_term = [payment.id for payment in payments_of_term(case.payment, case.payments, case.terms)]
-        await refund_orders.withdraw_requests(session, whole_term, by=by, reason=RefundBasis.GUARANTEE, now=now)
-    for index, part in enumerate(parts):
-        refund = Refund(
-            id=refund_id if index == 0 else new_id("rfd"),
-            group_id=refund_id,
-            payment_id=part.payment.id,
-            subscriber_id=quotable.subscriber_id,
-            basis=request.basis,
-            amount=part.amount,
-            tax=part.tax,
-            currency=part.payment.currency,
-            reason=request.reason,
-            note=request.note,
-            requested_by=by,
-            status=RefundStatus.AWAITING_APPROVAL if needs_second_person else RefundStatus.PROCESSING,
-            created_at=now,
-            request_hash=request.request_hash,
-        )
-        await _insert(session, refund)
 
 
 async def _insert(session: Session, refund: Refund) -> None:

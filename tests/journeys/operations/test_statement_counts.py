@@ -6,7 +6,7 @@ from typing import Any
 from bench import query_recorder
 from tests.support.shop import Shop
 
-APPLY, QUOTE = 19, 17  # including a token of the rate limit for each of the two calls to Stripe
+APPLY, QUOTE = 19, 19  # including a token of the rate limit for each of the two calls to Stripe
 
 
 def pool_of(shop: Shop) -> Any:

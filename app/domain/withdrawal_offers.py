@@ -1,0 +1,111 @@
+"""
+What withdrawing from a contract would do now, for its reader.
+
+A withdrawal is a declaration, so it counts although money can't be refunded at once: while a bank disputes the payment, for
+example, the contract ends and staff look after the refund.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from app.domain.errors import DomainError
+from app.domain.money import Money, OtherCurrency
+from app.domain.places import Place
+from app.domain.quotes import Quote, RefundContext, quote_withdrawal, withdrawal_right
+from app.domain.refunds import (
+    NothingToRefund,
+    NoWithdrawalRight,
+    PaidByCredit,
+    PaidOutsideStripe,
+    PaymentDisputed,
+    QuoteChanged,
+    RefundBasis,
+    WithdrawalPeriodOver,
+)
+from app.domain.subscriptions import AlreadyEnded, Subscription
+from app.domain.withdrawals import Contract, WithdrawalRight, right_of
+
+HELD_BACK = (PaymentDisputed, PaidOutsideStripe, OtherCurrency)
+NOTHING_PAID = (NothingToRefund, PaidByCredit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawalOffer:
+    """What a withdrawal would do, or why it is refused."""
+
+    money: Money  # that is refunded at once
+    place: Place
+    right: WithdrawalRight | None
+    refusal: DomainError | None = None
+    held_back: DomainError | None = None  # why staff have to refund what was paid
+    payment_id: str | None = None  # one of those that are refunded
+    quote: Quote | None = None  # None: nothing was paid
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the reader can withdraw."""
+        return self.refusal is None
+
+    def check(self, expected: Money) -> None:
+        """
+        Check that the reader can withdraw, and still gets the amount that they saw.
+
+        :raises DomainError: they can't.
+        :raises QuoteChanged: the amount has changed.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        self.money.same_as(expected)
+        if expected.amount != self.money.amount:
+            raise QuoteChanged(
+                f"The refundable amount is now {self.money.amount}, not {expected.amount}",
+                expected=expected.amount,
+                amount=self.money.amount,
+            )
+
+
+def offer(case: RefundContext, subscription: Subscription, *, now: datetime, zone: ZoneInfo) -> WithdrawalOffer:
+    """Return what withdrawing from a contract for which something was charged would do."""
+    quote = quote_withdrawal(case, now=now, zone=zone)
+    found = WithdrawalOffer(
+        money=quote.money,
+        place=case.place,
+        right=withdrawal_right(case, zone=zone),
+        refusal=quote.refusal,
+        payment_id=quote.parts[0].payment.id if quote.parts else None,
+        quote=quote,
+    )
+    nothing = Money(0, quote.currency)
+    if isinstance(quote.refusal, HELD_BACK):
+        return replace(found, money=nothing, refusal=None, held_back=quote.refusal, payment_id=None)
+    if isinstance(quote.refusal, NOTHING_PAID) and subscription.can_be_canceled:
+        return replace(found, money=nothing, refusal=None, payment_id=None)
+    return found
+
+
+def unpaid_offer(
+    subscription: Subscription, contract: Contract, place: Place, *, now: datetime, zone: ZoneInfo
+) -> WithdrawalOffer:
+    """Return what withdrawing from a contract for which nothing was charged yet would do."""
+    right = right_of(place, contract, zone=zone)
+    refusal: DomainError | None = None
+    if right is None:
+        refusal = NoWithdrawalRight()
+    elif not right.is_open(now):
+        refusal = WithdrawalPeriodOver()
+    elif not subscription.can_be_canceled:
+        refusal = AlreadyEnded()
+    return WithdrawalOffer(money=Money(0, subscription.currency), place=place, right=right, refusal=refusal)
+
+
+def better_right(withdrawal: WithdrawalOffer, guarantee: Quote | None) -> str | None:
+    """
+    Return which of a reader's two rights is better for them; None: neither applies.
+
+    The larger refund is. With equal refunds it is the withdrawal, because it leaves the guarantee for another time.
+    """
+    amounts = {RefundBasis.WITHDRAWAL: withdrawal.money.amount} if withdrawal.allowed else {}
+    if guarantee is not None and guarantee.allowed:
+        amounts[RefundBasis.GUARANTEE] = guarantee.amount
+    return max(amounts, key=lambda basis: amounts[basis], default=None)
