@@ -38,6 +38,7 @@ from app.services import (
     label_runs,
     notifications,
     payments,
+    price_migrations,
     print_changes,
     reader_names,
     reader_views,
@@ -99,6 +100,18 @@ async def remove_expired_data(ctx: Context, _run_id: str, /, *, now: datetime) -
         await erasures.order_inactive(ctx, now=now)
 
 
+async def list_subscriptions(ctx: Context, migration_id: str, /, *, now: datetime) -> None:
+    """List the subscriptions of a price migration."""
+    with backlog():
+        await price_migrations.list_subscriptions(ctx, migration_id, now=now)
+
+
+async def advance_price(ctx: Context, change_id: str, /, *, now: datetime) -> None:
+    """Do what is next for the price of a subscription."""
+    with backlog():
+        await price_migrations.advance(ctx, change_id, now=now)
+
+
 async def reconcile(ctx: Context, sweep_id: str, /, *, now: datetime) -> None:
     """Run a scheduled reconciliation, and schedule the next one."""
     with backlog():
@@ -110,6 +123,8 @@ ROW_JOBS = (
     RowJob(table="refunds", use_case=refunds.finish),
     RowJob(table="subscriptions", use_case=cancellations.finish),
     RowJob(table="print_changes", use_case=print_changes.finish),
+    RowJob(table="price_migrations", use_case=list_subscriptions),
+    RowJob(table="price_changes", use_case=advance_price),
     RowJob(table="contact_changes", use_case=push_contact),
     RowJob(table="postal_addresses", use_case=push_address),
     RowJob(table="derivation_runs", use_case=derivations.queue_affected),
@@ -262,7 +277,7 @@ class Jobs:
             return await webhooks.catch_up(self._ctx, partial(subscriptions.fetch_all, self._ctx), apply, owner=owner)
 
     async def housekeeping(self) -> None:
-        """Delete rows that are past their retention period, and schedule the next reconciliation."""
+        """Delete rows that are past their retention period, and start what is due by policy time or by the settings."""
         await idempotency.prune(self._ctx)
         await revocations.prune(self._ctx)
         await inbox_events.prune(self._ctx)
@@ -272,6 +287,9 @@ class Jobs:
         await self._ctx.caller_limits.prune()
         await schedule_reconciliation(self._ctx)
         await label_runs.queue_unknown(self._ctx)
+        now = await self._ctx.clock.policy()
+        await subscriptions.request_checks(self._ctx, now=now)
+        await price_migrations.queue_due(self._ctx, now=now)
 
 
 async def schedule_reconciliation(ctx: Context) -> None:

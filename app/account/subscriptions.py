@@ -31,6 +31,7 @@ async def show(request: AccountRequest) -> Response:
         "overview.html",
         details=details,
         subscription=subscription,
+        price_change=details.price_change,
         plan=catalogue.plans.get(subscription.plan),
         headline=labels.status(details, request.ctx.localization),
         notice=details.notice,

@@ -20,6 +20,7 @@ from app.domain.entitlements import AccessReason
 from app.domain.history import HistoryKind
 from app.domain.invoices import InvoiceStatus
 from app.domain.notices import CODES
+from app.domain.price_migrations import ChangeStatus, Keeps, MigrationStatus
 from app.domain.reader_views import Place
 from app.domain.reasons import EndReason
 from app.domain.refunds import ENDING, QUOTE_REFUSALS, RefundBasis, RefundStatus
@@ -56,3 +57,6 @@ ErasureStatus = Annotated[str, listed(["processing", "finished"])]
 ApiKeyState = Annotated[str, listed(STATES)]
 ApiScopeText = Annotated[str, listed(ApiScope)]
 PlaceText = Annotated[str, listed(Place)]
+PriceMigrationStatus = Annotated[str, listed(MigrationStatus)]
+PriceChangeStatus = Annotated[str, listed(ChangeStatus)]
+KeptPriceReason = Annotated[str, listed(Keeps)]

@@ -13,6 +13,7 @@ from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.ledgers import Ledger
+from app.domain.price_migrations import PriceChange
 from app.domain.quotes import Quote
 from app.domain.refunds import GuaranteeUsed, PaidByCredit
 from app.domain.status_cells import ReaderAction
@@ -93,6 +94,29 @@ class NoticeOut(ApiModel):
     )
 
 
+class ComingPriceOut(ApiModel):
+    """A new price of which the reader was told. It is charged from a renewal on; the running term is not affected."""
+
+    from_: datetime = Field(
+        alias="from",
+        serialization_alias="from",
+        description="The first renewal at the new price.",
+        examples=["2027-03-01T18:00:00Z"],
+    )
+    total: PriceOut = Field(description="What that renewal costs, with discounts and tax, as the reader was told.")
+    before: PriceOut = Field(description="What it would have cost at the present price.")
+
+    @classmethod
+    def of(cls, found: PriceChange | None, prices: Localization) -> "ComingPriceOut | None":
+        """Return the body for a change of the price, if there is one."""
+        if found is None or found.quote is None or found.renewal_at is None:
+            return None
+        total, before = (
+            PriceOut.text(amount, found.currency, prices) for amount in (found.quote.total, found.quote.before)
+        )
+        return cls.model_validate({"from": found.renewal_at.astimezone(UTC), "total": total, "before": before})
+
+
 class SubscriptionOut(ApiModel):
     """
     A subscription as its reader sees it. While it is active, exactly one of ``renews_at`` and ``ends_at`` is set.
@@ -115,6 +139,9 @@ class SubscriptionOut(ApiModel):
         examples=[None],
     )
     price: PriceOut
+    coming_price: ComingPriceOut | None = Field(
+        default=None, description="A new price of which the reader was told; null if there is none.", examples=[None]
+    )
     guarantee: GuaranteeOut
     notice: NoticeOut | None = Field(
         default=None, description="null if there is nothing to tell the reader.", examples=[None]
@@ -140,6 +167,7 @@ class SubscriptionOut(ApiModel):
             ends_at=ends_at,
             ended_by=subscription.ended_by,
             price=PriceOut.text(subscription.price, subscription.currency, prices),
+            coming_price=ComingPriceOut.of(details.price_change, prices),
             guarantee=GuaranteeOut.of(quote, prices),
             notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
             other_access=OtherAccessOut.of(details.other_access),

@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from app import observability
-from app.cli import configuration
+from app.cli import configuration, price_migrations
 from app.cli.startup import open_database
 from app.context import make_rules
 from app.db.engine.session import DATABASE_FAILURES, remedy
@@ -41,10 +41,14 @@ The file is catalogue.toml, or the one named by NEWSSTAND_CATALOGUE. After you c
     newsstand catalogue check     validate the file
     newsstand catalogue diff      show what would change
     newsstand catalogue push      show it, ask, and apply it at Stripe
+    newsstand catalogue migrate   move current subscribers to a new price
 
 A price at Stripe never changes: a new amount becomes a new version, and current subscribers keep paying the old
-one.""",
+one until you migrate them.""",
 )
+cli.command(short_help="Move current subscribers to a new price.")(price_migrations.migrate)
+cli.command(short_help="Show how far price migrations are.")(price_migrations.migrations)
+cli.command(short_help="Stop a price migration.")(price_migrations.stop_migration)
 File = Annotated[Path | None, typer.Option("--file", help="The catalogue file. Default: NEWSSTAND_CATALOGUE.")]
 
 

@@ -31,6 +31,7 @@ NAVIGATION = (  # title, path, role
     ("Approvals", "/approvals", Role.SUPERVISOR),
     ("Issues", "/issues", Role.CIRCULATION),
     ("Liability", "/liability", Role.FINANCE),
+    ("Prices", "/price-migrations", Role.ADMIN),
     ("Events", "/events", Role.ADMIN),
     ("Audit log", "/audit", Role.ADMIN),
     ("Views", "/views", Role.PRIVACY),

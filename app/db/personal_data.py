@@ -254,6 +254,17 @@ TABLES: Mapping[str, Table] = {
         of="sub = :sub",
         apart=True,
     ),
+    "price_changes": Table(
+        plain="id migration_id stripe_id subscription_id subscriber_id status reason currency items renewal_at total tax"
+        f" before announced_at act_at {_DUE}",
+        personal={"last_error": _fault()},
+        of="subscriber_id = :reader",
+    ),
+    "price_migrations": Table(
+        plain="id plan currency targets versions from_at status told_by_publisher created_at ended_at list_again_at"
+        f" {_DUE}",
+        personal={"requested_by": _staff("Says who started the migration", "as long as it"), "last_error": _fault()},
+    ),
     "print_changes": Table(
         plain="id subscription_id subscriber_id kind status issues first_issue price total tax due currency price_id"
         f" starts_at ends_at created_at invoice_id failure_reason to_balance {_DUE}",

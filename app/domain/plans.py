@@ -85,6 +85,7 @@ class Price:
     tax_behavior: str
     ships_to: tuple[str, ...] = ()  # ISO 3166 countries of the postage band; print only
     postage_band: str | None = None
+    locked_amounts: frozenset[int] = frozenset()  # that subscribers keep: no price migration changes them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,6 +86,7 @@ class StripeItemState:
     id: str
     plan: str | None  # None: not one of ours
     component: str | None
+    price_id: str = ""  # price_…
     unit_amount: int
     quantity: int = 1
     interval: str | None = None  # "day", "week", "month" or "year": how often it is billed, with the count

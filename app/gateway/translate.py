@@ -99,6 +99,7 @@ def _item(item: SubscriptionItem) -> StripeItemState:
         id=item.id,
         plan=ours[0] if ours else None,
         component=ours[1] if ours else None,
+        price_id=item.price.id,
         unit_amount=(item.price.unit_amount or 0) * (item.quantity or 1),
         quantity=1 if item.quantity is None else item.quantity,
         interval=item.price.recurring.interval if item.price.recurring else None,

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from app.aggregates import current_subscription, quotes, sync_subscription
 from app.context import Context
-from app.db import disputes, inbox, issues, payments, subscribers, subscriptions
+from app.db import disputes, inbox, issues, payments, price_migrations, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.domain.access_status import AccessStatus, Notice, access_status
 from app.domain.current_subscription import HeldSubscription, pending_checkout
@@ -24,6 +24,7 @@ from app.domain.events import RefetchInstead, RefetchKind
 from app.domain.issues import schedule_terms
 from app.domain.ledgers import Ledger
 from app.domain.notices import is_on_hold, notice_for
+from app.domain.price_migrations import PriceChange
 from app.domain.quotes import Quote, guarantee_quote, uncharged_quote
 from app.domain.subscriptions import NoSubscription, StripeSubscriptionState, Subscription, Term
 from app.domain.term_issues import TermIssues, issues_of_term
@@ -48,6 +49,7 @@ class SubscriptionDetails:
     notice: Notice | None
     on_hold: bool  # whether access is suspended, because the payment is disputed
     other_access: OtherAccess | None  # apart from this subscription
+    price_change: PriceChange | None = None  # the coming one, of which the reader was told
 
 
 async def sync(
@@ -147,6 +149,8 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         calendar = await issues.calendar(session, ctx.rules.zone)
         withdrawal = await _withdrawal(ctx, session, chosen, quotable, now=now)
         all_disputes = await disputes.of_subscriber(session, subscriber.id)
+        renews = subscription.is_live and subscription.cancel_at is None
+        price_change = await price_migrations.upcoming(session, subscription.id, now=now) if renews else None
     running = [term for term in terms if term.starts_at <= now < term.ends_at]
     term = next(reversed(running or terms), None)
     runs = (
@@ -174,6 +178,7 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         ),
         on_hold=is_on_hold(terms, now=now),
         other_access=access.other,
+        price_change=price_change,
     )
 
 

@@ -19,6 +19,7 @@ from bench.scale.lists import HEALTH, LISTS, READERS
 from bench.scale.notifications import NOTIFICATIONS
 from bench.scale.personal_data import PERSONAL_DATA
 from bench.scale.plans import Explained, explain
+from bench.scale.price_migrations import PRICE_MIGRATIONS
 from bench.scale.print_changes import PRINT_CHANGES
 from bench.scale.reports import REPORTS
 from bench.scale.subject import Query, Subject
@@ -33,6 +34,7 @@ QUERIES: tuple[Query, ...] = (
     *LABELS,
     *NOTIFICATIONS,
     *EVIDENCE,
+    *PRICE_MIGRATIONS,
     *PRINT_CHANGES,
     *REPORTS,
     *BY_KEY,

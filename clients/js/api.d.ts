@@ -1667,6 +1667,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/price-migrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the price migrations, newest first */
+        get: operations["list_price_migrations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/price-migrations/{migration_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Return a price migration */
+        get: operations["get_price_migration"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/price-migrations/{migration_id}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the subscriptions of a price migration, and what happens to the price of each */
+        get: operations["list_price_changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/price-migrations/{migration_id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop a price migration
+         * @description Subscriptions that don't have the new price yet keep theirs.
+         *
+         *     Subscriptions that have it already, which is at most three days before their renewal, renew at it.
+         */
+        post: operations["stop_price_migration"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/staff-sessions": {
         parameters: {
             query?: never;
@@ -3207,6 +3280,40 @@ export interface components {
             title: string;
         };
         /**
+         * ChangeCountOut
+         * @description How many subscriptions are in a status, for a reason.
+         * @example {
+         *       "count": 12,
+         *       "reason": "locked",
+         *       "status": "left_out"
+         *     }
+         */
+        ChangeCountOut: {
+            /**
+             * Status
+             * @example left_out
+             * @enum {string}
+             */
+            status: "planned" | "announced" | "switching" | "switched" | "completed" | "left_out" | "stopped";
+            /**
+             * Reason
+             * @description Why they keep their price; else null.
+             * @example locked
+             */
+            reason: ("locked" | "custom_price" | "other_currency" | "other_interval" | "ending" | "ended" | "scheduled" | "not_ours" | "complimentary" | "unchanged" | "migration_stopped") | null;
+            /**
+             * Count
+             * @example 12
+             */
+            count: number;
+        };
+        /**
+         * ChangeStatus
+         * @description The status of the change of one subscription.
+         * @enum {string}
+         */
+        ChangeStatus: "planned" | "announced" | "switching" | "switched" | "completed" | "left_out" | "stopped";
+        /**
          * CheckoutIn
          * @description What to subscribe to, and where to redirect the reader. ``{CHECKOUT_SESSION_ID}`` is replaced by the session's ID.
          * @example {
@@ -3690,6 +3797,36 @@ export interface components {
         ClosingsOut: {
             /** Data */
             data: components["schemas"]["ClosingOut"][];
+        };
+        /**
+         * ComingPriceOut
+         * @description A new price of which the reader was told. It is charged from a renewal on; the running term is not affected.
+         * @example {
+         *       "before": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "from": "2027-03-01T18:00:00Z",
+         *       "total": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       }
+         *     }
+         */
+        ComingPriceOut: {
+            /**
+             * From
+             * Format: date-time
+             * @description The first renewal at the new price.
+             * @example 2027-03-01T18:00:00Z
+             */
+            from: string;
+            /** @description What that renewal costs, with discounts and tax, as the reader was told. */
+            total: components["schemas"]["PriceOut"];
+            /** @description What it would have cost at the present price. */
+            before: components["schemas"]["PriceOut"];
         };
         /**
          * CompIn
@@ -6700,6 +6837,32 @@ export interface components {
             expires_at: string | null;
         };
         /**
+         * NewPriceOut
+         * @description The new price of one component of the plan, before discounts and tax.
+         * @example {
+         *       "component": "digital",
+         *       "price": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "price_id": "price_1Rabc"
+         *     }
+         */
+        NewPriceOut: {
+            /**
+             * Component
+             * @example digital
+             */
+            component: string;
+            /**
+             * Price Id
+             * @description The price at Stripe.
+             * @example price_1Rabc
+             */
+            price_id: string;
+            price: components["schemas"]["MoneyOut"];
+        };
+        /**
          * NoteIn
          * @description A note about an item.
          * @example {
@@ -7758,6 +7921,245 @@ export interface components {
             counts: components["schemas"]["CountsOut"];
             differences: components["schemas"]["DifferencesOut"];
             left_out: components["schemas"]["LeftOutOut"];
+        };
+        /**
+         * PriceChangeOut
+         * @description What happens to the price of a subscription.
+         * @example {
+         *       "after": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "announced_at": "2027-02-01T18:00:00Z",
+         *       "before": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       },
+         *       "id": "pcg_0c5e",
+         *       "reason": null,
+         *       "renewal_at": "2027-03-01T18:00:00Z",
+         *       "status": "announced",
+         *       "stripe_id": "sub_1Rabc",
+         *       "subscriber": "rdr_0c5e",
+         *       "subscription": "scr_0c5e",
+         *       "total": {
+         *         "amount": 4900,
+         *         "currency": "usd"
+         *       }
+         *     }
+         */
+        PriceChangeOut: {
+            /**
+             * Id
+             * @example pcg_0c5e
+             */
+            id: string;
+            /**
+             * Subscription
+             * @description null if it is not one of ours.
+             * @example scr_0c5e
+             */
+            subscription: string | null;
+            /**
+             * Subscriber
+             * @example rdr_0c5e
+             */
+            subscriber: string | null;
+            /**
+             * Stripe Id
+             * @example sub_1Rabc
+             */
+            stripe_id: string;
+            /**
+             * Status
+             * @example announced
+             * @enum {string}
+             */
+            status: "planned" | "announced" | "switching" | "switched" | "completed" | "left_out" | "stopped";
+            /**
+             * Reason
+             * @description Why it keeps its price; else null.
+             * @example null
+             */
+            reason: ("locked" | "custom_price" | "other_currency" | "other_interval" | "ending" | "ended" | "scheduled" | "not_ours" | "complimentary" | "unchanged" | "migration_stopped") | null;
+            /** @description The changed items now, before discounts and tax. */
+            before: components["schemas"]["MoneyOut"] | null;
+            /** @description The changed items at the new price, before discounts and tax. */
+            after: components["schemas"]["MoneyOut"] | null;
+            /**
+             * Renewal At
+             * @description The first renewal at the new price.
+             * @example 2027-03-01T18:00:00Z
+             */
+            renewal_at: string | null;
+            /** @description What the reader was told that this renewal costs, with discounts and tax; null before. */
+            total: components["schemas"]["MoneyOut"] | null;
+            /**
+             * Announced At
+             * @example 2027-02-01T18:00:00Z
+             */
+            announced_at: string | null;
+        };
+        /**
+         * PriceChangesOut
+         * @description A page of the subscriptions of a price migration. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "after": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "announced_at": "2027-02-01T18:00:00Z",
+         *           "before": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "id": "pcg_0c5e",
+         *           "reason": null,
+         *           "renewal_at": "2027-03-01T18:00:00Z",
+         *           "status": "announced",
+         *           "stripe_id": "sub_1Rabc",
+         *           "subscriber": "rdr_0c5e",
+         *           "subscription": "scr_0c5e",
+         *           "total": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           }
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        PriceChangesOut: {
+            /** Data */
+            data: components["schemas"]["PriceChangeOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
+        };
+        /**
+         * PriceMigrationOut
+         * @description A price migration, and the number of subscriptions in each status.
+         * @example {
+         *       "counts": [
+         *         {
+         *           "count": 12,
+         *           "reason": "locked",
+         *           "status": "left_out"
+         *         }
+         *       ],
+         *       "created_at": "2026-11-28T18:00:00Z",
+         *       "ended_at": null,
+         *       "from": "2027-03-01T06:00:00Z",
+         *       "id": "pmg_0c5e",
+         *       "plan": "annual",
+         *       "prices": [
+         *         {
+         *           "component": "digital",
+         *           "price": {
+         *             "amount": 4900,
+         *             "currency": "usd"
+         *           },
+         *           "price_id": "price_1Rabc"
+         *         }
+         *       ],
+         *       "status": "running",
+         *       "told_by_publisher": false
+         *     }
+         */
+        PriceMigrationOut: {
+            /**
+             * Id
+             * @example pmg_0c5e
+             */
+            id: string;
+            /**
+             * Status
+             * @example running
+             * @enum {string}
+             */
+            status: "planning" | "running" | "stopped" | "finished";
+            /**
+             * Plan
+             * @example annual
+             */
+            plan: string;
+            /** Prices */
+            prices: components["schemas"]["NewPriceOut"][];
+            /**
+             * From
+             * Format: date-time
+             * @description The first moment of a renewal at the new price.
+             * @example 2027-03-01T06:00:00Z
+             */
+            from: string;
+            /**
+             * Told By Publisher
+             * @description Whether the publisher sends the notices.
+             * @example false
+             */
+            told_by_publisher: boolean;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-11-28T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Ended At
+             * @description When it finished or was stopped.
+             * @example null
+             */
+            ended_at: string | null;
+            /** Counts */
+            counts: components["schemas"]["ChangeCountOut"][];
+        };
+        /**
+         * PriceMigrationsOut
+         * @description A page of price migrations, newest first. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "counts": [
+         *             {
+         *               "count": 12,
+         *               "reason": "locked",
+         *               "status": "left_out"
+         *             }
+         *           ],
+         *           "created_at": "2026-11-28T18:00:00Z",
+         *           "ended_at": null,
+         *           "from": "2027-03-01T06:00:00Z",
+         *           "id": "pmg_0c5e",
+         *           "plan": "annual",
+         *           "prices": [
+         *             {
+         *               "component": "digital",
+         *               "price": {
+         *                 "amount": 4900,
+         *                 "currency": "usd"
+         *               },
+         *               "price_id": "price_1Rabc"
+         *             }
+         *           ],
+         *           "status": "running",
+         *           "told_by_publisher": false
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        PriceMigrationsOut: {
+            /** Data */
+            data: components["schemas"]["PriceMigrationOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
         };
         /**
          * PriceOut
@@ -9479,6 +9881,7 @@ export interface components {
          *     If access has ended because the renewal was not paid, ``ends_at`` is when it ended, even if the subscription is still
          *     active at Stripe.
          * @example {
+         *       "coming_price": null,
          *       "editions": [
          *         "digital"
          *       ],
@@ -9560,6 +9963,11 @@ export interface components {
              */
             ended_by: ("cancel_now" | "not_renewed" | "replaced" | "subscribed_again" | "dispute_lost" | "fraud_warning" | "erased" | "duplicate" | "guarantee" | "paid_after_end" | "unserved_issues" | "withdrawal") | null;
             price: components["schemas"]["PriceOut"];
+            /**
+             * @description A new price of which the reader was told; null if there is none.
+             * @example null
+             */
+            coming_price?: components["schemas"]["ComingPriceOut"] | null;
             guarantee: components["schemas"]["GuaranteeOut"];
             /**
              * @description null if there is nothing to tell the reader.
@@ -19265,6 +19673,354 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_price_migrations: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description `next` of the previous page. */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceMigrationsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_price_migration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                migration_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceMigrationOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_price_changes: {
+        parameters: {
+            query?: {
+                /** @description Only those in this status. */
+                status?: components["schemas"]["ChangeStatus"] | null;
+                limit?: number;
+                /** @description `next` of the previous page. */
+                after?: string | null;
+            };
+            header?: never;
+            path: {
+                migration_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceChangesOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stop_price_migration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                migration_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PriceMigrationOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

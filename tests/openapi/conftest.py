@@ -87,6 +87,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "object_id": kindness.json()["id"],
             "item": await _queue_something(shop),
             "address_id": "adr_1",  # no reader has a temporary address
+            "migration_id": await _migrate_prices(shop),
             "claim_id": "clm_1",  # no copy was sent
             "hold_id": "hld_1",
             "erasure_id": await _erase_somebody(shop),
@@ -104,6 +105,21 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
         },
         webhook_secret=shop.settings.webhook_secrets[0].get_secret_value(),
     )
+
+
+async def _migrate_prices(shop: Shop) -> str:
+    """Store a finished price migration with a subscription that keeps its price, and return its ID."""
+    await shop.execute(
+        "INSERT INTO price_migrations (id, plan, currency, targets, versions, from_at, status, told_by_publisher,"
+        " requested_by, created_at, work_key) VALUES ('pmg_1', 'annual', 'usd',"
+        """ '[{"component": "digital", "price_id": "price_1", "amount": 5900}]', '{}', now(), 'finished', true,"""
+        " 'operator:ops', now(), 'price_migration:pmg_1')"
+    )
+    await shop.execute(
+        "INSERT INTO price_changes (id, migration_id, stripe_id, status, reason, currency, items, work_key)"
+        " VALUES ('pcg_1', 'pmg_1', 'sub_1', 'left_out', 'not_ours', 'usd', '[]', 'price:sub_1')"
+    )
+    return "pmg_1"
 
 
 async def _queue_something(shop: Shop) -> str:

@@ -307,6 +307,8 @@ SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM refunds WHERE due_at < now() + interval '30 minutes')
      + (SELECT count(*) FROM subscriptions WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM print_changes WHERE due_at < now() + interval '1 minute')
+     + (SELECT count(*) FROM price_migrations WHERE due_at IS NOT NULL)
+     + (SELECT count(*) FROM price_changes WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM postal_addresses WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM derivation_runs WHERE finished_at IS NULL)
      + (SELECT count(*) FROM calendar_work WHERE due_at IS NOT NULL) AS rows

@@ -46,6 +46,7 @@ from app.db.models.operations import (
     Sweep,
 )
 from app.db.models.outbox import OutboxEvent
+from app.db.models.price_migrations import PriceChange, PriceMigration
 from app.db.models.print_changes import PrintChange
 from app.db.models.readers import (
     Comp,
@@ -115,6 +116,8 @@ __all__ = [
     "Payment",
     "PendingRevocation",
     "PostalAddress",
+    "PriceChange",
+    "PriceMigration",
     "PrintChange",
     "ReaderNamePart",
     "ReaderView",

@@ -223,6 +223,8 @@ def _price(component: str, price: PriceTable) -> Price:
         tax_behavior=price.tax_behavior,
         ships_to=tuple(printed.ships_to) if printed else (),
         postage_band=printed.postage_band if printed else None,
+        locked_amounts=frozenset(one.amount for one in price.earlier if one.locked)
+        | frozenset({price.amount} if price.locked else ()),
     )
 
 

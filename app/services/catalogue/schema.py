@@ -68,6 +68,8 @@ _MUST = {
     "policy": 'must be "anytime"',
     "lookup_key": "must be lowercase letters, digits and underscores, at most 200",
     "amount": "must be a whole number of minor units above zero",
+    "locked": "must be true (subscribers keep this price) or false",
+    "earlier": "must be a list of earlier prices, such as { amount = 3900, locked = true }",
     "currency": "must be a currency code of three lowercase letters, such as usd",
     "tax_code": "must be a Stripe tax code, such as txcd_10303002",
     "tax_behavior": 'must be "inclusive", "exclusive" or "unspecified"',
@@ -205,6 +207,13 @@ class CancellationTable(Table):
     title: Title
 
 
+class EarlierPriceTable(Table):
+    """A price that was sold before, in the same currency."""
+
+    amount: int = Field(gt=0)
+    locked: bool
+
+
 class PriceTable(Table):
     title: Title
     lookup_key: LookupKey
@@ -212,6 +221,8 @@ class PriceTable(Table):
     currency: str = Field(pattern="^[a-z]{3}$")
     tax_code: str = Field(pattern=r"^txcd_\d{8}$")
     tax_behavior: Literal["inclusive", "exclusive", "unspecified"]
+    locked: bool = False
+    earlier: list[EarlierPriceTable] = []
 
 
 class PrintPriceTable(PriceTable):

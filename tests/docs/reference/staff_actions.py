@@ -51,6 +51,7 @@ ACTIONS: dict[str, str] = {
     "/comps/{comp}/take-back": "DELETE /v1/support/comps/{comp_id}",
     "/events/replay": "POST /v1/support/events/replay",
     "/events/{event}/replay": "POST /v1/support/events/{event_id}/replay",
+    "/price-migrations/{migration}/stop": "POST /v1/support/price-migrations/{migration_id}/stop",
     "/liability/close": "POST /v1/reports/liability/closings",
     "/readers/{reader}/erase": "POST /v1/support/subscribers/{subscriber_id}/erase",
     "/staff/end-sessions": "POST /v1/support/staff-sessions/end",
