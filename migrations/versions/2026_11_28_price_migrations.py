@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "price_migrations"
-down_revision = "places"
+down_revision = "outbox"
 branch_labels = None
 depends_on = None
 
