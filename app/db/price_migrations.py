@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from app.db.engine import leases
@@ -114,10 +114,18 @@ async def set_listed(session: Session, migration_id: str, *, listed_at: datetime
 
 async def finish(session: Session, migration_id: str, *, now: datetime) -> bool:
     """Finish a running migration that was listed for the last time and has no open change. Return whether it was that."""
-    left = exists().where(ChangeRow.migration_id == migration_id, ChangeRow.status.in_(OPEN))
+    left = [  # the first entry of the index for each status, however many there are
+        select(ChangeRow.id)
+        .where(ChangeRow.migration_id == migration_id, ChangeRow.status == status)
+        .order_by(ChangeRow.id)
+        .limit(1)
+        .scalar_subquery()
+        .is_(None)
+        for status in sorted(OPEN)
+    ]
     done = await session.scalar(
         update(Row)
-        .where(Row.id == migration_id, Row.status == MigrationStatus.RUNNING, Row.list_again_at.is_(None), ~left)
+        .where(Row.id == migration_id, Row.status == MigrationStatus.RUNNING, Row.list_again_at.is_(None), *left)
         .values(status=MigrationStatus.FINISHED, ended_at=now)
         .returning(Row.id)
     )
@@ -131,16 +139,12 @@ async def queue_due(session: Session, *, now: datetime) -> int:
         .where(Row.list_again_at <= now, Row.status == MigrationStatus.RUNNING, Row.due_at.is_(None))
         .values(due_at=func.now())
     )
-    found = select(ChangeRow.id).where(ChangeRow.act_at <= now).order_by(ChangeRow.act_at).limit(BATCH)
-    taken = await session.scalars(
-        update(ChangeRow)
-        .where(ChangeRow.id.in_(found.with_for_update(skip_locked=True).scalar_subquery()))
-        .values(act_at=None, due_at=func.now())
-        .returning(ChangeRow.id)
-    )
-    count = len(taken.all())
+    come = select(ChangeRow.id).where(ChangeRow.act_at <= now).order_by(ChangeRow.act_at).limit(BATCH)
+    found = (await session.scalars(come.with_for_update(skip_locked=True))).all()
+    if found:
+        await session.execute(update(ChangeRow).where(ChangeRow.id.in_(found)).values(act_at=None, due_at=func.now()))
     await leases.notify(session)
-    return count
+    return len(found)
 
 
 async def add_changes(session: Session, changes: Sequence[PriceChange]) -> int:

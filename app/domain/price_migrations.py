@@ -18,8 +18,8 @@ from app.domain.prices import StripePrice, product_id
 from app.domain.subscriptions import OVER, StripeItemState, StripeSubscriptionState, SubscriptionStatus
 
 # A changed price is announced 7 to 30 days ahead, which the amendment of California's Business and Professions Code 17602 by
-# AB 2863 asks for since July 1, 2025. The notice is sent two days after the first possible day. If it could not be sent until
-# the last one, the reader pays the old price once more.
+# AB 2863 asks for since July 1, 2025. The notice is sent two days after the first possible day. If it could not be sent
+# until the last one, the reader pays the old price once more.
 ANNOUNCED_AHEAD = timedelta(days=28)
 LEAST_NOTICE = timedelta(days=7)
 QUOTED_AGAIN_AHEAD = timedelta(days=9)  # early enough to tell the reader once more if the total has changed
