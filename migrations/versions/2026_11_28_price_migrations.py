@@ -9,7 +9,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "price_migrations"
-down_revision = "outbox"
+down_revision = "declarations"
 branch_labels = None
 depends_on = None
 

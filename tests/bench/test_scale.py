@@ -41,6 +41,7 @@ SMALL = {
     "offer_versions",
     "offers",
     "pending_revocations",
+    "price_migrations",
     "retention_runs",
     "logout_tokens",
     "sign_outs",
