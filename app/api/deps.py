@@ -233,6 +233,8 @@ EntitlementReader = Annotated[
     ServerKey, Security(server_with(ApiScope.READ_ENTITLEMENTS), scopes=[ApiScope.READ_ENTITLEMENTS])
 ]
 
+BounceReporter = Annotated[ServerKey, Security(server_with(ApiScope.WRITE_BOUNCES), scopes=[ApiScope.WRITE_BOUNCES])]
+
 
 async def _idempotency_key(
     key: Annotated[str | None, Header(alias="Idempotency-Key", include_in_schema=False)] = None,

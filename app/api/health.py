@@ -68,6 +68,11 @@ class ReadinessOut(ApiModel):
         description="Age in seconds of the oldest event that is not applied yet; 0 if there is none, null if unknown.",
         examples=[0.0],
     )
+    mail: Literal["on", "off"] | None = Field(
+        default=None,
+        description="Whether notifications are delivered by mail. `off`: no mail server is set, so nothing is delivered.",
+        examples=["on"],
+    )
     why: str | None = Field(
         default=None,
         description="Why the service is not ready, or that it only answers checks from memory.",
@@ -157,6 +162,7 @@ async def _readiness(api: ApiState) -> ReadinessOut:
         degraded=degraded,
         writable=seen.writable,
         oldest_unapplied_event=age.total_seconds(),
+        mail="on" if ctx.mailer is not None else "off",
         why=None,
     )
 

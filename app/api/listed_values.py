@@ -20,6 +20,7 @@ from app.domain.entitlements import AccessReason
 from app.domain.history import HistoryKind
 from app.domain.invoices import InvoiceStatus
 from app.domain.notices import CODES
+from app.domain.notifications import Channel, NotificationKind, NotificationState
 from app.domain.price_migrations import ChangeStatus, Keeps, MigrationStatus
 from app.domain.reader_views import Place
 from app.domain.reasons import EndReason
@@ -50,11 +51,14 @@ DisputeStatus = Annotated[str, listed(STATUS_EFFECTS)]
 DisputeConcernText = Annotated[str, listed(DisputeConcern)]
 DeclarationKindText = Annotated[str, listed(DeclarationKind)]
 DeclarationStatusText = Annotated[str, listed(DeclarationStatus)]
-AttentionKind = Annotated[str, listed(["dispute", "fraud_warning", "refund_failed", "credit_note"])]
+AttentionKind = Annotated[str, listed(["dispute", "fraud_warning", "refund_failed", "credit_note", "notification"])]
 AccessReasonText = Annotated[str, listed(AccessReason)]
 HistoryKindText = Annotated[str, listed(HistoryKind)]
 ErasureStatus = Annotated[str, listed(["processing", "finished"])]
 ApiKeyState = Annotated[str, listed(STATES)]
+NotificationKindText = Annotated[str, listed(NotificationKind)]
+NotificationStateText = Annotated[str, listed(NotificationState)]
+NotificationChannel = Annotated[str, listed(Channel)]
 ApiScopeText = Annotated[str, listed(ApiScope)]
 PlaceText = Annotated[str, listed(Place)]
 PriceMigrationStatus = Annotated[str, listed(MigrationStatus)]

@@ -23,6 +23,8 @@ SCOPES = {
     ApiScope.READ_ISSUES: "Read the issue calendar",
     ApiScope.WRITE_ISSUES: "Change the issue calendar",
     ApiScope.READ_AUDIT: "Read the audit log",
+    ApiScope.READ_REPORTS: "Read reports",
+    ApiScope.WRITE_BOUNCES: "Report mail that bounced",
 }
 
 

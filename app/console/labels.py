@@ -7,6 +7,7 @@ Each begins with a capital letter; the filter ``lower_first`` makes one part of 
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
+from app.domain.notifications import TITLES as NOTIFICATION_TITLES
 from app.domain.reasons import STAFF_REASONS
 from app.domain.staff_members import actor_name
 
@@ -81,6 +82,16 @@ LABELS = {
     "price:complimentary": "Nothing is paid for the renewal",
     "price:unchanged": "The price is the same",
     "price:migration_stopped": "The migration was stopped",
+    # kinds and states of notifications
+    **{f"mail:{kind.value}": title for kind, title in NOTIFICATION_TITLES.items()},
+    "mail:scheduled": "Scheduled",
+    "mail:sending": "Being sent",
+    "mail:sent": "Sent",
+    "mail:handed_over": "Handed to your mailer",
+    "mail:refused": "Refused",
+    "mail:uncertain": "May not have been sent",
+    "mail:failed": "Gave up",
+    "mail:undelivered": "Not delivered",
     # statuses of subscriptions
     "active": "Active",
     "past_due": "Past due",

@@ -29,6 +29,7 @@ TITLES = {
     ItemKind.FRAUD_WARNING: "Fraud warnings",
     ItemKind.DISPUTE_CONCERN: "Closed disputes to check",
     ItemKind.CREDIT_NOTE: "Declined credit notes",
+    ItemKind.NOTIFICATION: "Messages that didn’t arrive",
     ItemKind.EVENT: "Events that failed permanently",
     ItemKind.ANOMALY: "Anomalies",
 }
@@ -38,6 +39,8 @@ _TO_DO = {
     " dismiss this item.",
     ItemKind.DISPUTE_CONCERN: "No rule covers this dispute. Check it in Stripe’s Dashboard, then dismiss this item.",
     ItemKind.CREDIT_NOTE: "The money was refunded, but the invoice doesn’t show it. Correct it in Stripe’s Dashboard.",
+    ItemKind.NOTIFICATION: "Tell the reader in another way, or correct the address at the identity provider. Then dismiss"
+    " this item.",
     ItemKind.EVENT: "Fix the cause, then replay the event.",
     ItemKind.ANOMALY: "Check it in Stripe’s Dashboard. This item disappears when the cause is gone.",
 }

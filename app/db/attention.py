@@ -5,15 +5,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Select, exists, func, literal, literal_column, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Exists,
+    Select,
+    Text,
+    cast,
+    exists,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.db.engine.session import Session
-from app.db.models import Dismissal, Dispute, FraudWarning, Refund
+from app.db.models import NEEDS_ATTENTION, Dismissal, Dispute, FraudWarning, Notification, Refund
 
 DISPUTE, WARNING, REFUND, NOTE = "dispute", "fraud_warning", "refund_failed", "credit_note"
-KINDS = (DISPUTE, WARNING, REFUND, NOTE)
+NOTIFICATION = "notification"  # a message that did not reach its reader
+KINDS = (DISPUTE, WARNING, REFUND, NOTE, NOTIFICATION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +102,14 @@ def items() -> Mapping[str, Select[*tuple[Any, ...]]]:
         ).where(
             Refund.attention.is_not(None), Refund.status.not_in(_codes("failed", "canceled")), ~_dismissed(Refund.id)
         ),
+        select(
+            Notification.id,
+            literal(NOTIFICATION),
+            func.coalesce(Notification.bounce, Notification.result, Notification.state),
+            Notification.subscriber_id,
+            cast(null(), Text),
+            func.coalesce(Notification.settled_at, Notification.send_at),
+        ).where(NEEDS_ATTENTION, ~_dismissed(Notification.id)),
     )
     return dict(zip(KINDS, found, strict=True))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, bindparam, func, select, text, update
+from sqlalchemy import DateTime, Integer, bindparam, func, literal_column, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT, TIMESTAMP
 
 from app.db.engine import leases
@@ -47,6 +47,22 @@ _SCHEDULE = text(
 _BY_ID = select(*_ROWS.c).where(_ROWS.c.id == bindparam("its_id"))
 _LOCKED = _BY_ID.with_for_update()
 _BY_ABOUT = select(*_ROWS.c).where(_ROWS.c.kind == bindparam("its_kind"), _ROWS.c.about == bindparam("its_about"))
+_OF_READER = (
+    select(*_ROWS.c)
+    .where(_ROWS.c.subscriber_id == bindparam("subscriber"))
+    .order_by(_ROWS.c.send_at.desc(), _ROWS.c.id.desc())
+    .limit(bindparam("most", type_=Integer))
+)
+_SCHEDULED = (
+    select(*_ROWS.c)
+    .where(
+        _ROWS.c.state == literal_column("'scheduled'"),
+        _ROWS.c.send_at < bindparam("until"),
+        tuple_(_ROWS.c.send_at, _ROWS.c.id) > tuple_(bindparam("since"), bindparam("last")),
+    )
+    .order_by(_ROWS.c.send_at, _ROWS.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 async def schedule(session: Session, wanted: Sequence[Notification], *, now: datetime) -> None:
@@ -95,6 +111,29 @@ async def find(session: Reads, kind: NotificationKind, about: str) -> Notificati
     """Return the notification of a kind about something."""
     rows = await session.execute(_BY_ABOUT, {"its_kind": kind.value, "its_about": about})
     return next(map(_notification, rows), None)
+
+
+async def of_reader(session: Reads, subscriber_id: str, *, limit: int) -> list[Notification]:
+    """Return a reader's notifications, those that are scheduled for the latest first."""
+    rows = await session.execute(_OF_READER, {"subscriber": subscriber_id, "most": limit})
+    return [_notification(row) for row in rows]
+
+
+async def scheduled(
+    session: Reads, since: datetime, until: datetime, *, after: tuple[datetime, str] | None, limit: int
+) -> list[Notification]:
+    """Return the notifications that are scheduled for a time, the earliest first, without those up to a position."""
+    begin, last = after if after is not None else (since, "")
+    values = {"since": begin, "last": last, "until": until, "most": limit}
+    return [_notification(row) for row in await session.execute(_SCHEDULED, values)]
+
+
+async def record_bounce(session: Session, notification_id: str, said: str, *, permanent: bool, at: datetime) -> bool:
+    """Record that a message came back. Return False if that is known. A permanent one needs attention."""
+    values: dict[str, Any] = {"bounce": said[:1000]} | ({"bounced_at": at} if permanent else {})
+    changed = update(Row).where(Row.id == notification_id, Row.bounce.is_distinct_from(said[:1000]))
+    found = await session.scalar(changed.values(values).returning(Row.id))
+    return found is not None
 
 
 async def store_text(

@@ -11,6 +11,7 @@ refund_failed             status                          Stripe's reason       
 approval                  refund, comp or extension       reason                basis, or plan
 fraud_warning             what the policy did             Stripe's type         --
 credit_note               what staff must check           --                    basis
+notification              state                           what the server said  kind
 event                     type                            last error            --
 anomaly                   code                            reason in words       object at Stripe
 ========================  ==============================  ====================  ====================
@@ -44,7 +45,7 @@ from sqlalchemy.dialects.postgresql import insert
 from app.db import attention
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
-from app.db.models import DUE_BY, Anomaly, ApprovalRequest, Dispute, Event, FraudWarning, Refund
+from app.db.models import DUE_BY, Anomaly, ApprovalRequest, Dispute, Event, FraudWarning, Notification, Refund
 from app.db.models import WorkItemMarks as Row
 from app.domain.approvals import ApprovalKind, ApprovalStatus
 from app.domain.events import EventState
@@ -179,6 +180,19 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
                     code=Refund.attention,
                     detail=Refund.basis,
                     state=(Refund.attention,),
+                )
+            )
+        ],
+        ItemKind.NOTIFICATION: [
+            needs_attention[attention.NOTIFICATION].with_only_columns(
+                *_item(
+                    Notification,
+                    Notification.settled_at,
+                    kind=ItemKind.NOTIFICATION,
+                    code=Notification.state,
+                    why=func.coalesce(Notification.bounce, Notification.result),
+                    detail=Notification.kind,
+                    state=(Notification.state, Notification.bounce),
                 )
             )
         ],

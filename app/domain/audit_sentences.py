@@ -59,6 +59,7 @@ SENTENCES: Mapping[str, str] = {
     "labels.supplemented": "froze a supplement to the labels of {object}",
     "liability.closed": "closed the month {object} in the liability report",
     "liability.downloaded": "downloaded the liability report {object} by subscription",
+    "notification.not_delivered": "could not deliver a message[ to {reader}]",
     "payment.credited": "credited a payment[ of {reader}]",
     "price_change.announced": "told {reader} of a new price[ of {amount}]",
     "price_change.made": "changed the price[ of {reader}][ to {amount}]",

@@ -39,6 +39,7 @@ class ApiScope(StrEnum):
     WRITE_ISSUES = "issues:write"
     READ_AUDIT = "audit:read"
     READ_REPORTS = "reports:read"
+    WRITE_BOUNCES = "bounces:write"
 
 
 LONGEST_SUB = 255  # characters: OpenID Connect Core 1.0, section 2

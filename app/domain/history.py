@@ -72,6 +72,7 @@ ACTIONS = {
     "subscriber.contact_changed": "changed their email address or name",
     "checkout.duplicate_allowed": "started a checkout although another account with the same email address is subscribed",
     "fraud_warning.acted": "acted on an early fraud warning",
+    "notification.not_delivered": "could not deliver a message to the reader",
     "attention.dismissed": "dismissed an item that needed attention",
 }
 # Descriptions of Stripe's event types. Other types are described by their name.

@@ -63,7 +63,6 @@ class Channel(StrEnum):
 
 
 FINAL = frozenset(NotificationState) - {NotificationState.SCHEDULED, NotificationState.SENDING}
-NEEDS_ATTENTION = (NotificationState.REFUSED, NotificationState.FAILED, NotificationState.UNCERTAIN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +101,24 @@ KINDS: Mapping[NotificationKind, Kind] = {
     NotificationKind.ADDRESS_NEEDED: _kind("plan", repeats=False),
     NotificationKind.CANCELLATION_RECEIVED: _kind("received_at name contract reference ends_on"),
     NotificationKind.WITHDRAWAL_RECEIVED: _kind("received_at name contract reference"),
+}
+
+
+TITLES: Mapping[NotificationKind, str] = {  # for staff
+    NotificationKind.RENEWAL_AHEAD: "Notice of the renewal",
+    NotificationKind.YEARLY_REMINDER: "Yearly reminder",
+    NotificationKind.PRICE_CHANGE: "Notice of a new price",
+    NotificationKind.TRIAL_ENDING: "Notice of the end of the trial",
+    NotificationKind.PROMOTION_ENDING: "Notice of the end of the promotion",
+    NotificationKind.PAYMENT_FAILED: "Failed payment",
+    NotificationKind.CONFIRMATION_NEEDED: "Payment to confirm",
+    NotificationKind.CARD_EXPIRING: "Expiring card",
+    NotificationKind.CANCELED: "Confirmation of the cancellation",
+    NotificationKind.REFUNDED: "Confirmation of the refund",
+    NotificationKind.ISSUE_DELAYED: "Delayed issue",
+    NotificationKind.ADDRESS_NEEDED: "Missing address",
+    NotificationKind.CANCELLATION_RECEIVED: "Receipt of a cancellation",
+    NotificationKind.WITHDRAWAL_RECEIVED: "Receipt of a withdrawal",
 }
 
 
@@ -148,6 +165,11 @@ class Notification:
 def message_id(notification_id: str, sender: str) -> str:
     """Return the Message-ID of a notification, the same for each attempt: ``<ntf_…@domain of the sender>``."""
     return f"<{notification_id}@{sender.rpartition('@')[2].rstrip('>')}>"
+
+
+def id_of(message: str) -> str:
+    """Return the ID of a notification, from it or from a Message-ID: ``<ntf_…@example.com>``."""
+    return message.strip().strip("<>").partition("@")[0]
 
 
 def retry_after(attempts: int) -> timedelta:

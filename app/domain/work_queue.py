@@ -27,13 +27,20 @@ class ItemKind(StrEnum):
     FRAUD_WARNING = "fraud_warning"
     DISPUTE_CONCERN = "dispute_concern"  # a closed dispute that no rule covers
     CREDIT_NOTE = "credit_note"
+    NOTIFICATION = "notification"  # a message that did not reach its reader
     EVENT = "event"
     ANOMALY = "anomaly"
 
 
 ROLES = dict.fromkeys(ItemKind, Role.SUPPORT) | {ItemKind.APPROVAL: Role.SUPERVISOR, ItemKind.EVENT: Role.ADMIN}
 DISMISSIBLE = frozenset(
-    {ItemKind.REFUND_FAILED, ItemKind.FRAUD_WARNING, ItemKind.DISPUTE_CONCERN, ItemKind.CREDIT_NOTE}
+    {
+        ItemKind.REFUND_FAILED,
+        ItemKind.FRAUD_WARNING,
+        ItemKind.DISPUTE_CONCERN,
+        ItemKind.CREDIT_NOTE,
+        ItemKind.NOTIFICATION,
+    }
 )
 """The kinds that only a dismissal ends."""
 

@@ -5,32 +5,39 @@ A kill between handing over and recording leaves the state ``sending``. The next
 Message-ID again, or records that the message may have been sent, as the kind promises (:mod:`app.domain.notifications`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import structlog
 
+from app.aggregates import reader_views
 from app.context import Context
-from app.db import notifications, outbox, subscribers
+from app.db import audit, notifications, outbox, subscribers
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.branding import BLACK, WHITE, contrast
+from app.domain.errors import NotFound
 from app.domain.notifications import (
     KINDS,
     Channel,
     Notification,
     NotificationState,
+    UnknownNotification,
     handed_over,
+    id_of,
     message_id,
     must_give_up,
     retry_after,
 )
 from app.domain.outbox import OutboxReader, notice_due
+from app.domain.pages import Page, page_of
+from app.domain.reader_views import Viewer
 from app.mail.smtp import Delivery, Message, Result
 from app.mail.templates import Rendered
 
+MOST_SHOWN = 100  # notifications of a reader
 MAIL_OFF = "Mail is off (NEWSSTAND_SMTP_URL)."
 NO_ADDRESS = "The reader has no email address."
 MAY_BE_SENT = "The process ended while it was sent, so it may have been sent. It is not sent again."
@@ -66,7 +73,7 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
     if due is None or due.is_final:
         return None
     if due.state == NotificationState.SENDING and not KINDS[due.kind].repeats:
-        await notifications.settle(session, due.id, NotificationState.UNCERTAIN, result=MAY_BE_SENT, now=now)
+        await _fail(session, due, NotificationState.UNCERTAIN, MAY_BE_SENT, now=now)
         log.warning("notification_uncertain", notification=due.id, kind=due.kind)
         return None
     if due.channel is Channel.WEBHOOK:
@@ -168,6 +175,24 @@ def common_variables(ctx: Context) -> Mapping[str, Any]:
     }
 
 
+async def _fail(session: Session, one: Notification, state: NotificationState, said: str, *, now: datetime) -> None:
+    await notifications.settle(session, one.id, state, result=said, now=now)
+    await _audit(session, one, state)
+
+
+async def _audit(session: Session, one: Notification, state: str) -> None:
+    """Record that a message did not arrive, so that the reader's history shows it. What the server said may name them."""
+    after = {"kind": one.kind.value, "state": state}
+    await audit.record(
+        session,
+        actor="policy",
+        action="notification.not_delivered",
+        object_id=one.id,
+        subscriber_id=one.subscriber_id,
+        after=after,
+    )
+
+
 async def _record(session: Session, sent: Notification, result: Result, *, now: datetime, real_now: datetime) -> None:
     """Record what became of a message."""
     match result.delivery:
@@ -175,11 +200,11 @@ async def _record(session: Session, sent: Notification, result: Result, *, now: 
             await notifications.settle(session, sent.id, NotificationState.SENT, result=result.said, now=now)
             return
         case Delivery.REFUSED:
-            await notifications.settle(session, sent.id, NotificationState.REFUSED, result=result.said, now=now)
+            await _fail(session, sent, NotificationState.REFUSED, result.said, now=now)
         case Delivery.UNKNOWN if not KINDS[sent.kind].repeats:
-            await notifications.settle(session, sent.id, NotificationState.UNCERTAIN, result=result.said, now=now)
+            await _fail(session, sent, NotificationState.UNCERTAIN, result.said, now=now)
         case _ if sent.rendered_at is not None and must_give_up(sent.rendered_at, real_now):
-            await notifications.settle(session, sent.id, NotificationState.FAILED, result=result.said, now=now)
+            await _fail(session, sent, NotificationState.FAILED, result.said, now=now)
         case _:
             was_sent = result.delivery == Delivery.UNKNOWN
             pause = retry_after(sent.attempts)
@@ -187,3 +212,49 @@ async def _record(session: Session, sent: Notification, result: Result, *, now: 
     log.warning(
         "notification_not_sent", notification=sent.id, kind=sent.kind, delivery=result.delivery, said=result.said
     )
+
+
+async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer) -> Sequence[Notification]:
+    """
+    Return a reader's newest notifications and those that are scheduled, the latest first.
+
+    :raises NotFound: the reader does not exist.
+    """
+    async with ctx.sessions.begin() as session:
+        if await subscribers.by_id(session, subscriber_id) is None:
+            raise NotFound("No such reader")
+        found = await notifications.of_reader(session, subscriber_id, limit=MOST_SHOWN)
+    await reader_views.record(ctx.pool, [subscriber_id], viewer)
+    return found
+
+
+async def scheduled_on(ctx: Context, day: date, *, after: str | None, limit: int) -> Page[Notification]:
+    """Return what is scheduled for a day in the publisher's time zone, the earliest first."""
+    since = datetime.combine(day, time(), ctx.rules.zone)
+    until = datetime.combine(day + timedelta(days=1), time(), ctx.rules.zone)
+    async with ctx.sessions.begin() as session:
+        last = await notifications.by_id(session, after) if after is not None else None
+        position = (last.send_at, last.id) if last is not None else None
+        found = await notifications.scheduled(session, since, until, after=position, limit=limit + 1)
+    return page_of(found, limit, cursor=lambda one: one.id)
+
+
+async def record_bounce(
+    ctx: Context, message: str, *, permanent: bool, reason: str, real_now: datetime
+) -> Notification:
+    """
+    Record that a message came back, as the mail provider reported. A repeated report changes nothing.
+
+    :param message: the Message-ID, or the ID of the notification.
+    :raises UnknownNotification: no message of ours has this ID.
+    """
+    async with ctx.sessions.begin() as session:
+        known = await notifications.lock(session, id_of(message))
+        if known is None:
+            raise UnknownNotification("No notification was sent with this ID")
+        if await notifications.record_bounce(session, known.id, reason, permanent=permanent, at=real_now):
+            log.warning("notification_bounced", notification=known.id, permanent=permanent)
+            if permanent:
+                await _audit(session, known, "bounced")
+        changed = await notifications.by_id(session, known.id)
+    return changed or known

@@ -9,6 +9,7 @@ from app.domain.calendar_changes import AffectedTerms
 from app.domain.copies import OwedCopies
 from app.domain.derivations import Derived
 from app.domain.entitlements import EntitlementSet
+from app.domain.notification_policies import DEFAULT_POLICIES, RecordedPolicies
 from app.domain.offers import Offer, OfferVersion
 from bench.scale.subject import NOW, ZONE, Subject, query
 
@@ -106,6 +107,7 @@ DERIVATIONS = (
     query("editions.lock_changes", lambda s: editions.lock_changes(s.session)),
     query("editions.publish", lambda s: editions.publish(s.session)),
     query("editions.add_offers", lambda s: editions.add_offers(s.session, [OfferVersion(OFFER, NOW)])),
+    query("editions.add_policies", lambda s: editions.add_policies(s.session, RecordedPolicies(DEFAULT_POLICIES, NOW))),
     query("editions.save_offers", lambda s: editions.save_offers(s.session, [OFFER])),
     query("terms.of_subscriptions", lambda s: terms.of_subscriptions(s.session, s.ids("scr", SLICE))),
     query("terms.save_derived", _save_terms),

@@ -45,6 +45,16 @@ async def _postpone(s: Subject) -> None:
     await notifications.postpone(s.session, s.id("ntf"), timedelta(minutes=1), error="451", was_sent=False)
 
 
+async def _scheduled(s: Subject) -> None:
+    tomorrow = s.now + timedelta(days=1)
+    await notifications.scheduled(s.session, s.now, tomorrow, after=None, limit=51)
+    await notifications.scheduled(s.session, s.now, tomorrow, after=(s.now + timedelta(hours=1), s.id("ntf")), limit=51)
+
+
+async def _bounce(s: Subject) -> None:
+    await notifications.record_bounce(s.session, s.id("ntf"), "permanent: 550", permanent=True, at=s.now)
+
+
 NOTIFICATIONS = (
     query("notifications.schedule", lambda s: notifications.schedule(s.session, [_new(s)], now=s.now)),
     query("notifications.by_id", lambda s: notifications.by_id(s.session, s.id("ntf"))),
@@ -56,5 +66,8 @@ NOTIFICATIONS = (
     query("notifications.mark_sending", lambda s: notifications.mark_sending(s.session, s.id("ntf"))),
     query("notifications.settle", _settle),
     query("notifications.postpone", _postpone),
+    query("notifications.of_reader", lambda s: notifications.of_reader(s.session, s.reader, limit=100)),
+    query("notifications.scheduled", _scheduled),
+    query("notifications.record_bounce", _bounce),
     query("notifications.make_due", lambda s: notifications.make_due(s.session, now=s.now, limit=10)),
 )

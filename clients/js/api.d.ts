@@ -685,6 +685,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/support/subscribers/{subscriber_id}/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what a reader was told and will be told, the latest first: at most 100 */
+        get: operations["list_notifications_of_subscriber"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/support/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List what readers will be told on a day, the earliest first */
+        get: operations["list_scheduled_notifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/mail-bounces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report that a message came back
+         * @description Staff see it in the work queue. A repeated report changes nothing.
+         */
+        post: operations["report_mail_bounce"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/support/queue": {
         parameters: {
             query?: never;
@@ -2414,7 +2468,7 @@ export interface components {
              *       "entitlements:read"
              *     ]
              */
-            scopes: ("entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read" | "reports:read")[];
+            scopes: ("entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read" | "reports:read" | "bounces:write")[];
             /**
              * State
              * @description `active`, `replaced` (rotated, and valid until it expires), `expired` or `revoked`.
@@ -2488,7 +2542,7 @@ export interface components {
          * @description What an API key allows. No key moves money or gives access: that takes a person.
          * @enum {string}
          */
-        ApiScope: "entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read" | "reports:read";
+        ApiScope: "entitlements:read" | "subscribers:read" | "refunds:read" | "issues:read" | "issues:write" | "audit:read" | "reports:read" | "bounces:write";
         /**
          * ApprovalKind
          * @description What is requested.
@@ -2722,11 +2776,11 @@ export interface components {
             id: string;
             /**
              * Kind
-             * @description dispute, fraud_warning, refund_failed or credit_note.
+             * @description dispute, fraud_warning, refund_failed, credit_note or notification.
              * @example refund_failed
              * @enum {string}
              */
-            kind: "dispute" | "fraud_warning" | "refund_failed" | "credit_note";
+            kind: "dispute" | "fraud_warning" | "refund_failed" | "credit_note" | "notification";
             /**
              * Why
              * @example expired_or_canceled_card
@@ -3049,6 +3103,36 @@ export interface components {
              * @example The dispute dp_123 is open, and its evidence may need the reader's data. Wait for the decision
              */
             words: string;
+        };
+        /**
+         * BounceIn
+         * @description A message that came back, as your mail provider reported it.
+         * @example {
+         *       "kind": "permanent",
+         *       "message_id": "<ntf_0c5e@example.com>",
+         *       "reason": "550 5.1.1 no such user"
+         *     }
+         */
+        BounceIn: {
+            /**
+             * Message Id
+             * @description The `Message-ID` of the message, or the ID of the notification.
+             * @example <ntf_0c5e@example.com>
+             */
+            message_id: string;
+            /**
+             * Kind
+             * @description `permanent`: the address doesn't exist. `temporary`: your provider still tries. `complaint`: the reader marked it as spam. A `temporary` one is recorded, but not shown in the work queue.
+             * @example permanent
+             * @enum {string}
+             */
+            kind: "permanent" | "temporary" | "complaint";
+            /**
+             * Reason
+             * @default
+             * @example 550 5.1.1 no such user
+             */
+            reason: string;
         };
         /**
          * CalendarOut
@@ -5880,7 +5964,7 @@ export interface components {
          * @description A kind of item, in the order of the queue.
          * @enum {string}
          */
-        ItemKind: "dispute" | "refund_failed" | "approval" | "fraud_warning" | "dispute_concern" | "credit_note" | "event" | "anomaly";
+        ItemKind: "dispute" | "refund_failed" | "approval" | "fraud_warning" | "dispute_concern" | "credit_note" | "notification" | "event" | "anomaly";
         /**
          * KeptOut
          * @description What is kept, and why.
@@ -6924,6 +7008,135 @@ export interface components {
              * @description Stripe page where the reader pays the open invoice or confirms the payment.
              */
             pay_url?: string | null;
+        };
+        /**
+         * NotificationOut
+         * @description A message to a reader, with its text if it was rendered.
+         * @example {
+         *       "bounce": null,
+         *       "channel": "mail",
+         *       "id": "ntf_0c5e",
+         *       "kind": "renewal_ahead",
+         *       "locale": "en_US",
+         *       "result": "250 OK",
+         *       "send_at": "2027-01-30T18:00:00Z",
+         *       "settled_at": "2027-01-30T18:00:02Z",
+         *       "state": "sent",
+         *       "subject": "Your subscription renews on March 1, 2027",
+         *       "subscriber": "rdr_0c5e",
+         *       "text": "Your subscription renews automatically on March 1, 2027.",
+         *       "to": "ada@example.com"
+         *     }
+         */
+        NotificationOut: {
+            /**
+             * Id
+             * @example ntf_0c5e
+             */
+            id: string;
+            /**
+             * Kind
+             * @example renewal_ahead
+             * @enum {string}
+             */
+            kind: "renewal_ahead" | "yearly_reminder" | "price_change" | "trial_ending" | "promotion_ending" | "payment_failed" | "confirmation_needed" | "card_expiring" | "canceled" | "refunded" | "issue_delayed" | "address_needed" | "cancellation_received" | "withdrawal_received";
+            /**
+             * Subscriber
+             * @description ID of the reader; null if nobody that we know.
+             * @example rdr_0c5e
+             */
+            subscriber: string | null;
+            /**
+             * State
+             * @example sent
+             * @enum {string}
+             */
+            state: "scheduled" | "sending" | "sent" | "handed_over" | "refused" | "failed" | "uncertain" | "undelivered";
+            /**
+             * Channel
+             * @example mail
+             * @enum {string}
+             */
+            channel: "mail" | "webhook" | "off";
+            /**
+             * Send At
+             * Format: date-time
+             * @description When it is or was due.
+             * @example 2027-01-30T18:00:00Z
+             */
+            send_at: string;
+            /**
+             * To
+             * @description Email address; null until it is sent.
+             * @example ada@example.com
+             */
+            to: string | null;
+            /**
+             * Locale
+             * @example en_US
+             */
+            locale: string | null;
+            /**
+             * Subject
+             * @example Your subscription renews on March 1, 2027
+             */
+            subject: string | null;
+            /**
+             * Text
+             * @example Your subscription renews automatically on March 1, 2027.
+             */
+            text: string | null;
+            /**
+             * Settled At
+             * @description When its state became final.
+             * @example 2027-01-30T18:00:02Z
+             */
+            settled_at: string | null;
+            /**
+             * Result
+             * @description What the mail server said.
+             * @example 250 OK
+             */
+            result: string | null;
+            /**
+             * Bounce
+             * @description Why it came back, as it was reported.
+             * @example null
+             */
+            bounce: string | null;
+        };
+        /**
+         * NotificationsOut
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "bounce": null,
+         *           "channel": "mail",
+         *           "id": "ntf_0c5e",
+         *           "kind": "renewal_ahead",
+         *           "locale": "en_US",
+         *           "result": "250 OK",
+         *           "send_at": "2027-01-30T18:00:00Z",
+         *           "settled_at": "2027-01-30T18:00:02Z",
+         *           "state": "sent",
+         *           "subject": "Your subscription renews on March 1, 2027",
+         *           "subscriber": "rdr_0c5e",
+         *           "text": "Your subscription renews automatically on March 1, 2027.",
+         *           "to": "ada@example.com"
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        NotificationsOut: {
+            /** Data */
+            data: components["schemas"]["NotificationOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next?: string | null;
         };
         /**
          * OpenInvoiceOut
@@ -8923,6 +9136,7 @@ export interface components {
          * @description Whether the service can handle requests.
          * @example {
          *       "degraded": false,
+         *       "mail": "on",
          *       "oldest_unapplied_event": 0,
          *       "status": "ok",
          *       "why": null,
@@ -8955,6 +9169,12 @@ export interface components {
              * @example 0
              */
             oldest_unapplied_event?: number | null;
+            /**
+             * Mail
+             * @description Whether notifications are delivered by mail. `off`: no mail server is set, so nothing is delivered.
+             * @example on
+             */
+            mail?: ("on" | "off") | null;
             /**
              * Why
              * @description Why the service is not ready, or that it only answers checks from memory.
@@ -14143,6 +14363,257 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_notifications_of_subscriber: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                subscriber_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_scheduled_notifications: {
+        parameters: {
+            query: {
+                /** @description In the publisher's time zone. */
+                day: string;
+                after?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    report_mail_bounce: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BounceIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -66,6 +66,12 @@ def upgrade() -> None:
         ("due_at", ["due_at"], False, "due_at IS NOT NULL"),
         ("work_key", ["work_key"], False, "due_at IS NOT NULL"),
         ("scheduled", ["send_at", "id"], False, "state = 'scheduled'"),
+        (
+            "attention",
+            ["settled_at", "id"],
+            False,
+            "(state IN ('refused', 'failed', 'uncertain') OR bounced_at IS NOT NULL)",
+        ),
     ):
         op.create_index(
             f"notifications_{name}_idx",

@@ -98,6 +98,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
         fitting={
             "start_checkout": {"plan": "annual", "success_url": back, "cancel_url": back},
             "issue_refund": {"payment": payment["id"], "expected_amount": payment["amount"]},
+            "report_mail_bounce": {"message_id": await _notify_somebody(shop)},
             "issue_my_refund": {"expected_amount": payment["amount"]},
             "give_comp": {"subscriber": reader.sub, "plan": "annual", "until": "2030-01-01T00:00:00Z", "reason": "why"},
             "check_entitlements": {"subscribers": [reader.sub], "feature": "archive"},
@@ -130,6 +131,15 @@ async def _queue_something(shop: Shop) -> str:
     )
     (item,) = (await shop.get("/v1/support/queue", shop.person("chief", roles=("admin",)), kind="event")).json()["data"]
     return str(item["id"])
+
+
+async def _notify_somebody(shop: Shop) -> str:
+    """Add a message that was sent, and return its ID."""
+    await shop.execute(
+        "INSERT INTO notifications (id, kind, about, data, send_at, state, channel, settled_at, work_key)"
+        " VALUES ('ntf_1', 'canceled', 'scr_1', '{}', now(), 'sent', 'mail', now(), 'notification:ntf_1')"
+    )
+    return "ntf_1"
 
 
 async def _erase_somebody(shop: Shop) -> str:

@@ -33,7 +33,7 @@ from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion,
 from app.db.models.holds import Hold
 from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment
 from app.db.models.label_runs import Label, LabelRun
-from app.db.models.notifications import Notification, NotificationPolicies
+from app.db.models.notifications import NEEDS_ATTENTION, Notification, NotificationPolicies
 from app.db.models.operations import (
     Bucket,
     Difference,
@@ -67,6 +67,7 @@ __all__ = [
     "COPIES_UNKNOWN",
     "DUE_BY",
     "JSON",
+    "NEEDS_ATTENTION",
     "Anomaly",
     "ApiKey",
     "ApprovalRequest",

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
 
+NEEDS_ATTENTION = sql("(state IN ('refused', 'failed', 'uncertain') OR bounced_at IS NOT NULL)")
+
 
 class NotificationPolicies(Base):
     """The history of the catalogue's policy for notifications. Append-only."""
@@ -53,5 +55,6 @@ class Notification(Base, Due):
         Index("notifications_subscription_id_idx", "subscription_id"),
         Index("notifications_due_at_idx", "due_at", postgresql_where=sql("due_at IS NOT NULL")),
         Index("notifications_work_key_idx", "work_key", postgresql_where=sql("due_at IS NOT NULL")),
+        Index("notifications_attention_idx", "settled_at", "id", postgresql_where=NEEDS_ATTENTION),
         Index("notifications_scheduled_idx", "send_at", "id", postgresql_where=sql("state = 'scheduled'")),
     )

@@ -1,0 +1,62 @@
+"""Mail that came back is reported by the provider, and shown to staff."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.domain.callers import ApiScope
+from tests.journeys.notifications.test_delivery import add, wait_for_state
+from tests.support.authentication import create_api_key
+from tests.support.contexts import database_context
+from tests.support.mailbox import Mailbox
+from tests.support.shop import Shop
+
+REPORT = {"message_id": "<ntf_1@example.com>", "kind": "permanent", "reason": "550 5.1.1 no such user"}
+
+
+async def key_with(shop: Shop, sessions: Any, *scopes: ApiScope) -> str:
+    return await create_api_key(database_context(sessions), *scopes)
+
+
+async def report(shop: Shop, key: str, body: Mapping[str, object]) -> Any:
+    return await shop.http.post("/v1/mail-bounces", headers={"Authorization": f"Bearer {key}"}, json=body)
+
+
+async def test_a_bounce_is_shown_in_the_queue_until_it_is_dismissed(
+    mailing_shop: Shop, mail: Mailbox, sessions: Any
+) -> None:
+    shop = mailing_shop
+    ada = shop.person()
+    await shop.subscribe(ada)
+    reader = (await shop.overview(ada))["id"]
+    await add(shop, "ntf_1")
+    await shop.rows("UPDATE notifications SET subscriber_id = $1 WHERE id = 'ntf_1'", reader)
+    await wait_for_state(shop, "ntf_1", "sent")
+    key = await key_with(shop, sessions, ApiScope.WRITE_BOUNCES)
+
+    told = [await report(shop, key, REPORT) for _ in range(2)]
+
+    assert [answer.status_code for answer in told] == [200, 200], told[0].text
+    (item,) = (await shop.get("/v1/support/queue", shop.agent, kind="notification")).json()["data"]
+    assert (item["id"], item["why"]) == ("ntf_1", "permanent: 550 5.1.1 no such user")
+    listed = (await shop.get(f"/v1/support/subscribers/{reader}/notifications", shop.agent)).json()["data"]
+    assert [one["bounce"] for one in listed if one["id"] == "ntf_1"] == [item["why"]]
+    dismissed = await shop.post("/v1/support/attention/ntf_1/dismiss", shop.agent, {"reason": "called her"})
+    assert dismissed.status_code < 300, dismissed.text
+    assert (await shop.get("/v1/support/queue", shop.agent, kind="notification")).json()["data"] == []
+
+
+async def test_wrong_reports_change_nothing(mailing_shop: Shop, mail: Mailbox, sessions: Any) -> None:
+    shop = mailing_shop
+    await add(shop, "ntf_1")
+    await wait_for_state(shop, "ntf_1", "sent")
+    key = await key_with(shop, sessions, ApiScope.WRITE_BOUNCES)
+    other = await key_with(shop, sessions, ApiScope.READ_ISSUES)
+
+    assert (await report(shop, "wrong", REPORT)).status_code == 401
+    assert (await report(shop, other, REPORT)).status_code == 403
+    assert (await report(shop, key, REPORT | {"kind": "odd"})).status_code == 422
+    unknown = await report(shop, key, REPORT | {"message_id": "<somebody@else>"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_notification")
+    temporary = await report(shop, key, REPORT | {"kind": "temporary"})
+    assert temporary.json()["bounce"].startswith("temporary")
+    assert (await shop.rows("SELECT bounced_at FROM notifications"))[0]["bounced_at"] is None
