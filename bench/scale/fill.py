@@ -13,6 +13,7 @@ import asyncpg
 
 from app.db.engine import schema
 from bench.scale.ids import sql_id
+from bench.scale.rows import Rows
 from bench.scale.samples import ACTIONS, EVENT_TYPES
 
 SLICE = 200_000  # rows in one statement
@@ -24,20 +25,6 @@ RARE_PLAN = "patron"
 FEW = 0.0  # for each reader: of tables that grow with the nights, or with what staff do by hand
 FEW_ROWS = 100
 RARE = 3  # the first rows have these
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """
-    The rows of a table.
-
-    ``columns`` are those that are filled, each with an expression over ``k``, the number of the row from 0. In it, {n} is
-    the number of readers, {s} of subscriptions and {of_table} of the table's rows.
-    """
-
-    table: str
-    for_each_reader: float
-    columns: dict[str, str]
 
 
 def _array(values: tuple[str, ...], index: str) -> str:
