@@ -17,6 +17,7 @@ from app.domain.notification_policies import policy_for
 from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
 from app.domain.owed_notifications import Facts, Owed, owed
 from app.domain.places import reader_place
+from app.domain.price_migrations import is_of_migration
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, Term
 
@@ -73,28 +74,31 @@ async def tell(
     *,
     data: Mapping[str, Any],
     now: datetime,
-) -> None:
+    event_at: datetime | None = None,
+) -> bool:
     """
-    Tell a subscription's reader something that has just happened, if the policy says so.
+    Tell a subscription's reader something now, if the policy says so. Return whether it does.
 
     :param about: as for :func:`schedule`, like ``data``.
+    :param event_at: when what is told happens; None: it has just happened.
     """
+    at = event_at or now
     edition = await editions.current(session, rules.zone)
     place = await places.of_reader(session, subscription.subscriber_id, subscription)
-    day = now.astimezone(rules.zone).date()
-    policy = policy_for(edition.notification_policies(rules), kind, place, day)
+    policy = policy_for(edition.notification_policies(rules), kind, place, at.astimezone(rules.zone).date())
     if policy is None or policy.channel is Channel.OFF:
-        return
+        return False
     its = Owed(
         kind=kind,
         about=about,
-        event_at=now,
+        event_at=at,
         send_at=now,
         channel=policy.channel,
         template=policy.template,
         data={"plan": rules.catalogue.plan(subscription.plan).title, **data},
     )
     await notifications.schedule(session, [_notification(its, subscription)], now=now)
+    return True
 
 
 async def follow(
@@ -126,6 +130,7 @@ async def follow(
             ),
             has_address=stored.address is not None,
             known=stored.known,
+            coming=stored.coming,
         )
         its = owed(facts, rules, edition.notification_policies(rules), now=now)
         names = {(one.kind, one.about) for one in its}
@@ -136,6 +141,7 @@ async def follow(
             for one in stored.known
             if one.state is NotificationState.SCHEDULED
             and one.kind not in TOLD_AT_ONCE
+            and not is_of_migration(one.about)
             and (one.kind, one.about) not in names
         ]
     await notifications.drop(session, unwanted)

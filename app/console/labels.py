@@ -78,6 +78,7 @@ LABELS = {
     "price:ending": "Scheduled to end",
     "price:ended": "Ended",
     "price:scheduled": "Managed by a subscription schedule at Stripe",
+    "price:no_notice": "The policy for notices tells this reader nothing",
     "price:not_ours": "Not the subscription of a known reader",
     "price:complimentary": "Nothing is paid for the renewal",
     "price:unchanged": "The price is the same",

@@ -15,7 +15,7 @@ from app.db.engine.session import Record, Session, new_id
 from app.db.models import Notification as Row
 from app.db.models import table_of
 from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
-from app.domain.owed_notifications import Known, Owed
+from app.domain.owed_notifications import ComingPrice, Known, Owed
 
 _ROWS = table_of(Row)
 _TEXTS = ("ids", "kinds", "abouts", "subscribers", "subscriptions", "recipients", "locales", "templates", "channels")
@@ -194,8 +194,18 @@ _FACTS = text(
     SELECT owned.id, address.country, address.region, coalesce(
         (SELECT jsonb_agg(jsonb_build_array(kind, about, state, event_at)
              || CASE WHEN state = 'scheduled' THEN jsonb_build_array(send_at, channel, template, data) ELSE '[]' END)
-         FROM notifications WHERE notifications.subscription_id = owned.id), '[]') AS known
+         FROM notifications WHERE notifications.subscription_id = owned.id), '[]') AS known,
+        coming.renewal_at, coming.rise
     FROM subscriptions owned
+    LEFT JOIN LATERAL (
+        SELECT change.renewal_at, CASE WHEN change.status = 'switched' THEN 0 ELSE (
+            SELECT coalesce(sum(((item->>'to_amount')::bigint - (item->>'from_amount')::bigint)
+                                * (item->>'quantity')::bigint), 0)
+            FROM jsonb_array_elements(change.items) AS item) END AS rise
+        FROM price_changes change
+        WHERE change.subscription_id = owned.id AND change.renewal_at IS NOT NULL
+            AND change.status IN ('planned', 'announced', 'switching', 'switched')
+        ORDER BY change.renewal_at LIMIT 1) AS coming ON true
     LEFT JOIN postal_addresses address ON address.subscriber_id = owned.subscriber_id
         AND address.since IS NULL AND address.replaced_at IS NULL AND address.line1 IS NOT NULL
     WHERE owned.id = ANY(:ids)
@@ -214,6 +224,8 @@ _DROP = text(
 class Stored:
     """What is stored that the notifications of a subscription depend on."""
 
+    coming: ComingPrice | None
+
     address: tuple[str, str | None] | None  # country and state
     known: Sequence[Known]
 
@@ -221,7 +233,7 @@ class Stored:
 async def facts_of(session: Session, subscription_ids: Sequence[str]) -> dict[str, Stored]:
     """Return the place of each subscription's reader by their postal address, and its notifications."""
     rows = await session.execute(_FACTS, {"ids": list(subscription_ids)})
-    return {row.id: Stored(_place(row), [_known(*one) for one in row.known]) for row in rows}
+    return {row.id: Stored(_coming(row), _place(row), [_known(*one) for one in row.known]) for row in rows}
 
 
 async def drop(session: Session, unwanted: Sequence[Known]) -> None:
@@ -229,6 +241,10 @@ async def drop(session: Session, unwanted: Sequence[Known]) -> None:
     if unwanted:
         kinds, abouts = [one.kind.value for one in unwanted], [one.about for one in unwanted]
         await session.execute(_DROP, {"kinds": kinds, "abouts": abouts})
+
+
+def _coming(row: Record) -> ComingPrice | None:
+    return ComingPrice(row.renewal_at, int(row.rise)) if row.renewal_at is not None else None
 
 
 def _place(row: Record) -> tuple[str, str | None] | None:

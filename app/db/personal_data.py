@@ -256,7 +256,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "price_changes": Table(
         plain="id migration_id stripe_id subscription_id subscriber_id status reason currency items renewal_at total tax"
-        f" before announced_at act_at {_DUE}",
+        f" before announced_at notices act_at {_DUE}",
         personal={"last_error": _fault()},
         of="subscriber_id = :reader",
     ),

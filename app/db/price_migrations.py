@@ -197,14 +197,14 @@ async def clear_change_due(session: Session, change_id: str) -> None:
 
 
 async def stop_changes(session: Session, migration_id: str) -> int:
-    """Stop the changes of a migration that are not made at Stripe yet. Return how many."""
+    """Stop the changes of a migration that are not made at Stripe yet. They are due: for their notices. Return how many."""
     stopped = await session.scalars(
         update(ChangeRow)
         .where(
             ChangeRow.migration_id == migration_id,
             ChangeRow.status.in_(STOPPABLE),
         )
-        .values(status=ChangeStatus.STOPPED, reason=Keeps.MIGRATION_STOPPED, act_at=None, due_at=None)
+        .values(status=ChangeStatus.STOPPED, reason=Keeps.MIGRATION_STOPPED, act_at=None, due_at=func.now())
         .returning(ChangeRow.id)
     )
     return len(stopped.all())
@@ -264,6 +264,7 @@ def _values(change: PriceChange) -> dict[str, object]:
         "tax": quote.tax if quote else None,
         "before": quote.before if quote else None,
         "announced_at": change.announced_at,
+        "notices": change.notices,
         "act_at": change.act_at,
         "work_key": work_key(change.stripe_id),
     }
@@ -300,6 +301,7 @@ def _change(row: ChangeRow) -> PriceChange:
         renewal_at=row.renewal_at,
         quote=Quote(total=row.total or 0, tax=row.tax or 0, before=row.before or 0) if has_quote else None,
         announced_at=row.announced_at,
+        notices=row.notices,
         act_at=row.act_at,
         last_error=row.last_error,
     )

@@ -89,7 +89,7 @@ def _kind(variables: str = "", *, repeats: bool = True, optional: bool = False) 
 KINDS: Mapping[NotificationKind, Kind] = {
     NotificationKind.RENEWAL_AHEAD: _kind("plan price discounted renews_at interval"),
     NotificationKind.YEARLY_REMINDER: _kind("plan price discounted renews_at since_at interval"),
-    NotificationKind.PRICE_CHANGE: _kind("plan price discounted old_price renews_at interval"),
+    NotificationKind.PRICE_CHANGE: _kind("plan price discounted old_price total renews_at interval"),
     NotificationKind.TRIAL_ENDING: _kind("plan price discounted ends_at interval"),
     NotificationKind.PROMOTION_ENDING: _kind("plan price discounted ends_at interval"),
     NotificationKind.PAYMENT_FAILED: _kind("plan access_until pay_url card"),

@@ -51,6 +51,14 @@ class Known:
     scheduled: Owed | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ComingPrice:
+    """A new price that a price migration tells the reader of itself."""
+
+    renewal_at: datetime
+    rise: int  # above the subscription's present price, in minor units; 0 once it has the new one
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What is known about a subscription."""
@@ -61,6 +69,11 @@ class Facts:
     place: Place
     has_address: bool = False  # a postal address
     known: Sequence[Known] = ()
+    coming: ComingPrice | None = None
+
+    def is_migrated_at(self, moment: datetime) -> bool:
+        """Return whether a price migration changes the price at a renewal."""
+        return self.coming is not None and self.coming.renewal_at == moment
 
 
 def owed(facts: Facts, rules: Rules, policies: Sequence[NotificationPolicy], *, now: datetime) -> list[Owed]:
@@ -106,7 +119,7 @@ def _charge_ahead(facts: Facts, rules: Rules, charged_at: datetime) -> Iterator[
     """Yield what is told before the next charge: a renewal, a new price, or the end of a trial or promotion."""
     its, plan = facts.subscription, rules.catalogue.plan(facts.subscription.plan)
     day = f"{charged_at.astimezone(rules.zone):%Y%m%d}"
-    data = _next_price(facts, rules) | {"interval": plan.interval}
+    data = _next_price(facts, rules, charged_at) | {"interval": plan.interval}
     running = max((term for term in facts.terms if not term.is_refunded), key=lambda term: term.ends_at, default=None)
 
     def event(kind: NotificationKind, **more: Any) -> _Event:
@@ -122,8 +135,8 @@ def _charge_ahead(facts: Facts, rules: Rules, charged_at: datetime) -> Iterator[
         yield event(NotificationKind.RENEWAL_AHEAD)
     if running.discount and not its.keeps_discount:
         yield event(NotificationKind.PROMOTION_ENDING)
-    elif running.price is not None and _is_new_price(running, its):
-        yield event(NotificationKind.PRICE_CHANGE, old_price=money(running.price, its.currency))
+    elif running.price is not None and _is_new_price(running, its) and not facts.is_migrated_at(charged_at):
+        yield event(NotificationKind.PRICE_CHANGE, old_price=money(running.price, its.currency), total=None)
 
 
 def _is_new_price(running: Term, its: Subscription) -> bool:
@@ -133,11 +146,12 @@ def _is_new_price(running: Term, its: Subscription) -> bool:
     return is_same and is_whole and running.price != its.price
 
 
-def _next_price(facts: Facts, rules: Rules) -> dict[str, Any]:
+def _next_price(facts: Facts, rules: Rules, charged_at: datetime) -> dict[str, Any]:
     its = facts.subscription
+    rise = facts.coming.rise if facts.coming is not None and facts.is_migrated_at(charged_at) else 0
     return {
         "plan": rules.catalogue.plan(its.plan).title,
-        "price": money(its.price, its.currency),
+        "price": money(its.price + rise, its.currency),
         "discounted": its.keeps_discount,
     }
 
@@ -148,7 +162,7 @@ def _yearly(facts: Facts, rules: Rules, charged_at: datetime, *, now: datetime) 
     if plan.interval == YEAR or not facts.terms:
         return
     at = _anniversary(its.created_at, now)
-    data = _next_price(facts, rules) | {
+    data = _next_price(facts, rules, charged_at) | {
         "interval": plan.interval,
         "since_at": its.created_at.isoformat(),
         "renews_at": charged_at.isoformat(),

@@ -21,6 +21,7 @@ from app.domain.subscriptions import OVER, StripeItemState, StripeSubscriptionSt
 # AB 2863 asks for since July 1, 2025. The notice is sent two days after the first possible day. If it could not be sent
 # until the last one, the reader pays the old price once more.
 ANNOUNCED_AHEAD = timedelta(days=28)
+PREPARED_AHEAD = timedelta(days=50)  # before any notice of the renewal, so that it names the new price
 LEAST_NOTICE = timedelta(days=7)
 QUOTED_AGAIN_AHEAD = timedelta(days=9)  # early enough to tell the reader once more if the total has changed
 SWITCHED_AHEAD = timedelta(days=3)  # so that an outage of Stripe, or ours, of less than this delays no change
@@ -65,6 +66,7 @@ class Keeps(StrEnum):
     ENDING = "ending"
     ENDED = "ended"
     SCHEDULED = "scheduled"  # a subscription schedule at Stripe decides about it
+    NO_NOTICE = "no_notice"  # the policy for notices tells this reader nothing
     NOT_OURS = "not_ours"  # of no subscriber of ours
     COMPLIMENTARY = "complimentary"  # nothing is paid for the renewal
     UNCHANGED = "unchanged"  # it has the new price already
@@ -181,10 +183,16 @@ class PriceChange:
     currency: str
     items: Sequence[ItemChange]
     renewal_at: datetime | None
+    notices: int = 0  # how many were ordered
     quote: Quote | None = None
     announced_at: datetime | None = None
     act_at: datetime | None = None  # policy time
     last_error: str | None = None  # of the last attempt; None: it did not fail
+
+    @property
+    def notice_about(self) -> str:
+        """What its newest notification is about: with the subscription first, as for its other ones."""
+        return f"{self.subscription_id}/{self.id}/{self.notices}"
 
     @property
     def before(self) -> int:
@@ -195,6 +203,11 @@ class PriceChange:
     def after(self) -> int:
         """What the changed items cost, without discounts and tax."""
         return sum(item.to_amount * item.quantity for item in self.items)
+
+
+def is_of_migration(about: str) -> bool:
+    """Return whether a notification with this ``about`` was ordered by a price migration."""
+    return "/pcg_" in about
 
 
 @dataclass(frozen=True, slots=True)

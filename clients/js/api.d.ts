@@ -3384,7 +3384,7 @@ export interface components {
              * @description Why they keep their price; else null.
              * @example locked
              */
-            reason: ("locked" | "custom_price" | "other_currency" | "other_interval" | "ending" | "ended" | "scheduled" | "not_ours" | "complimentary" | "unchanged" | "migration_stopped") | null;
+            reason: ("locked" | "custom_price" | "other_currency" | "other_interval" | "ending" | "ended" | "scheduled" | "no_notice" | "not_ours" | "complimentary" | "unchanged" | "migration_stopped") | null;
             /**
              * Count
              * @example 12
@@ -8194,7 +8194,7 @@ export interface components {
              * @description Why it keeps its price; else null.
              * @example null
              */
-            reason: ("locked" | "custom_price" | "other_currency" | "other_interval" | "ending" | "ended" | "scheduled" | "not_ours" | "complimentary" | "unchanged" | "migration_stopped") | null;
+            reason: ("locked" | "custom_price" | "other_currency" | "other_interval" | "ending" | "ended" | "scheduled" | "no_notice" | "not_ours" | "complimentary" | "unchanged" | "migration_stopped") | null;
             /** @description The changed items now, before discounts and tax. */
             before: components["schemas"]["MoneyOut"] | null;
             /** @description The changed items at the new price, before discounts and tax. */

@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("tax", sa.BigInteger(), nullable=True),
         sa.Column("before", sa.BigInteger(), nullable=True),
         sa.Column("announced_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("notices", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("act_at", sa.DateTime(timezone=True), nullable=True),
         *_due_columns(),
         sa.ForeignKeyConstraint(

@@ -50,15 +50,15 @@ async def new_price(shop: Shop, amount: int, component: str = "digital", version
     return str(made["id"])
 
 
-async def start(shop: Shop, *wanted: str, from_day: date = FROM) -> PriceMigration:
-    """Start a migration whose notices the publisher sends, and let a worker list its subscriptions."""
+async def start(shop: Shop, *wanted: str, from_day: date = FROM, told_by_publisher: bool = True) -> PriceMigration:
+    """Start a migration, and let a worker list its subscriptions."""
     async with context(shop) as ctx:
         migration = await price_migrations.prepare(
             ctx,
             "annual",
             wanted or (KEY,),
             from_day=from_day,
-            told_by_publisher=True,
+            told_by_publisher=told_by_publisher,
             by="operator:ops",
             now=await ctx.clock.policy(),
         )

@@ -55,6 +55,7 @@ class PriceChange(Base, Due):
     tax: Mapped[int | None]
     before: Mapped[int | None]  # the total at the old price
     announced_at: Mapped[datetime | None]
+    notices: Mapped[int] = mapped_column(server_default="0")
     act_at: Mapped[datetime | None]  # when it is looked at next
     __table_args__ = (
         UniqueConstraint("migration_id", "stripe_id"),

@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from app.aggregates import intents as stored
-from app.aggregates import sync_subscription
+from app.aggregates import notifications, sync_subscription
 from app.context import Context
-from app.db import audit, intents, price_migrations, subscribers
+from app.db import audit, intents, price_migrations, subscribers, subscriptions
+from app.db import notifications as notifications_db
 from app.db.engine.session import Session
 from app.domain.errors import ConcurrentUpdate
+from app.domain.notifications import NotificationKind, NotificationState, money
 from app.domain.price_migrations import (
     CHECKED_AGAIN,
     OPEN,
@@ -30,6 +32,7 @@ from app.domain.price_migrations import (
     terms_of,
     was_told_in_time,
 )
+from app.domain.rules import Rules
 from app.domain.subscriptions import OVER, StripeSubscriptionState
 from app.gateway import price_migrations as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
@@ -50,12 +53,14 @@ async def advance(ctx: Context, change_id: str, /, *, now: datetime) -> None:
         change = await price_migrations.change_by_id(session, change_id)
         migration = await price_migrations.by_id(session, change.migration_id) if change is not None else None
         if change is None or migration is None or change.status not in OPEN:
+            if change is not None:  # its migration was stopped: the renewal is at the old price again
+                await _follow(session, ctx.rules, change, now=now)
             await price_migrations.clear_change_due(session, change_id)
             return
     try:
         seen = await subscriptions_at_stripe.fetch(ctx.gateway, change.stripe_id)
     except Gone:
-        await _keep(ctx, change, Keeps.ENDED)
+        await _keep(ctx, change, Keeps.ENDED, now=now)
         return
     try:
         if change.status == ChangeStatus.SWITCHED:
@@ -79,27 +84,69 @@ async def _announce(
     """Quote the renewal and tell the reader, once its day has come."""
     decided = decide(seen, _terms(ctx, migration), is_ours=True, now=now)
     if isinstance(decided, Keep):
-        await _keep(ctx, change, decided.reason)
+        await _keep(ctx, change, decided.reason, now=now)
         return
     planned = _planned(change, decided)
     if isinstance(decided, Wait) or decided.announce_at > now:
-        await _save(ctx, change, planned)
+        await _save(ctx, change, planned, now=now)
         return
     quote = await _quote(ctx, decided, change.stripe_id)
     if quote.total == quote.before:  # such as with a coupon that pays for everything
-        await _keep(ctx, change, Keeps.UNCHANGED if quote.total else Keeps.COMPLIMENTARY)
+        await _keep(ctx, change, Keeps.UNCHANGED if quote.total else Keeps.COMPLIMENTARY, now=now)
         return
     told = replace(
         planned,
         status=ChangeStatus.ANNOUNCED,
+        notices=change.notices + 1,
         quote=quote,
         announced_at=now,
         act_at=max(now, decided.renewal_at - QUOTED_AGAIN_AHEAD),
     )
     async with ctx.sessions.begin() as session:
         await _lock(session, change)
-        await price_migrations.save_change(session, told)
-        await _record(session, change, told, migration, "price_change.announced")
+        is_told = migration.told_by_publisher or await _tell(session, ctx.rules, told, quote, now=now)
+        if is_told:
+            await price_migrations.save_change(session, told)
+            await _record(session, change, told, migration, "price_change.announced")
+            await _follow(session, ctx.rules, told, now=now)
+    if not is_told:
+        await _keep(ctx, change, Keeps.NO_NOTICE, now=now)
+
+
+async def _tell(session: Session, rules: Rules, change: PriceChange, quote: Quote, *, now: datetime) -> bool:
+    """Order the notice, in the transaction that stores its quote. Return whether the policy has one for the reader."""
+    subscription = await subscriptions.by_id(session, change.subscription_id or "")
+    assert subscription is not None
+    assert change.renewal_at is not None
+    data = {
+        "price": money(subscription.price - change.before + change.after, change.currency),
+        "old_price": money(subscription.price, change.currency),
+        "discounted": subscription.keeps_discount,
+        "total": money(quote.total, change.currency),
+        "renews_at": change.renewal_at.isoformat(),
+        "interval": rules.catalogue.plan(subscription.plan).interval,
+    }
+    kind = NotificationKind.PRICE_CHANGE
+    about = change.notice_about
+    return await notifications.tell(
+        session, rules, kind, subscription, about, data=data, now=now, event_at=change.renewal_at
+    )
+
+
+async def _sent_at(ctx: Context, change: PriceChange, migration: PriceMigration) -> datetime | None:
+    """Return when the reader was told; None if they were not."""
+    if migration.told_by_publisher:
+        return change.announced_at
+    async with ctx.sessions.begin() as session:
+        notice = await notifications_db.find(session, NotificationKind.PRICE_CHANGE, change.notice_about)
+    is_sent = notice is not None and notice.state in (NotificationState.SENT, NotificationState.HANDED_OVER)
+    return notice.settled_at if notice is not None and is_sent else None
+
+
+async def _follow(session: Session, rules: Rules, change: PriceChange, *, now: datetime) -> None:
+    """Let the notices of the renewal name the price that it will have."""
+    if change.subscriber_id is not None:
+        await notifications.follow_reader(session, rules, change.subscriber_id, now=now)
 
 
 async def _switch(
@@ -111,16 +158,16 @@ async def _switch(
         return
     decided = decide(seen, _terms(ctx, migration), is_ours=True, now=now, least=NO_TIME)
     if isinstance(decided, Keep):
-        await _keep(ctx, change, decided.reason)
+        await _keep(ctx, change, decided.reason, now=now)
     elif isinstance(decided, Wait):
         has_renewed = change.renewal_at is None or change.renewal_at <= now  # at the old price
         waiting = replace(change, act_at=decided.until)
-        await _save(ctx, change, _planned(change, decided) if has_renewed else waiting)
+        await _save(ctx, change, _planned(change, decided) if has_renewed else waiting, now=now)
     elif not is_as_announced(change, decided, await _quote(ctx, decided, change.stripe_id)):
         await _plan_again(ctx, change, migration, seen, now=now)
     elif now < decided.renewal_at - SWITCHED_AHEAD:
-        await _save(ctx, change, replace(change, act_at=decided.renewal_at - SWITCHED_AHEAD))
-    elif not was_told_in_time(change, change.announced_at):
+        await _save(ctx, change, replace(change, act_at=decided.renewal_at - SWITCHED_AHEAD), now=now)
+    elif not was_told_in_time(change, await _sent_at(ctx, change, migration)):
         await _plan_again(ctx, change, migration, seen, now=now)
     else:
         await _ask_stripe(ctx, change, migration, now=now)
@@ -159,11 +206,11 @@ async def _complete(ctx: Context, change: PriceChange, seen: StripeSubscriptionS
     """Complete a change whose renewal has come."""
     renewal_at, period = change.renewal_at, seen.period
     if seen.status in OVER or period is None or renewal_at is None:
-        await _keep(ctx, change, Keeps.ENDED)
+        await _keep(ctx, change, Keeps.ENDED, now=now)
     elif period[0] >= renewal_at:
-        await _save(ctx, change, replace(change, status=ChangeStatus.COMPLETED, act_at=None))
+        await _save(ctx, change, replace(change, status=ChangeStatus.COMPLETED, act_at=None), now=now)
     else:  # Stripe has not renewed it yet
-        await _save(ctx, change, replace(change, act_at=max(renewal_at, now) + CHECKED_AGAIN))
+        await _save(ctx, change, replace(change, act_at=max(renewal_at, now) + CHECKED_AGAIN), now=now)
 
 
 async def _plan_again(
@@ -172,12 +219,12 @@ async def _plan_again(
     """Plan a change anew, because it is not as announced: for the same renewal with another notice, or for a later one."""
     decided = decide(seen, _terms(ctx, migration), is_ours=True, now=now)
     if isinstance(decided, Keep):
-        await _keep(ctx, change, decided.reason)
+        await _keep(ctx, change, decided.reason, now=now)
     else:
-        await _save(ctx, change, _planned(change, decided))
+        await _save(ctx, change, _planned(change, decided), now=now)
 
 
-async def _keep(ctx: Context, change: PriceChange, reason: Keeps) -> None:
+async def _keep(ctx: Context, change: PriceChange, reason: Keeps, *, now: datetime) -> None:
     """Let the subscription keep its price."""
     kept = replace(change, status=ChangeStatus.STOPPED, reason=reason, act_at=None)
     async with ctx.sessions.begin() as session:
@@ -193,12 +240,14 @@ async def _keep(ctx: Context, change: PriceChange, reason: Keeps) -> None:
             before={"status": change.status},
             after={"status": kept.status},
         )
+        await _follow(session, ctx.rules, kept, now=now)
 
 
-async def _save(ctx: Context, before: PriceChange, after: PriceChange) -> None:
+async def _save(ctx: Context, before: PriceChange, after: PriceChange, *, now: datetime) -> None:
     async with ctx.sessions.begin() as session:
         await _lock(session, before)
         await price_migrations.save_change(session, after)
+        await _follow(session, ctx.rules, after, now=now)
 
 
 async def _lock(session: Session, change: PriceChange) -> None:

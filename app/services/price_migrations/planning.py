@@ -8,6 +8,7 @@ import structlog
 from app.context import Context
 from app.db import audit, price_migrations, subscriptions
 from app.domain.price_migrations import (
+    PREPARED_AHEAD,
     ChangeStatus,
     Keep,
     MigrationStatus,
@@ -110,9 +111,11 @@ def _change(
     now: datetime,
 ) -> PriceChange:
     decided = decide(state, terms, is_ours=ours is not None, now=now)
-    act_at = (
-        decided.announce_at if isinstance(decided, Planned) else decided.until if isinstance(decided, Wait) else None
-    )
+    act_at = None
+    if isinstance(decided, Planned):
+        act_at = max(now, decided.renewal_at - PREPARED_AHEAD)
+    elif isinstance(decided, Wait):
+        act_at = decided.until
     return PriceChange(
         id=price_migrations.new_change_id(),
         migration_id=migration.id,

@@ -6,6 +6,7 @@ from datetime import date, datetime, time, timedelta
 
 from app.context import Context
 from app.db import audit, price_migrations
+from app.domain.notifications import Channel, NotificationKind
 from app.domain.pages import BadCursor, Page, page_of
 from app.domain.price_migrations import (
     OPEN,
@@ -101,7 +102,7 @@ async def start(ctx: Context, migration: PriceMigration) -> None:
     :raises NoticesOff: nobody tells the readers.
     :raises MigrationInProgress: the plan has a migration that is not finished.
     """
-    if not migration.told_by_publisher:
+    if not migration.told_by_publisher and not _are_delivered(ctx):
         raise NoticesOff("Notices are not delivered. If you tell the readers in another way, add --told-by-publisher.")
     async with ctx.sessions.begin() as session:
         await price_migrations.lock_plan(session, migration.plan)
@@ -123,6 +124,12 @@ async def start(ctx: Context, migration: PriceMigration) -> None:
                 "told_by_publisher": migration.told_by_publisher,
             },
         )
+
+
+def _are_delivered(ctx: Context) -> bool:
+    """Return whether readers get the notice of a new price: by mail, or from the publisher's own mailer."""
+    channels = {one.channel for one in ctx.catalogue.policies.notices if one.kind is NotificationKind.PRICE_CHANGE}
+    return Channel.WEBHOOK in channels or (Channel.MAIL in channels and ctx.mailer is not None)
 
 
 async def stop(ctx: Context, migration_id: str, *, by: str, now: datetime) -> Progress:
