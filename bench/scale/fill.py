@@ -13,6 +13,7 @@ import asyncpg
 
 from app.db.engine import schema
 from bench.scale.ids import sql_id
+from bench.scale.price_rows import PRICE_CHANGE, PRICE_MIGRATION
 from bench.scale.rows import Rows
 from bench.scale.samples import ACTIONS, EVENT_TYPES
 
@@ -232,19 +233,8 @@ TABLES = (
         "state": "CASE WHEN k % 3 = 0 THEN 'scheduled' WHEN k % 500 = 1 THEN 'refused' ELSE 'sent' END",
         "due_at": "CASE WHEN k % 3 = 0 THEN now() + interval '1 hour' * (k % 8760) END",
         "work_key": f"'notification:' || {sql_id('ntf', 'k')}"}),
-    Rows("price_migrations", FEW, {
-        "id": sql_id("pmg", "k"), "plan": "'annual'", "currency": "'usd'", "targets": "'[]'", "versions": "ARRAY[]::text[]",
-        "from_at": _LONG_AGO, "status": "CASE WHEN k = 0 THEN 'running' ELSE 'finished' END", "told_by_publisher": "true",
-        "requested_by": "'operator:ops'", "created_at": f"{_LONG_AGO} + interval '1 second' * k",
-        "work_key": "'price_migration'",
-    }),
-    Rows("price_changes", 0.5, {
-        "id": sql_id("pcg", "k"), "migration_id": sql_id("pmg", "k % 10"), "stripe_id": sql_id("sub", "k % {s}"),
-        "subscription_id": sql_id("scr", "k % {s}"), "subscriber_id": sql_id("rdr", "(k % {s}) % {n}"),
-        "status": "CASE WHEN k % 10 = 0 THEN 'planned' ELSE 'completed' END", "currency": "'usd'", "items": "'[]'",
-        "renewal_at": "now() + interval '1 day'", "act_at": "CASE WHEN k % 10 = 0 THEN now() END",
-        "work_key": "'price:' || " + sql_id("sub", "k % {s}"),
-    }),
+    Rows("price_migrations", FEW, PRICE_MIGRATION),
+    Rows("price_changes", 0.5, PRICE_CHANGE),
     Rows("label_runs", FEW, {
         "id": "'lbl_' || k", "issue_number": "k + 1", "number": "0", "as_of": "now()", "mail_date": "CURRENT_DATE",
         "frozen_at": _LONG_AGO, "frozen_by": "'staff:circulation'", "copies": "1", "control_sum": "0",
