@@ -246,6 +246,8 @@ async def _run(
     supplement: bool,
     now: datetime,
 ) -> Response:
+    if key is not None:
+        idempotency.check_key(key)
     if body.dry_run:
         found = await label_runs.preview(ctx, number, supplement=supplement, now=now)
         return JSONResponse(PreviewOut.of(found).model_dump(mode="json"))
