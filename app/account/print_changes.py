@@ -84,9 +84,9 @@ def _message(change: PrintChange, amount: str) -> str:
         return "We’re working on your change. You don’t need to do anything."
     if change.kind == PrintChangeKind.ADD:
         return "Print is now part of your subscription. We’ll mail you every issue from here on."
-    if change.total:
-        return f"Print is no longer part of your subscription. Your refund of {amount} is on its way to your card."
-    return "Print is no longer part of your subscription."
+    refunded = f" Your refund of {amount} is on its way to your card." if change.total else ""
+    credited = " What your credit paid for print is in your credit again." if change.to_balance else ""
+    return f"Print is no longer part of your subscription.{refunded}{credited}"
 
 
 ROUTES = [

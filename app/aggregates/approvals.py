@@ -7,7 +7,7 @@ added up.
 
 from datetime import datetime
 
-from app.db import approvals, audit, claims, outbox, subscribers
+from app.db import approvals, audit, back_issues, claims, outbox, subscribers
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.approvals import (
@@ -60,6 +60,16 @@ async def copies_left(session: Session, rules: Rules, subscriber_id: str, *, by:
     given = Given(
         to_reader=await claims.count_to(session, subscriber_id, since=limits.counts_since(now)),
         today=await claims.count_by(session, by, since=start_of_day(now, rules.zone)),
+    )
+    return limits.left(COPIES, given)
+
+
+async def back_issues_left(session: Session, rules: Rules, subscriber_id: str, *, by: str, now: datetime) -> int:
+    """Return how many back issues a person may still order for a reader without a second person."""
+    limits = rules.catalogue.policies.back_issue_limits(now.astimezone(rules.zone).date())
+    given = Given(
+        to_reader=await back_issues.count_to(session, subscriber_id, since=limits.counts_since(now)),
+        today=await back_issues.count_by(session, by, since=start_of_day(now, rules.zone)),
     )
     return limits.left(COPIES, given)
 

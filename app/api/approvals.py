@@ -1,4 +1,4 @@
-"""``/v1/support/approvals``: refunds, complimentary access, extensions and claims that need a second person."""
+"""``/v1/support/approvals``: refunds, complimentary access, extensions, claims and back issues that need a second person."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ from app.domain.refunds import (
     RefundsMissing,
 )
 from app.domain.subscriptions import AlreadyEnded
-from app.services import approvals, claims, comps, idempotency, issues, refunds
+from app.services import approvals, back_issues, claims, comps, idempotency, issues, refunds
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyRequired, KeyReused
 
 router = APIRouter(prefix="/v1/support/approvals", tags=["approvals"], route_class=Described)
@@ -46,7 +46,8 @@ class ApprovalOut(ApiModel):
     """A request above the limit of one person, and the decision about it. Fields of other kinds are null."""
 
     id: str = Field(
-        description="ID of the refund, the complimentary access, the extension or the claim.", examples=["rfd_0c5e"]
+        description="ID of the refund, the complimentary access, the extension, the claim or the back issue.",
+        examples=["rfd_0c5e"],
     )
     kind: ApprovalKind = Field(examples=["refund"])
     status: ApprovalStatusText = Field(
@@ -59,7 +60,7 @@ class ApprovalOut(ApiModel):
     plan: str | None = Field(description="For complimentary access.", examples=[None])
     until: datetime | None = Field(description="For complimentary access.", examples=[None])
     days: int | None = Field(description="For complimentary access: what counts for the limit.", examples=[None])
-    subscription: str | None = Field(description="For extensions and claims.", examples=[None])
+    subscription: str | None = Field(description="For extensions, claims and back issues.", examples=[None])
     issues: int | None = Field(
         description="For extensions, and for complimentary access for a number of issues.", examples=[None]
     )
@@ -216,6 +217,8 @@ async def _approve(ctx: Context, request_id: str, *, by: str, now: datetime) -> 
             await issues.approve_extension(ctx, request_id, by=by, now=now)
         case ApprovalKind.CLAIM:
             await claims.approve(ctx, request_id, by=by, now=now)
+        case ApprovalKind.BACK_ISSUE:
+            await back_issues.approve(ctx, request_id, by=by, now=now)
     return 201, ApprovalOut.of_request(await approvals.get(ctx, request_id)).model_dump(mode="json")
 
 

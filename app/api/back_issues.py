@@ -42,7 +42,9 @@ class BackIssueOut(ApiModel):
     """An ordered back issue. It is sent with the next supplement of the issue, to the address that is valid then."""
 
     id: str = Field(examples=["bki_0c5e"])
-    status: BackIssueStatus = Field(description="`ordered` or `sent`.", examples=["ordered"])
+    status: BackIssueStatus = Field(
+        description="`ordered`, `sent`, or `awaiting_approval` and `rejected` above the limit.", examples=["ordered"]
+    )
     subscriber: str = Field(examples=["rdr_0c5e"])
     subscription: str = Field(examples=["scr_0c5e"])
     issue: int = Field(examples=[7])
@@ -74,6 +76,11 @@ class BackIssuesOut(ApiModel):
     next: str | None = Field(examples=[None])
 
 
+AWAITING_APPROVAL: dict[int | str, dict[str, Any]] = {
+    202: {"model": BackIssueOut, "description": "Above the limit: a second person must approve it"}
+}
+
+
 @router.get("")
 async def list_back_issues(
     agent: CopyAgent,
@@ -95,7 +102,7 @@ async def list_back_issues(
     status_code=201,
     response_model=BackIssueOut,
     openapi_extra=MAY_HAVE_KEY,
-    responses=problems(NotFound, IssueNotMailed, OwnAccount, KeyInvalid, KeyReused, KeyInUse),
+    responses=AWAITING_APPROVAL | problems(NotFound, IssueNotMailed, OwnAccount, KeyInvalid, KeyReused, KeyInUse),
 )
 async def order_back_issue(
     body: BackIssueIn, request: Request, agent: RecentCopyAgent, ctx: Ctx, now: Now, key: OptionalIdempotencyKey = None
@@ -106,6 +113,7 @@ async def order_back_issue(
         ordered = await back_issues.order(
             ctx, body.subscription, body.issue, order_id=order_id, note=body.note or None, by=agent.actor, now=now
         )
-        return 201, BackIssueOut.of(ordered).model_dump(mode="json")
+        status = 202 if ordered.status == BackIssueStatus.AWAITING_APPROVAL else 201
+        return status, BackIssueOut.of(ordered).model_dump(mode="json")
 
     return await answer_once(ctx, request, order, caller=agent.actor, key=key, prefix="bki")

@@ -144,6 +144,7 @@ SupportAgent = Annotated[Reader, Security(person_with(Role.SUPPORT), scopes=[Rol
 Supervisor = Annotated[Reader, Security(person_with(Role.SUPERVISOR), scopes=[Role.SUPERVISOR])]
 Circulation = Annotated[Reader, Security(person_with(Role.CIRCULATION), scopes=[Role.CIRCULATION])]
 Finance = Annotated[Reader, Security(person_with(Role.FINANCE), scopes=[Role.FINANCE])]
+RecentFinance = Annotated[Reader, Security(person_signed_in_recently(Role.FINANCE), scopes=[Role.FINANCE])]
 PrivacyOfficer = Annotated[Reader, Security(person_with(Role.PRIVACY), scopes=[Role.PRIVACY])]
 Admin = Annotated[Reader, Security(person_with(Role.ADMIN), scopes=[Role.ADMIN])]
 RecentSupportAgent = Annotated[Reader, Security(person_signed_in_recently(Role.SUPPORT), scopes=[Role.SUPPORT])]

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, StringConstraints
 from starlette.responses import Response
 
-from app.api.deps import Ctx, Finance, Now, ReportViewer
+from app.api.deps import Ctx, Now, RecentFinance, ReportViewer
 from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import Described
 from app.api.problems import problems
@@ -218,6 +218,6 @@ async def list_liability_closings(_: ReportViewer, ctx: Ctx) -> ClosingsOut:
     status_code=201,
     responses=problems(InvalidReportDate, MonthNotOver, MonthClosed, MonthOutOfOrder, MonthTooEarly),
 )
-async def close_liability_month(body: ClosingIn, person: Finance, ctx: Ctx, now: Now) -> ClosingOut:
+async def close_liability_month(body: ClosingIn, person: RecentFinance, ctx: Ctx, now: Now) -> ClosingOut:
     """Close a month. Its figures are final, and what becomes known later appears in the next month."""
     return ClosingOut.of(await liability.close(ctx, parse_month(body.month), by=person.actor, now=now))

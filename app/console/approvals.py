@@ -9,7 +9,7 @@ from app.console.request import ConsoleRequest
 from app.domain.approvals import ApprovalKind
 from app.domain.callers import Role
 from app.domain.refunds import QuoteChanged
-from app.services import approvals, claims, comps, issues, refunds, support
+from app.services import approvals, back_issues, claims, comps, issues, refunds, support
 
 PAGE_SIZE = 50
 
@@ -28,11 +28,12 @@ async def show_request(request: ConsoleRequest) -> Response:
     """Show a request other than a refund, and the decision about it."""
     ctx = request.ctx
     wanted = await approvals.get(ctx, request.path_param("request"))
-    is_claim = wanted.kind == ApprovalKind.CLAIM
+    is_claim, is_order = wanted.kind == ApprovalKind.CLAIM, wanted.kind == ApprovalKind.BACK_ISSUE
     return request.render(
         "approval_request.html",
         wanted=wanted,
         claim=await claims.get(ctx, wanted.id, viewer=request.viewer) if is_claim else None,
+        order=await back_issues.get(ctx, wanted.id, viewer=request.viewer) if is_order else None,
         reader=await support.reader(ctx, wanted.subscriber_id, viewer=request.viewer),
         plan=next((one.title for one in ctx.rules.catalogue.plans.values() if one.code == wanted.plan), wanted.plan),
         requested_by_me=wanted.requested_by == request.staff.actor,
@@ -40,7 +41,7 @@ async def show_request(request: ConsoleRequest) -> Response:
 
 
 async def approve_request(request: ConsoleRequest) -> Response:
-    """Give the complimentary access, the issues or the claimed copy that another person requested."""
+    """Give the complimentary access, the issues, the claimed copy or the back issue that another person requested."""
     ctx, request_id = request.ctx, request.path_param("request")
     wanted = await approvals.get(ctx, request_id)
     await check_reader(request, wanted.subscriber_id)
@@ -50,6 +51,9 @@ async def approve_request(request: ConsoleRequest) -> Response:
     elif wanted.kind == ApprovalKind.CLAIM:
         await claims.approve(ctx, request_id, by=request.staff.actor, now=request.now)
         message = "Approved. The claim is granted."
+    elif wanted.kind == ApprovalKind.BACK_ISSUE:
+        await back_issues.approve(ctx, request_id, by=request.staff.actor, now=request.now)
+        message = "Approved. The issue goes out with its next supplement."
     else:
         await issues.approve_extension(ctx, request_id, by=request.staff.actor, now=request.now)
         message = "Approved. The issues were added."

@@ -16,6 +16,7 @@ LABELS = {
     "paid_term": "Paid term",
     "comp": "Complimentary access",
     "claim": "Claim of a copy",
+    "back_issue": "Back issue",
     "trial": "Trial",
     "renewal_pending": "Renewal payment pending",
     "grace_period": "Grace period (renewal unpaid)",

@@ -23,11 +23,11 @@ async def show(request: ConsoleRequest) -> Response:
     today = _today(request)
     through = _through(request)
     month = first_of_month(through)
-    closings, history = await liability.closings(request.ctx), await liability.history(request.ctx, today=today)
+    report, closings, history = await liability.overview(request.ctx, through, today=today)
     last = closings[-1].month if closings else None
     return request.render(
         "liability.html",
-        report=await liability.report(request.ctx, through),
+        report=report,
         month=month,
         following=next_month(month) if next_month(month) <= today else None,
         may_close=last_of_month(month) < today and (last is None or month == next_month(last)),
@@ -105,5 +105,5 @@ ROUTES = [
     page_route("/liability/{name}.svg", chart, role=Role.FINANCE, is_fragment=True),
     page_route("/liability/subscriptions", subscriptions, role=Role.FINANCE),
     page_route("/liability.csv", export, role=Role.FINANCE),
-    form_route("/liability/close", close, role=Role.FINANCE, shown_at="/liability"),
+    form_route("/liability/close", close, role=Role.FINANCE, recent_sign_in=True, shown_at="/liability"),
 ]

@@ -48,6 +48,7 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
     refundable = _refundable(overview, refunded)
     grants = [(grant, _grant_until(grant)) for grant in overview.grants]
     running = [(grant, until) for grant, until in grants if until is None or until > request.now]
+    today = request.now.astimezone(ctx.rules.zone).date()
     return request.render(
         "reader.html",
         overview=overview,
@@ -75,7 +76,8 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
         copies=overview.copies if show_all else overview.copies[:SHOWN_COPIES],
         more_copies=0 if show_all else len(overview.copies[SHOWN_COPIES:]),
         prints=bool(overview.addresses) or any(one.print_edition for one, _ in overview.subscriptions),
-        today=request.now.astimezone(ctx.rules.zone).date(),
+        today=today,
+        claim_days=ctx.rules.catalogue.policies.claim_policy(today).days,
         grants=grants if show_all else running,
         more_grants=0 if show_all else len(grants) - len(running),
         history=history_days if show_all else history_days[:SHOWN_DAYS],

@@ -62,6 +62,8 @@ def next_step(item: WorkItem) -> str:
             return "If you approve, the issues are added to the current term."
         case ItemKind.APPROVAL if item.code == "claim":
             return "If you approve, the claim is granted: a replacement is sent, or the term is extended."
+        case ItemKind.APPROVAL if item.code == "back_issue":
+            return "If you approve, the issue is sent with its next supplement."
         case ItemKind.APPROVAL if item.detail in _KEEPS_TERM:
             return f"If you approve, the refund is paid. {CONTINUES}"
         case ItemKind.APPROVAL:

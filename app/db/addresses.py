@@ -13,7 +13,7 @@ from app.db.engine import leases
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import PostalAddress as Row
-from app.db.models import table_of
+from app.db.models import Subscription, Term, table_of
 from app.domain.addresses import (
     FIELDS,
     AddressProblem,
@@ -35,9 +35,21 @@ class Unusable:
 
 _UNUSABLE = text(
     """
+    WITH doubtful AS MATERIALIZED (
+        SELECT subscriber_id FROM postal_addresses WHERE replaced_at IS NULL AND NOT is_usable
+        UNION SELECT abroad.subscriber_id FROM unnest(:after_country, :before_country) AS unserved (low, high)
+            CROSS JOIN LATERAL (
+                SELECT subscriber_id FROM postal_addresses
+                WHERE replaced_at IS NULL AND country > unserved.low AND country < unserved.high OFFSET 0) abroad
+        UNION SELECT s.subscriber_id FROM terms t
+            CROSS JOIN LATERAL (SELECT subscriber_id FROM subscriptions WHERE id = t.subscription_id OFFSET 0) s
+        WHERE t.lacks_address
+    )
     SELECT t.subscription_id, s.subscriber_id,
         CASE WHEN a.is_usable THEN ARRAY['country:country_not_served'] ELSE a.problems END AS problems
-    FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
+    FROM doubtful d  -- few, so each is looked up
+        CROSS JOIN LATERAL (SELECT id, subscriber_id FROM subscriptions WHERE subscriber_id = d.subscriber_id OFFSET 0) s
+        CROSS JOIN LATERAL (SELECT * FROM terms WHERE subscription_id = s.id OFFSET 0) t
         LEFT JOIN postal_addresses a
             ON a.subscriber_id = s.subscriber_id AND a.replaced_at IS NULL
             AND (a.since IS NULL OR (a.since <= :mailed AND a.until > :mailed))
@@ -49,7 +61,7 @@ _UNUSABLE = text(
         AND (a.id IS NULL OR NOT a.is_usable OR a.country <> ALL(:served))
     ORDER BY t.subscription_id LIMIT :limit
     """
-).bindparams(bindparam("served", type_=ARRAY(TEXT)))
+).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("served", "after_country", "before_country")))
 
 
 _ROWS = table_of(Row)
@@ -105,6 +117,13 @@ async def add(
             update(Row)
             .where(Row.subscriber_id == subscriber_id, Row.since.is_(None), Row.replaced_at.is_(None))
             .values(replaced_at=now)
+        )
+        await session.execute(
+            update(Term)
+            .where(
+                Term.lacks_address, Term.subscription_id == Subscription.id, Subscription.subscriber_id == subscriber_id
+            )
+            .values(lacks_address=False)
         )
     row = Row(
         id=new_id("adr"),
@@ -166,7 +185,14 @@ async def unusable(
     session: Session, issue_number: int, *, mailed: date, served: Mapping[str, str], after: str, limit: int
 ) -> Sequence[Unusable]:
     """Return print subscriptions that are owed an issue and have no usable address, in the order of their IDs."""
-    values: dict[str, Any] = {"issue": issue_number, "mailed": mailed, "served": list(served)}
+    countries = sorted(served)
+    values: dict[str, Any] = {
+        "issue": issue_number,
+        "mailed": mailed,
+        "served": countries,
+        "after_country": ["", *countries],
+        "before_country": [*countries, "ZZZ"],
+    }
     rows = await session.execute(_UNUSABLE, {**values, "after": after, "limit": limit})
     return [
         Unusable(

@@ -1,12 +1,14 @@
 """Orders of back issues."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, func, select, tuple_
 
 from app.db.engine.session import Session
+from app.db.models import ApprovalRequest, Label, LabelRun, table_of
 from app.db.models import BackIssue as Row
-from app.db.models import Label, LabelRun, table_of
+from app.domain.approvals import ApprovalStatus
 from app.domain.back_issues import BackIssue
 from app.domain.label_runs import LabelKind
 
@@ -50,7 +52,40 @@ async def page(
     return _orders((await session.execute(query)).all())
 
 
-def _select() -> "Select[Row, int | None]":
+async def count_to(session: Session, subscriber_id: str, *, since: datetime | None) -> int:
+    """Return how many back issues were ordered for a reader, without rejected orders."""
+    query = (
+        select(func.count())
+        .select_from(Row)
+        .join(ApprovalRequest, ApprovalRequest.id == Row.id, isouter=True)
+        .where(
+            Row.subscriber_id == subscriber_id,
+            func.coalesce(ApprovalRequest.status, "") != ApprovalStatus.REJECTED,
+        )
+    )
+    if since is not None:
+        query = query.where(Row.created_at >= since)
+    return int(await session.scalar(query) or 0)
+
+
+async def count_by(session: Session, actor: str, *, since: datetime) -> int:
+    """Return how many back issues a person ordered that needed no second person."""
+    return int(
+        await session.scalar(
+            select(func.count())
+            .select_from(Row)
+            .where(
+                Row.ordered_by == actor,
+                Row.created_at >= since,
+                ~select(ApprovalRequest.id).where(ApprovalRequest.id == Row.id).exists(),
+            )
+        )
+        or 0
+    )
+
+
+def _select() -> "Select[Row, str | None, int | None]":
+    approval = select(ApprovalRequest.status).where(ApprovalRequest.id == Row.id).scalar_subquery()
     supplement = (  # looked up for each row that is returned
         select(LabelRun.number)
         .join(Label, Label.run_id == LabelRun.id)
@@ -62,10 +97,10 @@ def _select() -> "Select[Row, int | None]":
         )
         .scalar_subquery()
     )
-    return select(Row, supplement).execution_options(populate_existing=True)
+    return select(Row, approval, supplement).execution_options(populate_existing=True)
 
 
-def _orders(rows: Sequence[tuple[Row, int | None]]) -> list[BackIssue]:
+def _orders(rows: Sequence[tuple[Row, str | None, int | None]]) -> list[BackIssue]:
     return [
         BackIssue(
             id=row.id,
@@ -75,7 +110,8 @@ def _orders(rows: Sequence[tuple[Row, int | None]]) -> list[BackIssue]:
             note=row.note,
             ordered_by=row.ordered_by,
             created_at=row.created_at,
+            approval=approval,
             supplement=supplement,
         )
-        for row, supplement in rows
+        for row, approval, supplement in rows
     ]

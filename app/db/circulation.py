@@ -11,8 +11,8 @@ from app.db.engine import long_statements
 from app.db.engine.copying import copy_csv, safe
 from app.db.engine.pool import Pool
 from app.db.engine.session import Session
+from app.db.models import Issue, LabelRun
 from app.db.models import IssueCirculation as Row
-from app.db.models import LabelRun
 from app.domain.circulation import LABEL_KINDS, EnteredCounts, LabelCounts
 from app.domain.label_runs import LabelKind
 
@@ -28,10 +28,16 @@ KIND_OF_LINE: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedIssue:
-    """An issue to count: when it was mailed, and the least percentage of the basic price that makes a copy paid."""
+    """
+    An issue to count.
+
+    :param closes_at: when its labels closed. Who had print then is a print reader of the issue, and nobody else.
+    :param paid_percent: the least percentage of the basic price that makes a copy paid.
+    """
 
     number: int
     mailed_at: datetime
+    closes_at: datetime
     paid_percent: int
 
 
@@ -61,12 +67,14 @@ def _parameters(rules: CountingRules, issues: Sequence[CountedIssue]) -> tuple[o
         [one[1] for one in rules.prices],
         [one[2] for one in rules.prices],
         [one[3] for one in rules.prices],
+        [one.closes_at for one in issues],
     )
 
 
 _RULES = """
     issues AS MATERIALIZED (
-        SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS each (number, mailed_at, percent)),
+        SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::int[], $11::timestamptz[])
+            AS each (number, mailed_at, percent, closes_at)),
     prices AS MATERIALIZED (
         SELECT * FROM unnest($7::text[], $8::text[], $9::bigint[], $10::bigint[])
             AS each (plan, currency, both_editions, digital)),
@@ -76,20 +84,22 @@ _COPIES = f"""
         SELECT l.*, i.number, i.percent FROM issues i JOIN label_runs r ON r.issue_number = i.number
             JOIN labels l ON l.run_id = r.id),
     bought AS MATERIALIZED (
-        SELECT p.invoice_id, sum(p.amount)::bigint AS amount, min(p.currency) AS currency, min(p.paid_at) AS paid_at
+        SELECT p.invoice_id, sum(p.amount)::bigint AS amount, min(p.paid_at) AS paid_at
         FROM payments p WHERE p.invoice_id IN (SELECT term FROM printed) GROUP BY p.invoice_id),
     copies AS (
-        SELECT printed.*, t.plan, t.issues_owed, b.amount, b.currency, b.paid_at,
-            CASE WHEN printed.kind = '{LabelKind.COPY}' AND b.amount > 0
-                    AND coalesce(b.amount * 100 >= prices.both_editions * printed.percent, true)
+        SELECT printed.*, t.plan, t.issues_owed, paid.amount, s.currency, coalesce(b.paid_at, t.starts_at) AS paid_at,
+            CASE WHEN printed.kind = '{LabelKind.COPY}' AND paid.amount > 0
+                    AND coalesce(paid.amount * 100 >= prices.both_editions * printed.percent, true)
                 THEN 'paid' ELSE 'free' END AS price,
             CASE WHEN printed.band = ANY(places.other_mail) THEN 'other_mail'
                  WHEN printed.country = places.mailed_from
                      AND EXISTS (SELECT FROM unnest(places.county) one WHERE starts_with(printed.postal_code, one))
                  THEN 'in_county' ELSE 'outside_county' END AS mail
         FROM printed CROSS JOIN places LEFT JOIN terms t ON t.invoice_id = printed.term
+            LEFT JOIN subscriptions s ON s.id = t.subscription_id
             LEFT JOIN bought b ON b.invoice_id = printed.term
-            LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = b.currency)"""  # noqa: S608 - a kind
+            CROSS JOIN LATERAL (SELECT coalesce(b.amount, 0) + coalesce(t.paid_by_balance, 0) AS amount) paid
+            LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency)"""  # noqa: S608 - a kind
 _COUNTS = f"""
     WITH {_RULES}, {_COPIES}
     SELECT number, price || '_' || mail AS kind, count(*) AS copies FROM copies GROUP BY 1, 2
@@ -98,12 +108,16 @@ _ELECTRONIC = f"""
     WITH {_RULES}
     SELECT i.number, count(*) AS copies
     FROM issues i JOIN terms t ON t.starts_at <= i.mailed_at AND t.ends_at > i.mailed_at
-        JOIN LATERAL (SELECT sum(p.amount)::bigint AS amount, min(p.currency) AS currency
+        JOIN subscriptions s ON s.id = t.subscription_id
+        JOIN LATERAL (SELECT coalesce(sum(p.amount), 0)::bigint + t.paid_by_balance AS amount
             FROM payments p WHERE p.invoice_id = t.invoice_id) b ON b.amount > 0
-        LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = b.currency
+        LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
     WHERE coalesce(b.amount * 100 >= prices.digital * i.percent, true)
-        AND NOT (t.print_edition AND (t.print_from IS NULL OR t.print_from <= i.mailed_at)
-            AND (t.print_until IS NULL OR t.print_until > i.mailed_at))
+        AND NOT (t.print_edition AND (t.print_from IS NULL OR t.print_from < i.closes_at)
+            AND (t.print_until IS NULL OR t.print_until >= i.closes_at))
+        AND NOT EXISTS (
+            SELECT FROM generate_series(1, cardinality(t.earlier_print), 2) n
+            WHERE t.earlier_print[n] < i.closes_at AND t.earlier_print[n + 1] >= i.closes_at)
         AND (t.copies_ended_at IS NULL OR t.copies_ended_at > i.mailed_at)
         AND (t.refunded_at IS NULL OR t.refunded_at > i.mailed_at)
     GROUP BY i.number
@@ -116,8 +130,8 @@ _SAMPLE = f"""
         to_char(paid_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS order_date, issues_owed AS term_issues, amount AS amount_paid,
         currency
     FROM (SELECT *, row_number() OVER (ORDER BY run_id, position) AS place FROM copies
-        WHERE $11::text IS NULL OR price || '_' || mail = $11) chosen
-    WHERE place % $12::int = 0 ORDER BY place
+        WHERE $12::text IS NULL OR price || '_' || mail = $12) chosen
+    WHERE place % $13::int = 0 ORDER BY place
 """  # noqa: S608 - names of columns
 
 
@@ -155,6 +169,11 @@ async def entered(session: Session, numbers: Sequence[int]) -> dict[int, Entered
         )
         for row in rows
     }
+
+
+async def lock(session: Session, number: int) -> None:
+    """Lock what is entered for an issue until this transaction ends, whether anything is entered yet or not."""
+    await session.execute(select(Issue.number).where(Issue.number == number).with_for_update(key_share=True))
 
 
 async def enter(session: Session, number: int, counts: EnteredCounts, *, by: str, now: datetime) -> None:

@@ -51,6 +51,7 @@ COPIES = f"""owed AS (
             '{LabelKind.REPLACEMENT}', c.id, false
         FROM claims c JOIN terms t ON t.invoice_id = c.term
         WHERE c.issue_number = $1 AND c.resolution = 'resend' AND c.granted_at IS NOT NULL
+          AND (t.refunded_as IS NULL OR t.restored_as IS NOT NULL)
           AND NOT EXISTS (
               SELECT FROM labels l WHERE l.subscription_id = c.subscription_id AND l.issue_number = $1
                 AND l.kind = '{LabelKind.REPLACEMENT}' AND l.claim_id = c.id)
@@ -60,8 +61,10 @@ COPIES = f"""owed AS (
         UNION ALL  -- back issues
         SELECT b.subscription_id, '', NULL, false, b.subscriber_id, '{LabelKind.BACK_ISSUE}', b.id, false
         FROM back_issues b
-        WHERE b.issue_number = $1 AND NOT EXISTS (
-            SELECT FROM labels l WHERE l.subscription_id = b.subscription_id AND l.issue_number = $1
-              AND l.kind = '{LabelKind.BACK_ISSUE}' AND l.claim_id = b.id)
+        WHERE b.issue_number = $1
+          AND NOT EXISTS (SELECT FROM approval_requests a WHERE a.id = b.id AND a.status <> 'approved')
+          AND NOT EXISTS (
+              SELECT FROM labels l WHERE l.subscription_id = b.subscription_id AND l.issue_number = $1
+                AND l.kind = '{LabelKind.BACK_ISSUE}' AND l.claim_id = b.id)
     ),
 """  # noqa: S608 - kinds of labels

@@ -150,6 +150,9 @@ _TERMS = """
     UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
         JOIN terms ON terms.print_until BETWEEN begun.first AND begun.last
     UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
+        JOIN terms ON terms.earlier_print <> '{}'
+            AND EXISTS (SELECT FROM unnest(terms.earlier_print) at WHERE at BETWEEN begun.first AND begun.last)
+    UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
         JOIN terms ON terms.copies_ended_at BETWEEN begun.first AND begun.last
     UNION ALL SELECT owned.id AS subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
         JOIN holds ON holds.over_by >= begun.first::date - 1 AND holds.starts_on <= begun.last::date + 1

@@ -148,19 +148,31 @@ _ENDED_AT = """CASE WHEN t.invoice_id IS NULL
     THEN (SELECT coalesce(s.ended_here_at, s.ended_at) FROM subscriptions s WHERE s.id = p.subscription_id)
     ELSE coalesce(t.copies_ended_at, t.credited_at,
         CASE WHEN t.refunded_as IS NOT NULL AND t.restored_as IS NULL THEN t.refunded_at END) END"""
+# Print that was dropped and added again was paid by different payments, each for its own period.
+_LATER_COPIES = (
+    "t.copies * int4multirange(int4range("
+    f"coalesce(($3::int[])[1 + width_bucket(p.print_from, $11::timestamptz[])], {2**31 - 1}), NULL))"
+)
+_IS_PAID_AGAIN = "p.print_from IS NOT NULL AND p.invoice_id <> t.invoice_id AND t.earlier_print <> '{{}}'"
+_COPIES = f"""CASE WHEN t.print_edition THEN CASE WHEN {_IS_PAID_AGAIN} THEN {_LATER_COPIES} ELSE t.copies END END"""
+_PRINT_ENDS_AT = """CASE WHEN t.earlier_print = '{{}}' THEN t.print_until ELSE coalesce((
+    SELECT t.earlier_print[n + 1] FROM generate_series(1, cardinality(t.earlier_print), 2) n
+    WHERE greatest(t.starts_at, coalesce(p.print_from, t.starts_at)) >= t.earlier_print[n]
+        AND greatest(t.starts_at, coalesce(p.print_from, t.starts_at)) < t.earlier_print[n + 1]), t.print_until) END"""
 _PAID = f"""
     paid AS NOT MATERIALIZED (
         SELECT p.id, p.subscription_id, p.currency, p.amount - p.tax AS net, {_day("p.paid_at")} AS paid_on, t.plan,
-            plans.doubles, CASE WHEN t.print_edition THEN t.copies END AS copies,
+            plans.doubles, {_COPIES} AS copies,
             CASE WHEN p.print_from IS NOT NULL THEN 1
-                 WHEN t.print_edition AND t.print_from IS NULL THEN coalesce(plans.part, 0) ELSE 0 END AS part,
+                 WHEN t.print_edition AND coalesce(t.earlier_print[1] <= t.starts_at, t.print_from IS NULL)
+                 THEN coalesce(plans.part, 0) ELSE 0 END AS part,
             CASE WHEN p.print_from IS NOT NULL THEN 1 ELSE coalesce(plans.whole, 1) END AS whole,
             {_day(_BEGINS_AT)} AS begins_on,
             greatest(1, {_day("t.ends_at")} - {_day(_BEGINS_AT)}) AS days,
             CASE WHEN p.print_from IS NULL OR p.invoice_id = t.invoice_id THEN t.issues_owed + coalesce(extended.issues, 0)
                  ELSE ceil(t.issues_owed * extract(epoch FROM t.ends_at - greatest(p.print_from, t.starts_at))
                      / nullif(extract(epoch FROM t.ends_at - t.starts_at), 0))::bigint END AS expected,
-            {_day("t.print_until")} AS print_ends_on, {_day(_ENDED_AT)} AS ended_on
+            {_day(_PRINT_ENDS_AT)} AS print_ends_on, {_day(_ENDED_AT)} AS ended_on
         FROM payments p LEFT JOIN later ON later.id = p.id
             LEFT JOIN terms t ON t.invoice_id = coalesce(later.term, p.invoice_id)
             LEFT JOIN plans ON plans.plan = t.plan
@@ -176,7 +188,10 @@ _CUMULATIVE = f"""
         SELECT invoice_id, sum(issues)::bigint AS issues FROM issue_adjustments p WHERE true {{chosen}} GROUP BY invoice_id),
     {_RETURNED}, {_LATER}, {_PAID},
     spans AS MATERIALIZED (  -- few, because many terms owe the same copies
-        SELECT DISTINCT p.copies, p.plan FROM terms p WHERE p.print_edition AND p.copies IS NOT NULL {{chosen}}),
+        SELECT p.copies, p.plan FROM terms p WHERE p.print_edition AND p.copies IS NOT NULL {{chosen}}
+        UNION
+        SELECT {_LATER_COPIES}, t.plan FROM terms t JOIN payments p ON p.subscription_id = t.subscription_id
+        WHERE t.print_edition AND t.copies IS NOT NULL AND {_IS_PAID_AGAIN} {{chosen}}),
     progress AS MATERIALIZED (
         SELECT spans.copies, spans.plan, m.point, counted.*
         FROM spans LEFT JOIN plans USING (plan) CROSS JOIN moments m
@@ -214,8 +229,8 @@ _CUMULATIVE = f"""
                 AS became (back, print))"""  # noqa: S608 - expressions
 _ALL = _CUMULATIVE.format(chosen="", of_chosen="")
 _CHOSEN = _CUMULATIVE.format(
-    chosen="AND p.subscription_id = ANY($12::text[])",
-    of_chosen="AND payment_id IN (SELECT id FROM payments WHERE subscription_id = ANY($12::text[]))",
+    chosen="AND p.subscription_id = ANY($13::text[])",
+    of_chosen="AND payment_id IN (SELECT id FROM payments WHERE subscription_id = ANY($13::text[]))",
 )
 _SUMS = ", ".join(f"sum({name})::bigint AS {name}" for name in FIGURES)
 _TOTALS = f"WITH {_ALL} SELECT currency, point, {_SUMS} FROM cumulative GROUP BY currency, point"  # noqa: S608 - names
@@ -232,7 +247,7 @@ def _by_subscription(cumulative: str, columns: str, chosen: str = "") -> str:
             SELECT subscription_id, currency, point, {", ".join(FIGURES)} FROM cumulative
             UNION ALL
             SELECT p.subscription_id, p.currency, closed.point, {", ".join(f"p.{name}" for name in FIGURES)}
-            FROM liability_entries p JOIN unnest($11::date[]) WITH ORDINALITY AS closed (month, point)
+            FROM liability_entries p JOIN unnest($12::date[]) WITH ORDINALITY AS closed (month, point)
                 ON p.month <= closed.month WHERE true {chosen})
         SELECT {columns} FROM found GROUP BY subscription_id, currency"""  # noqa: S608 - expressions
 
@@ -248,19 +263,19 @@ _NOT_EMPTY = f"""
     HAVING coalesce(sum({_OWED}) FILTER (WHERE point = 1), 0) <> 0
         OR {" OR ".join(f"{_added(name)} <> 0" for name in FIGURES)}"""
 _SUBSCRIPTIONS = (
-    _by_subscription(_CHOSEN, _COLUMNS, "AND p.subscription_id = ANY($12::text[])") + _NOT_EMPTY + " ORDER BY 1, 2"
+    _by_subscription(_CHOSEN, _COLUMNS, "AND p.subscription_id = ANY($13::text[])") + _NOT_EMPTY + " ORDER BY 1, 2"
 )
 _FILE = _by_subscription(_ALL, _COLUMNS) + _NOT_EMPTY + " ORDER BY 1, 2"
 _ADDED = ", ".join(f"({_added(name)})::bigint" for name in FIGURES)
 _CLOSE = f"""
     INSERT INTO liability_entries (subscription_id, month, currency, {", ".join(FIGURES)})
-    {_by_subscription(_ALL, f"subscription_id, $12::date, currency, {_ADDED}")}
+    {_by_subscription(_ALL, f"subscription_id, $13::date, currency, {_ADDED}")}
     HAVING {" OR ".join(f"{_added(name)} <> 0" for name in FIGURES)}
 """
 
 
 def _parameters(rules: EarningRules, moments: Sequence[Moment]) -> tuple[object, ...]:
-    """Return the parameters $1 to $10 of the statements. At closed moments, the totals are those of the closings."""
+    """Return the parameters $1 to $11 of the statements. At closed moments, the totals are those of the closings."""
     plans = list(rules.plans.items())
     return (
         [None if moment.closed_month else moment.through for moment in moments],
@@ -273,6 +288,7 @@ def _parameters(rules: EarningRules, moments: Sequence[Moment]) -> tuple[object,
         [share.numerator for _, (share, _) in plans],
         [share.denominator for _, (share, _) in plans],
         [doubles for _, (_, doubles) in plans],
+        list(rules.closes_at),
     )
 
 

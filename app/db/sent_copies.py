@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import Date, bindparam, case, func, select
+from sqlalchemy import Date, and_, bindparam, case, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record
-from app.db.models import Issue, Label, LabelRun, table_of
+from app.db.models import Claim, Issue, Label, LabelRun, table_of
 from app.domain.label_runs import MAIN
 from app.domain.sent_copies import SentCopy
 
 MOST = 120  # copies: five years of 24 issues
-_LABELS, _RUNS, _ISSUES = table_of(Label), table_of(LabelRun), table_of(Issue)
+_LABELS, _RUNS, _ISSUES, _CLAIMS = table_of(Label), table_of(LabelRun), table_of(Issue), table_of(Claim)
 _OUT = func.coalesce(_ISSUES.c.actual_mail_date, _ISSUES.c.planned_mail_date, type_=Date)
 _MAILED = case((_RUNS.c.number > MAIN, func.greatest(_OUT, _RUNS.c.mail_date, type_=Date)), else_=_OUT)
 _OF_SUBSCRIPTIONS = (
@@ -25,9 +25,14 @@ _OF_SUBSCRIPTIONS = (
         _RUNS.c.number.label("run_number"),
         _ISSUES.c.title,
         _MAILED.label("mail_date"),
+        _CLAIMS.c.id.is_not(None).label("claimed"),
     )
     .join(_RUNS, _RUNS.c.id == _LABELS.c.run_id)
     .join(_ISSUES, _ISSUES.c.number == _LABELS.c.issue_number)
+    .outerjoin(
+        _CLAIMS,
+        and_(_CLAIMS.c.subscription_id == _LABELS.c.subscription_id, _CLAIMS.c.issue_number == _LABELS.c.issue_number),
+    )
     .where(_LABELS.c.subscription_id == func.any(bindparam("subscriptions", type_=ARRAY(TEXT))))
     .order_by(_LABELS.c.issue_number.desc(), _RUNS.c.number.desc(), _LABELS.c.position.desc())
     .limit(MOST)
@@ -49,5 +54,6 @@ def _copy(row: Record) -> SentCopy:
         mail_date=mail_date,
         run_number=row.run_number,
         kind=row.kind,
+        claimed=row.claimed,
         lines=tuple(row.lines or ()),
     )

@@ -15,6 +15,7 @@ from app.db.models import Term as Row
 from app.domain.adjustments import Adjustment
 from app.domain.derivations import Derived
 from app.domain.holds import Hold
+from app.domain.invoice_lines import Span
 from app.domain.offers import Offer
 from app.domain.subscriptions import Term
 
@@ -55,12 +56,18 @@ _OF_SUBSCRIPTIONS = (
 _SAVE_DERIVED = text(
     """
     UPDATE terms SET last_issue = noted.number, offer = noted.offer, copies = noted.copies::int4multirange,
-        copies_ended_at = noted.ended_at, expire = noted.expire
-    FROM unnest(:ids, :numbers, :offers, :copies, :ended, :expires)
-        AS noted (id, number, offer, copies, ended_at, expire)
+        copies_ended_at = noted.ended_at, expire = noted.expire, lacks_address = noted.lacks_address
+    FROM (
+        SELECT each.*, known.print_edition AND NOT EXISTS (
+            SELECT FROM subscriptions s JOIN postal_addresses a ON a.subscriber_id = s.subscriber_id
+            WHERE s.id = known.subscription_id AND a.since IS NULL AND a.replaced_at IS NULL) AS lacks_address
+        FROM unnest(:ids, :numbers, :offers, :copies, :ended, :expires)
+            AS each (id, number, offer, copies, ended_at, expire) JOIN terms known ON known.invoice_id = each.id
+    ) noted
     WHERE terms.invoice_id = noted.id
-      AND (terms.last_issue, terms.offer, terms.copies, terms.copies_ended_at, terms.expire)
-          IS DISTINCT FROM (noted.number, noted.offer, noted.copies::int4multirange, noted.ended_at, noted.expire)
+      AND (terms.last_issue, terms.offer, terms.copies, terms.copies_ended_at, terms.expire, terms.lacks_address)
+          IS DISTINCT FROM (noted.number, noted.offer, noted.copies::int4multirange, noted.ended_at, noted.expire,
+              noted.lacks_address)
     """
 ).bindparams(
     bindparam("ids", type_=ARRAY(TEXT)),
@@ -113,6 +120,8 @@ def of_row(row: Record) -> Term:
         issues_owed=row.issues_owed,
         print_from=row.print_from,
         print_until=row.print_until,
+        earlier_print=tuple(map(Span, row.earlier_print[::2], row.earlier_print[1::2])),
+        paid_by_balance=row.paid_by_balance,
         credited_at=row.credited_at,
         refunded_as=row.refunded_as,
         suspended_as=row.suspended_as,

@@ -1,8 +1,9 @@
 """
 Second persons: what one person may give alone, and who may approve more than that (rules.md, rule 6).
 
-Goodwill refunds, complimentary access, extensions and claims of copies have limits (:mod:`app.domain.dated_policies`). A
-larger request waits until somebody else approves it. Nobody gives anything to themselves, or approves what they would get.
+Goodwill refunds, complimentary access, extensions, claims of copies and back issues have limits
+(:mod:`app.domain.dated_policies`). A larger request waits until somebody else approves it. Nobody gives anything to
+themselves, or approves what they would get.
 """
 
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ class ApprovalKind(StrEnum):
     COMP = "comp"
     EXTENSION = "extension"
     CLAIM = "claim"
+    BACK_ISSUE = "back_issue"
 
 
 class ApprovalStatus(StrEnum):
@@ -59,16 +61,16 @@ class OwnAccount(Forbidden):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRequest:
-    """A request for complimentary access, an extension or a claim. Its ID becomes that of what is given."""
+    """A request for complimentary access, an extension, a claim or a back issue. Its ID becomes that of what is given."""
 
-    id: str  # cmp_…, adj_…, clm_…
+    id: str  # cmp_…, adj_…, clm_…, bki_…
     kind: str
     subscriber_id: str
-    amount: int  # days of access, issues, or the copy of a claim
+    amount: int  # days of access, issues, or the copy of a claim or a back issue
     plan: str | None = None  # complimentary access
     until: datetime | None = None
     issues: int | None = None  # complimentary access for a number of issues, or how many an extension adds
-    subscription_id: str | None = None  # extensions and claims
+    subscription_id: str | None = None  # all but complimentary access
     reason: str
     note: str | None
     requested_by: str
@@ -98,6 +100,7 @@ def kind_of(request_id: str) -> ApprovalKind | None:
         "cmp": ApprovalKind.COMP,
         "adj": ApprovalKind.EXTENSION,
         "clm": ApprovalKind.CLAIM,
+        "bki": ApprovalKind.BACK_ISSUE,
     }
     return kinds.get(request_id.partition("_")[0])
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from app.domain.approvals import ApprovalStatus
 from app.domain.errors import Conflict
 from app.domain.issues import Issue
 
@@ -18,13 +19,15 @@ class IssueNotMailed(Conflict):
 class BackIssueStatus(StrEnum):
     """Where an order stands."""
 
+    AWAITING_APPROVAL = "awaiting_approval"
+    REJECTED = "rejected"
     ORDERED = "ordered"
     SENT = "sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackIssue:
-    """An order of one earlier issue for a reader."""
+    """An order of one earlier issue for a reader. Above the limits it waits for a second person."""
 
     id: str  # bki_…
     subscriber_id: str
@@ -33,12 +36,17 @@ class BackIssue:
     note: str | None
     ordered_by: str
     created_at: datetime
+    approval: str | None = None  # the status of its approval request; None: it needed none
     supplement: int | None = None  # the number of the supplement that it went out with
 
     @property
     def status(self) -> BackIssueStatus:
         """Where the order stands."""
-        return BackIssueStatus.SENT if self.supplement is not None else BackIssueStatus.ORDERED
+        if self.supplement is not None:
+            return BackIssueStatus.SENT
+        if self.approval in (None, ApprovalStatus.APPROVED):
+            return BackIssueStatus.ORDERED
+        return BackIssueStatus(str(self.approval))
 
 
 def check_mailed(issue: Issue, *, today: date) -> None:

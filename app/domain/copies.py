@@ -8,9 +8,10 @@ They follow from its place in the calendar (:mod:`app.domain.issues`) and from t
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 
 from app.domain.holds import HeldCopies
-from app.domain.issues import ScheduledTerm, held_copies, printed_part
+from app.domain.issues import ScheduledTerm, held_copies, printed_parts
 
 Numbers = tuple[
     int, int | None
@@ -58,9 +59,8 @@ def _ranges(run: ScheduledTerm) -> Iterator[Numbers]:
     if not run.term.print_edition:
         return
     calendar, doubles = run.calendar, run.doubles
-    low, high = printed_part(run.term, calendar, doubles)
-    held = held_copies(run.term, calendar, doubles)
-    for start, end in _with_held(run, held):
+    parts, held = printed_parts(run.term, calendar, doubles), held_copies(run.term, calendar, doubles)
+    for (start, end), (low, high) in product(_with_held(run, held), parts):
         start, until = max(start, low), end if high is None else min(end, high)
         first = calendar.index_of_copy(start + 1, doubles=doubles) if start < until else None
         if first is None:

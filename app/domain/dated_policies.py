@@ -31,7 +31,7 @@ def value_on(entries: Sequence[Dated[T]], day: date, otherwise: T) -> T:
 
 
 PAID_PERCENT = 30  # of the basic price, above which a copy is paid: see docs/concepts/circulation.md
-# The units of complimentary access, of extensions and of claims; goodwill's is a currency.
+# The units of complimentary access, of extensions, and of claims and back issues; goodwill's is a currency.
 DAYS, ISSUES, COPIES = "days", "issues", "copies"
 
 
@@ -82,6 +82,7 @@ class Policies:
     comps: Sequence[Dated[GivingLimits]] = ()
     extensions: Sequence[Dated[GivingLimits]] = ()
     claims: Sequence[Dated[ClaimPolicy]] = ()
+    back_issues: Sequence[Dated[GivingLimits]] = ()
     holds: Sequence[Dated[HoldPolicy]] = ()
     notices: Sequence[NotificationPolicy] = DEFAULT_POLICIES
     paid_copies: Sequence[Dated[int]] = ()  # the least percentage of the basic price that makes a copy paid
@@ -105,6 +106,10 @@ class Policies:
     def claim_policy(self, day: date) -> ClaimPolicy:
         """Return the policy for claims of copies that applies on ``day``."""
         return value_on(self.claims, day, ClaimPolicy())
+
+    def back_issue_limits(self, day: date) -> GivingLimits:
+        """Return the limits of back issues that apply on ``day``."""
+        return value_on(self.back_issues, day, GivingLimits())
 
     def hold_policy(self, day: date) -> HoldPolicy:
         """Return the policy for holds that applies on ``day``."""

@@ -6,7 +6,7 @@ the number of lines say little: a coupon makes a line free, and one invoice can 
 bill the next period. (https://docs.stripe.com/billing/subscriptions/prorations, https://docs.stripe.com/api/invoice-line-item)
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -172,8 +172,12 @@ def _switched(digital: Sequence[InvoiceLine]) -> tuple[tuple[str, datetime], ...
     )
 
 
-def print_spans(effects: Iterable[InvoiceEffect]) -> list[Span]:
-    """Return when print is paid for, as periods with gaps between them."""
+def print_spans(effects: Iterable[InvoiceEffect], *, apart: Collection[datetime] = ()) -> list[Span]:
+    """
+    Return when print is paid for, as periods with gaps between them.
+
+    :param apart: when print was dropped: what was paid before it and what was paid after it stay apart, without a gap, too.
+    """
     effects = list(effects)
     changes = [(span, False) for effect in effects for span in effect.print_ended]
     changes += [(span, True) for effect in effects for span in effect.print_added]
@@ -182,7 +186,7 @@ def print_spans(effects: Iterable[InvoiceEffect]) -> list[Span]:
         spans = [*spans, span] if added else [rest for one in spans for rest in _without(one, span)]
     merged: list[Span] = []
     for span in sorted(spans):
-        if merged and span.starts_at <= merged[-1].ends_at:
+        if merged and span.starts_at <= merged[-1].ends_at and span.starts_at not in apart:
             merged[-1] = Span(merged[-1].starts_at, max(merged[-1].ends_at, span.ends_at))
         else:
             merged.append(span)

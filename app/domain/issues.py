@@ -15,6 +15,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from itertools import accumulate
 from zoneinfo import ZoneInfo
 
@@ -158,7 +159,7 @@ class Calendar:
         closing = [self.ends(issue.label_cutoff) if issue.counts_as else _NEVER for issue in self.issues]
         # Copies go out in order: once the labels of an issue are closed, the issues before it can't be received either.
         # An issue that doesn't count closes none.
-        self._closing = list(accumulate(reversed(closing), min))[::-1]
+        self.closes_at: Sequence[datetime] = list(accumulate(reversed(closing), min))[::-1]
         self._counts = {
             most: list(accumulate((min(issue.counts_as, most) for issue in self.issues), initial=0))
             for most in (ORDINARY, DOUBLE)
@@ -185,14 +186,22 @@ class Calendar:
         """Return the position of a reader who starts at ``at``: before the first issue that they can still receive."""
         index = bisect_left(self._mailed, at)
         if print_edition:
-            index = max(index, bisect_left(self._printed, at), bisect_right(self._closing, at))
+            index = max(index, bisect_left(self._printed, at), bisect_right(self.closes_at, at))
         return self._counts[doubles][index]
 
-    def held(self, holds: Iterable[Hold], *, doubles: int, first: int, end: int | None) -> HeldCopies:
-        """Return the copies that holds skip, from ``first`` to ``end``."""
+    def held(self, holds: Iterable[Hold], *, doubles: int, parts: Sequence[tuple[int, int | None]]) -> HeldCopies:
+        """
+        Return the copies that holds skip.
+
+        :param parts: which copies can be held: ranges in order, the last one perhaps without an end.
+        """
         indexes = sorted({index for hold in holds for index in held_by(hold, self.issues)})
         counts, numbers = self._counts[doubles], frozenset(self.issues[index].number for index in indexes)
-        spans = [(max(counts[i], first), counts[i + 1] if end is None else min(counts[i + 1], end)) for i in indexes]
+        spans = [
+            (max(counts[i], first), counts[i + 1] if end is None else min(counts[i + 1], end))
+            for first, end in parts
+            for i in indexes
+        ]
         return HeldCopies([span for span in spans if span[0] < span[1]], numbers)
 
     def index_of_copy(self, count: int, *, doubles: int = DOUBLE) -> int | None:
@@ -319,7 +328,7 @@ def schedule_terms(
         paid_late = index > 0 and term.paid_at is not None and term.paid_at > term.starts_at + kept
         begins_at = term.paid_at if paid_late and term.paid_at is not None else term.starts_at
         term = with_grace_copies(term, ordered[index - 1]) if paid_late else term
-        joins = term.print_edition and term.print_from is None and (paid_late or labeled_until != term.starts_at)
+        joins = term.begins_with_print and (paid_late or labeled_until != term.starts_at)
         start = max(position, calendar.begin(begins_at, doubles=doubles, print_edition=joins))
         following = ordered[index + 1].starts_at if index + 1 < len(ordered) else None
         run = ScheduledTerm(
@@ -342,20 +351,20 @@ def _doubles_of(term: Term, catalogue: Catalogue) -> int:
     return catalogue.plan(term.plan).double_issues if term.plan in catalogue.plans else DOUBLE
 
 
-def printed_part(term: Term, calendar: Calendar, doubles: int) -> tuple[int, int | None]:
-    """Return which copies of the calendar are printed for a term: from the first on, until the end if there is one."""
-    first = calendar.begin(term.print_from, doubles=doubles, print_edition=True) if term.print_from is not None else 0
-    if term.print_until is None:
-        return first, None
-    return first, calendar.begin(term.print_until, doubles=doubles, print_edition=True)
+def printed_parts(term: Term, calendar: Calendar, doubles: int) -> list[tuple[int, int | None]]:
+    """Return which copies of the calendar are printed for a term: ranges in order, the last one perhaps without an end."""
+    begin = partial(calendar.begin, doubles=doubles, print_edition=True)
+    return [
+        (begin(since) if since is not None else 0, begin(until) if until is not None else None)
+        for since, until in term.print_periods
+    ]
 
 
 def held_copies(term: Term, calendar: Calendar, doubles: int) -> HeldCopies:
     """Return the copies that the holds of a term's reader skip: printed ones."""
     if not term.print_edition or not term.holds:
         return NOTHING_HELD
-    first, end = printed_part(term, calendar, doubles)
-    return calendar.held(term.holds, doubles=doubles, first=first, end=end)
+    return calendar.held(term.holds, doubles=doubles, parts=printed_parts(term, calendar, doubles))
 
 
 def _ranges(
@@ -381,11 +390,9 @@ def _copies_served(term: Term, calendar: Calendar, doubles: int, now: datetime) 
     digital = calendar.copies_served(now, doubles=doubles)
     if not term.print_edition:
         return digital
-    printed = calendar.copies_served(now, doubles=doubles, print_edition=True)
-    if term.print_from is None and term.print_until is None:
-        return printed
-    first, last = printed_part(term, calendar, doubles)
-    if digital <= first:
-        return digital
-    out = max(first, printed)
-    return out if last is None or out < last else max(last, digital)
+    printed, served = calendar.copies_served(now, doubles=doubles, print_edition=True), digital
+    for first, end in printed_parts(term, calendar, doubles):
+        if digital < first:
+            break
+        served = max(first, printed) if end is None else max(min(max(first, printed), end), digital)
+    return served

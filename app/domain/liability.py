@@ -17,7 +17,7 @@ totals. What becomes known later changes the totals of later days, so it appears
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from itertools import accumulate
 
@@ -246,6 +246,7 @@ class EarningRules:
     :param served_on: the day on which each is served in print: of its frozen label run, or else its mail date.
     :param copies: how many copies the issues before each one are, and all: by how many a double issue serves.
     :param plans: the print share, and how many copies a double issue serves.
+    :param closes_at: when the labels of each issue close; of a special issue, when the next ones do.
     """
 
     zone: str
@@ -253,6 +254,7 @@ class EarningRules:
     served_on: Sequence[date]
     copies: Mapping[int, Sequence[int]]
     plans: Mapping[str, tuple[Fraction, int]]
+    closes_at: Sequence[datetime] = ()
 
 
 def earning_rules(calendar: Calendar, catalogue: Catalogue) -> EarningRules:
@@ -275,6 +277,7 @@ def earning_rules(calendar: Calendar, catalogue: Catalogue) -> EarningRules:
             code: (plan.print_share.limit_denominator(SHARE_DENOMINATOR), plan.double_issues)
             for code, plan in catalogue.plans.items()
         },
+        closes_at=calendar.closes_at,
     )
 
 

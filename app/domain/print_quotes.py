@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from app.domain.errors import DomainError
-from app.domain.issues import Issue, ScheduledTerm
+from app.domain.issues import ScheduledTerm
 from app.domain.money import Money, minimum, step
 from app.domain.plans import PRINT, Plan, Price
 from app.domain.print_changes import (
@@ -251,26 +251,10 @@ def _refusal_of_addition(case: PrintCase, *, now: datetime) -> DomainError | Non
         return PrintUnchanged("The subscription already includes the print edition")
     if case.term is not None and case.term.ends_at - now <= CLOSED_BEFORE_RENEWAL:
         return PrintChangeRefused("The subscription is about to renew. Add the print edition after that")
-    if (sent := _still_sent(case, now=now)) is not None:
-        return PrintChangeRefused(f"Issue {sent.number} is still being sent. Add print again from {sent.mail_date} on")
     currency = case.subscription.currency
     if _price(case.plan).price.currency != currency:
         return PrintChangeRefused(f"The plan has no print edition in {currency.upper()}")
     return None
-
-
-def _still_sent(case: PrintCase, *, now: datetime) -> Issue | None:
-    """
-    Return an issue of the print edition that was dropped in this term, whose labels have closed and which is not mailed yet.
-
-    A term has one period of print. If it began anew, the copy of that issue would be on no label run.
-    """
-    if case.term is None or case.term.print_until is None or case.run is None:
-        return None
-    calendar, begun = case.run.calendar, case.term.print_from or case.term.starts_at
-    over = min(case.term.print_until, now)
-    closed = (one for one in calendar.issues if begun < calendar.ends(one.label_cutoff) <= over)
-    return next((one for one in closed if now < calendar.begins(one.mail_date)), None)
 
 
 def _refusal(case: PrintCase, *, now: datetime) -> DomainError | None:

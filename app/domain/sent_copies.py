@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from app.domain.label_runs import LabelKind
 
@@ -20,6 +20,7 @@ class SentCopy:
     run_number: int  # 0: the run at the cut-off; otherwise the number of the supplement
     kind: str
     lines: Sequence[str]  # the address on the label; none: it was erased, or kept long enough
+    claimed: bool = False
 
     @property
     def extra(self) -> str:
@@ -29,3 +30,12 @@ class SentCopy:
     def is_mailed(self, today: date) -> bool:
         """Return whether it is in the mail, by the calendar."""
         return self.mail_date <= today
+
+    def may_be_claimed(self, today: date, *, days: int) -> bool:
+        """
+        Return whether it can be claimed today: see :func:`app.domain.claims.check_claim`.
+
+        :param days: for how many days after it was mailed a copy can be claimed.
+        """
+        is_in_time = self.is_mailed(today) and today <= self.mail_date + timedelta(days=days)
+        return is_in_time and not self.extra and not self.claimed

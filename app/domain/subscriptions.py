@@ -9,7 +9,7 @@ from app.domain.cards import Card
 from app.domain.disputes import KEEPS_OTHER_TERMS
 from app.domain.errors import Conflict, NotFound
 from app.domain.holds import Hold
-from app.domain.invoice_lines import InvoiceEffect, InvoiceLine, effect_of
+from app.domain.invoice_lines import InvoiceEffect, InvoiceLine, Span, effect_of
 from app.domain.invoices import InvoiceStatus
 from app.domain.offers import Offer
 from app.domain.plans import DIGITAL, PRINT
@@ -265,6 +265,8 @@ class Term:
     issues_owed: int  # as bought, without adjustments
     print_from: datetime | None = None  # when print starts within the term; None: with it
     print_until: datetime | None = None  # when print ends within the term; None: with it
+    earlier_print: tuple[Span, ...] = ()  # periods of print before that one, which was added again after they ended
+    paid_by_balance: int = 0  # what the customer's balance paid for it, in minor units
     credited_at: datetime | None = None  # when the term ended because the rest of it was credited
     refunded_as: str | None = None
     suspended_as: str | None = None  # why it is suspended: its payment is disputed
@@ -278,6 +280,22 @@ class Term:
     price: int | None = None  # before discounts and added tax; None: it was saved before this was recorded
     discount: int = 0
     offer: Offer | None = None  # what it was promised; None: its grants were not derived since this is recorded
+
+    @property
+    def begins_with_print(self) -> bool:
+        """Whether print was bought with the term."""
+        first = self.earlier_print[0].starts_at if self.earlier_print else self.print_from
+        return self.print_edition and (first is None or first <= self.starts_at)
+
+    @property
+    def print_periods(self) -> tuple[tuple[datetime | None, datetime | None], ...]:
+        """When print is paid for, in order. None: from the start of the term, or to its end."""
+        if not self.print_edition:
+            return ()
+        periods = [(one.starts_at, one.ends_at) for one in self.earlier_print]
+        (_, until), *later = (*periods, (self.print_from, self.print_until))
+        first = None if self.begins_with_print else (periods[0][0] if periods else self.print_from)
+        return (first, until), *later
 
     @property
     def is_refunded(self) -> bool:

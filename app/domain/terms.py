@@ -28,7 +28,7 @@ def terms_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Term]:
         key=lambda one: (one[0].period_start, one[0].id),
     )
     effects = [effect for _, effect in paid]
-    printed = print_spans([*effects, *_dropped(seen, effects)])
+    printed = print_spans([*effects, *_dropped(seen, effects)], apart=seen.print_dropped)
     terms = [_opened(invoice, effect, catalogue) for invoice, effect in paid]
     found = [_changed(term, effects, catalogue) for term in terms if term is not None]
     return sorted(
@@ -57,6 +57,7 @@ def _opened(invoice: StripeInvoiceState, effect: InvoiceEffect, catalogue: Catal
         issues_owed=issues_in(catalogue.plan(effect.plan), effect.span),
         price=sum(line.amount for line in whole) if whole else None,
         discount=sum(line.discount for line in whole),
+        paid_by_balance=invoice.paid_by_balance,
     )
 
 
@@ -76,7 +77,7 @@ def _changed(term: Term, effects: Sequence[InvoiceEffect], catalogue: Catalogue)
 
 
 def _with_print(term: Term, printed: Sequence[Span]) -> Term:
-    """Return a term with the last period of it in which print is paid for."""
+    """Return a term with the periods of it in which print is paid for."""
     within = [
         Span(max(one.starts_at, term.starts_at), min(one.ends_at, term.ends_at))
         for one in printed
@@ -90,6 +91,7 @@ def _with_print(term: Term, printed: Sequence[Span]) -> Term:
         print_edition=True,
         print_from=last.starts_at if last.starts_at > term.starts_at else None,
         print_until=last.ends_at if last.ends_at < term.ends_at else None,
+        earlier_print=tuple(within[:-1]),
     )
 
 

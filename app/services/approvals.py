@@ -13,7 +13,7 @@ UNKNOWN = "No such request"
 
 
 async def pending(ctx: Context, *, after: str | None, limit: int) -> Page[PendingApproval]:
-    """Return refunds, complimentary access, extensions and claims that await approval, the newest first."""
+    """Return refunds, complimentary access, extensions, claims and back issues that await approval, the newest first."""
     async with ctx.sessions.begin() as session:
         found = await approvals.pending(session, after=after, limit=limit + 1)
     return page_of(found, limit, cursor=lambda waiting: waiting.id)

@@ -49,6 +49,7 @@ async def enter(ctx: Context, number: int, counts: EnteredCounts, *, by: str, no
     async with ctx.sessions.begin() as session:
         calendar = await issues.calendar(session, ctx.rules.zone)
         issue = _issue(calendar, number)
+        await circulation.lock(session, number)
         before = (await circulation.entered(session, [number])).get(number)
         if before != counts:
             await circulation.enter(session, number, counts, by=by, now=now)
@@ -127,6 +128,7 @@ def _to_count(ctx: Context, calendar: Calendar, issue: Issue) -> CountedIssue:
     return CountedIssue(
         number=issue.number,
         mailed_at=calendar.begins(issue.mail_date),
+        closes_at=calendar.ends(issue.label_cutoff),
         paid_percent=ctx.catalogue.policies.paid_percent(issue.mail_date),
     )
 

@@ -1,6 +1,6 @@
 """The liability report: from the closed months where there are any, and otherwise from the ledger as it is known now."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -50,6 +50,11 @@ async def report(ctx: Context, through: date) -> Report:
     async with ctx.sessions.begin() as session:
         period = _period(await liability.closings(session), through)
         before, after = await _totals(session, ctx, period)
+    return _report(period, before, after)
+
+
+def _report(period: _Period, before: Mapping[str, Totals], after: Mapping[str, Totals]) -> Report:
+    through = period.until.through
     found = {name: movement(before.get(name, NOTHING), after.get(name, NOTHING)) for name in sorted({*before, *after})}
     return Report(
         since=first_of_month(through),
@@ -57,6 +62,20 @@ async def report(ctx: Context, through: date) -> Report:
         closed_at=period.closing.closed_at if period.closing is not None else None,
         movements={name: one for name, one in found.items() if not one.is_empty},
     )
+
+
+async def overview(ctx: Context, through: date, *, today: date) -> tuple[Report, list[Closing], History]:
+    """Return :func:`report`, :func:`closings` and :func:`history`. The payments are read once for all of them."""
+    async with ctx.sessions.begin() as session:
+        closed = await liability.closings(session)
+        period = _period(closed, through)
+        open_days = _open_days(closed, today)
+        moments = (period.since, period.until)
+        days = sorted({*open_days, *(one.through for one in moments if one.closed_month is None)})
+        rules = await _rules(session, ctx)
+        computed = dict(zip(days, await liability.totals(session, rules, days) if days else (), strict=True))
+    before, after = _at(period, computed)
+    return _report(period, before, after), closed, _history(closed, {day: computed[day] for day in open_days})
 
 
 async def subscriptions(ctx: Context, through: date, *, after: str, limit: int) -> Page[SubscriptionMovement]:
@@ -119,15 +138,22 @@ async def history(ctx: Context, *, today: date) -> History:
     """Return what was owed at the end of the last months by currency, and what is owed today."""
     async with ctx.sessions.begin() as session:
         closed = await liability.closings(session)
-        found = [
-            (last_of_month(one.month), {name: totals.owed for name, totals in one.totals.items()}) for one in closed
-        ]
-        days = [today]
-        for _ in range(OPEN_MONTHS):
-            days.insert(0, first_of_month(days[0]) - DAY)
-        days = [day for day in days if not found or day > found[-1][0]]
+        days = _open_days(closed, today)
         computed = await liability.totals(session, await _rules(session, ctx), days)
-    found += [(day, {name: one.owed for name, one in its.items()}) for day, its in zip(days, computed, strict=True)]
+    return _history(closed, dict(zip(days, computed, strict=True)))
+
+
+def _open_days(closed: Sequence[Closing], today: date) -> list[date]:
+    """Return today and the ends of the last months, as far as they are not closed."""
+    days = [today]
+    for _ in range(OPEN_MONTHS):
+        days.insert(0, first_of_month(days[0]) - DAY)
+    return [day for day in days if not closed or day > last_of_month(closed[-1].month)]
+
+
+def _history(closed: Sequence[Closing], computed: Mapping[date, Mapping[str, Totals]]) -> History:
+    ends = [(last_of_month(one.month), one.totals) for one in closed] + sorted(computed.items())
+    found = [(day, {name: totals.owed for name, totals in its.items()}) for day, its in ends]
     return found[-HISTORY_MONTHS:]
 
 
@@ -143,13 +169,22 @@ def _period(closings: Sequence[Closing], through: date) -> _Period:
     return _Period(since=since, until=until, closing=closing, closings=closings)
 
 
-async def _totals(session: Session, ctx: Context, period: _Period) -> tuple[dict[str, Totals], dict[str, Totals]]:
+async def _totals(session: Session, ctx: Context, period: _Period) -> tuple[Mapping[str, Totals], Mapping[str, Totals]]:
     """Return the totals at the beginning and the end of a period, by currency."""
-    by_month = {one.month: dict(one.totals) for one in period.closings}
-    moments = (period.since, period.until)
-    days = [one.through for one in moments if one.closed_month is None]
-    computed = iter(await liability.totals(session, await _rules(session, ctx), days) if days else ())
-    before, after = (by_month[one.closed_month] if one.closed_month else next(computed) for one in moments)
+    days = [one.through for one in (period.since, period.until) if one.closed_month is None]
+    computed = await liability.totals(session, await _rules(session, ctx), days) if days else ()
+    return _at(period, dict(zip(days, computed, strict=True)))
+
+
+def _at(
+    period: _Period, computed: Mapping[date, Mapping[str, Totals]]
+) -> tuple[Mapping[str, Totals], Mapping[str, Totals]]:
+    """Return the totals at the beginning and the end of a period: those of closed months, and otherwise computed ones."""
+    by_month = {one.month: one.totals for one in period.closings}
+    before, after = (
+        by_month[one.closed_month] if one.closed_month else computed[one.through]
+        for one in (period.since, period.until)
+    )
     return before, after
 
 

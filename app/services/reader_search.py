@@ -183,6 +183,7 @@ async def _search(read: FastReads, query: str, filters: Filters, *, now: datetim
     for reader, found_by in by_value:
         if reader in fitting:
             ranking.add(reader, BY_VALUE[found_by])
+    exact = exact if exact in fitting else None  # the filters count for an ID, too
     if exact is None and words:
         await _search_names(read, query, words, filters, ranking, now=now)
     return ranking, exact

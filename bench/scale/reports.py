@@ -12,7 +12,13 @@ from bench.scale.subject import NOW, PAGE, Subject, query
 
 EVERY_LABEL = "it counts all labels of a year's issues, once a year"
 COUNTED = [
-    CountedIssue(number=number, mailed_at=datetime(2026, 5, 1, tzinfo=UTC), paid_percent=30) for number in (1, 2)
+    CountedIssue(
+        number=number,
+        mailed_at=datetime(2026, 5, 1, tzinfo=UTC),
+        closes_at=datetime(2026, 4, 22, tzinfo=UTC),
+        paid_percent=30,
+    )
+    for number in (1, 2)
 ]
 COUNTING = CountingRules(mailed_from="US", county=["627"], other_mail=[], prices=[("annual", "usd", 7300, 4900)])
 EVERY_PAYMENT = "it adds up all payments, when somebody asks for a report or closes a month"
@@ -61,6 +67,7 @@ REPORTS = (
     ),
     query("circulation.sample", _sample, reads_all=EVERY_LABEL),
     query("circulation.frozen", lambda s: circulation.frozen(s.session, [1, 2])),
+    query("circulation.lock", lambda s: circulation.lock(s.session, 1)),
     query("circulation.entered", lambda s: circulation.entered(s.session, [1, 2])),
     query("circulation.enter", _enter),
     query(

@@ -2548,7 +2548,7 @@ export interface components {
          * @description What is requested.
          * @enum {string}
          */
-        ApprovalKind: "refund" | "comp" | "extension" | "claim";
+        ApprovalKind: "refund" | "comp" | "extension" | "claim" | "back_issue";
         /**
          * ApprovalOut
          * @description A request above the limit of one person, and the decision about it. Fields of other kinds are null.
@@ -2578,7 +2578,7 @@ export interface components {
         ApprovalOut: {
             /**
              * Id
-             * @description ID of the refund, the complimentary access, the extension or the claim.
+             * @description ID of the refund, the complimentary access, the extension, the claim or the back issue.
              * @example rfd_0c5e
              */
             id: string;
@@ -2625,7 +2625,7 @@ export interface components {
             days: number | null;
             /**
              * Subscription
-             * @description For extensions and claims.
+             * @description For extensions, claims and back issues.
              * @example null
              */
             subscription: string | null;
@@ -2981,7 +2981,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description `ordered` or `sent`.
+             * @description `ordered`, `sent`, or `awaiting_approval` and `rejected` above the limit.
              * @example ordered
              */
             status: components["schemas"]["BackIssueStatus"];
@@ -3028,7 +3028,7 @@ export interface components {
          * @description Where an order stands.
          * @enum {string}
          */
-        BackIssueStatus: "ordered" | "sent";
+        BackIssueStatus: "awaiting_approval" | "rejected" | "ordered" | "sent";
         /**
          * BackIssuesOut
          * @description A page of orders. ``next`` is the cursor of the next page, or null.
@@ -18372,6 +18372,15 @@ export interface operations {
         responses: {
             /** @description Successful Response */
             201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackIssueOut"];
+                };
+            };
+            /** @description Above the limit: a second person must approve it */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -38,6 +38,8 @@ async def test_support_holds_copies_and_claims_one(shop: Shop, open_console: Ope
     done = await robin.submit(form, "/claim", reason="damaged", note="Wet.")
     assert f"Copy of issue {ISSUE} claimed. A replacement goes out with the next supplement." in main_text(done)
     assert (await robin.submit(form, "/claim", reason="damaged", note="Wet.")).status == 200
+    links = [link.attributes["href"] for link in (await robin.open(reader)).find("a")]
+    assert f"/console{claim}" not in links, "what was claimed can't be claimed again"
     again = await robin.submit(await robin.open(claim), "/claim", reason="not_received")
     assert again.status == 409
     assert len(await shop.rows("SELECT FROM claims")) == 1

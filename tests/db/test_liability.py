@@ -313,3 +313,77 @@ def vars_of(one: liability.SubscriptionMovement) -> list[int]:
 
 def owed(closing: Closing) -> int:
     return sum((one.owed for one in closing.totals.values()), start=0)
+
+
+async def test_print_that_was_added_again_is_earned_by_the_copies_of_its_own_period(
+    database: str, sessions: Sessions
+) -> None:
+    """Ada drops print after 4 of 24 copies, and adds it again for the last 8."""
+    starts_at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    dropped_at, again_at = starts_at + timedelta(days=60), starts_at + timedelta(days=240)
+    served = [FIRST + timedelta(days=15 * n) for n in range(24)]
+    closes_at = [datetime.combine(day, time(), ZONE).astimezone(UTC) for day in served]
+    rules = EarningRules(
+        zone=ZONE.key,
+        numbers=range(1, 25),
+        served_on=served,
+        copies={1: range(25), 2: range(25)},
+        plans=PLANS,
+        closes_at=closes_at,
+    )
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "INSERT INTO subscribers (id, sub) VALUES ('rdr', 'ada');"
+        "INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount,"
+        " currency, created_at, work_key) VALUES ('scr', 'scr', 'rdr', 1, 'annual', true, 'active', 0, 'usd', now(), '')"
+    )
+    await connection.execute(
+        "INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed, copies,"
+        " earlier_print, print_from) VALUES ('in_1', 'scr', 'annual', true, $1, $2, 24, '{[1,5),[17,25)}', $3, $4)",
+        starts_at,
+        starts_at + timedelta(days=365),
+        [starts_at, dropped_at],
+        again_at,
+    )
+    await connection.executemany(
+        "INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason, print_from)"
+        " VALUES ($1, $2, 'scr', $3, 0, 'usd', $4, $5, $6)",
+        [
+            ("pi_1", "in_1", 7_300, starts_at, "subscription_create", None),
+            ("pi_2", "in_2", 800, again_at, "manual", again_at),
+        ],
+    )
+    await connection.execute(
+        "INSERT INTO refunds (id, payment_id, subscriber_id, basis, amount, tax, currency, reason, requested_by, status,"
+        " created_at, made_at, work_key) VALUES ('rfd', 'pi_1', 'rdr', 'print_dropped', 2000, 0, 'usd', '', '', 'succeeded',"
+        " $1, $1, '')",
+        dropped_at,
+    )
+    await connection.close()
+    ends_on = FIRST + timedelta(days=365)
+    payments = [
+        PaidAmount(
+            paid_on=FIRST,
+            net=7_300,
+            print_share=PLANS["annual"][0],
+            period=(FIRST, ends_on),
+            copies=tuple(served[:4]),
+            later_copies=20,
+            print_ends_on=dropped_at.date(),
+            returned=(Returned(dropped_at.date(), 2_000, of_print=True),),
+        ),
+        PaidAmount(
+            paid_on=again_at.date(),
+            net=800,
+            print_share=Fraction(1),
+            period=(again_at.date(), ends_on),
+            copies=tuple(served[16:]),
+        ),
+    ]
+    days = [FIRST + timedelta(days=n) for n in (50, 61, 100, 239, 241, 260, 300, 344, 366)]
+    async with sessions.begin() as session:
+        found = await liability.totals(session, rules, days)
+
+    assert [one["usd"] for one in found] == [totals(payments[0], day) + totals(payments[1], day) for day in days]
+    assert found[3]["usd"].earned - found[2]["usd"].earned == 4_900 * 240 // 365 - 4_900 * 101 // 365, "only digital"
+    assert found[-1]["usd"].owed == 0

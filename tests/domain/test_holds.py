@@ -28,6 +28,7 @@ from app.domain.holds import (
     lifted,
     status_of,
 )
+from app.domain.invoice_lines import Span
 from app.domain.issues import Calendar, Issue, ScheduledTerm, schedule_terms
 from app.domain.notices import notice_for
 from app.domain.subscriptions import Subscription, Term
@@ -38,6 +39,12 @@ from tests.domain.test_issues import BOUGHT, CHICAGO, PLAIN, at, issue
 TERM = replace(BOUGHT, print_edition=True)
 APRIL = Hold(starts_on=date(2026, 4, 1), until=date(2026, 5, 1))  # issues 4 (April 13) and 5 (April 28)
 TWO = Hold(starts_on=date(2026, 4, 1), issues=2)
+# Print is dropped on April 20, so issue 5 is digital, and added again on May 10, before the cut-off of issue 6.
+DROPPED_AND_ADDED = {
+    "earlier_print": (Span(TERM.starts_at, at(date(2026, 4, 20))),),
+    "print_from": at(date(2026, 5, 10)),
+}
+MAY = Hold(starts_on=date(2026, 5, 10), until=date(2026, 6, 10))  # issues 6 (May 13) and 7 (May 28)
 NEXT = replace(
     TERM, invoice_id="in_2", starts_at=TERM.ends_at, ends_at=TERM.ends_at + timedelta(days=365), paid_at=TERM.ends_at
 )
@@ -88,6 +95,18 @@ def span(first: int, last: int, *, but: Sequence[int] = ()) -> list[int]:
         ),
         pytest.param(
             [held(APRIL, print_from=at(date(2026, 4, 15)))], PLAIN, span(6, 25), id="print is added in the hold"
+        ),
+        pytest.param(
+            [held(APRIL, **DROPPED_AND_ADDED)], PLAIN, [2, 3, *span(6, 26)], id="print is dropped in it, and added"
+        ),
+        pytest.param(
+            [held(MAY, **DROPPED_AND_ADDED)], PLAIN, [2, 3, 4, *span(8, 27)], id="after print was added again"
+        ),
+        pytest.param(
+            [held(replace(APRIL, until=date(2026, 7, 1)), **DROPPED_AND_ADDED)],
+            PLAIN,
+            [2, 3, *span(10, 30)],
+            id="over both periods of print",
         ),
         pytest.param(
             [

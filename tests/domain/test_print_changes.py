@@ -167,26 +167,13 @@ def test_nothing_is_added_just_before_the_renewal() -> None:
     assert "about to renew" in str(refusal)
 
 
-@pytest.mark.parametrize(
-    ("dropped_on", "day", "refused"),
-    [
-        pytest.param(19, 20, True, id="the labels of issue 6 have closed, and it is mailed on March 26"),
-        pytest.param(19, 26, False, id="it is mailed"),
-        pytest.param(17, 20, False, id="dropped before its labels closed, so its copy was returned"),
-    ],
-)
-def test_print_is_not_added_again_while_a_copy_of_the_dropped_one_is_sent(
-    dropped_on: int, day: int, *, refused: bool
-) -> None:
-    dropped = replace(TERM, print_edition=True, print_until=datetime(2026, 3, dropped_on, 12, tzinfo=UTC))
-    run = replace(RUN, term=dropped)
+def test_print_is_added_again_while_a_copy_of_the_dropped_one_is_sent() -> None:
+    dropped_at, now = datetime(2026, 3, 19, 12, tzinfo=UTC), datetime(2026, 3, 20, 18, tzinfo=UTC)
+    dropped = replace(TERM, print_edition=True, print_until=dropped_at)  # the labels of issue 6 have closed
 
-    refusal = quote_addition(
-        replace(CASE, term=dropped, run=run), None, now=datetime(2026, 3, day, 18, tzinfo=UTC)
-    ).refusal
+    quote = quote_addition(replace(CASE, term=dropped, run=replace(RUN, term=dropped)), None, now=now)
 
-    assert (type(refusal) is PrintChangeRefused and "Issue 6 is still being sent" in str(refusal)) is refused
-    assert refused or refusal is None
+    assert (quote.refusal, quote.first_issue) == (None, 7)
 
 
 def test_an_addition_outside_the_term_is_refused() -> None:

@@ -44,6 +44,13 @@ class PostalAddress(Base, Due):
             postgresql_where=text("since IS NULL AND replaced_at IS NULL"),
         ),
         Index("postal_addresses_temporary_idx", "subscriber_id", "since", postgresql_where=text("since IS NOT NULL")),
+        # Where copies can't be sent: doubtful addresses, and those in countries that aren't served.
+        Index(
+            "postal_addresses_unusable_idx",
+            "subscriber_id",
+            postgresql_where=text("replaced_at IS NULL AND NOT is_usable"),
+        ),
+        Index("postal_addresses_country_idx", "country", postgresql_where=text("replaced_at IS NULL")),
         Index("postal_addresses_over_idx", "replaced_at", postgresql_where=text("replaced_at IS NOT NULL")),
         Index("postal_addresses_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("postal_addresses_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),

@@ -9,7 +9,11 @@ from app.db.models.base import Base
 
 
 class BackIssue(Base):
-    """An order of one earlier issue for a reader. Its copy is a label with its ID."""
+    """
+    An order of one earlier issue for a reader. Its copy is a label with its ID.
+
+    One that waits for a second person has a row in ``approval_requests`` with its ID, which has the decision.
+    """
 
     __tablename__ = "back_issues"
     id: Mapped[str] = mapped_column(primary_key=True)  # bki_…
@@ -23,4 +27,5 @@ class BackIssue(Base):
         Index("back_issues_created_at_idx", "created_at", "id"),
         Index("back_issues_issue_number_idx", "issue_number", "created_at", "id"),
         Index("back_issues_subscriber_id_idx", "subscriber_id", "created_at", "id"),
+        Index("back_issues_ordered_by_idx", "ordered_by", "created_at"),  # what one person ordered in a day
     )

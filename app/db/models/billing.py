@@ -2,8 +2,8 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Function, Index, false, func, literal_column, text
-from sqlalchemy.dialects.postgresql import INT4MULTIRANGE, JSONB
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Function, Index, false, func, literal_column, text
+from sqlalchemy.dialects.postgresql import ARRAY, INT4MULTIRANGE, JSONB
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
@@ -144,6 +144,9 @@ class Term(Base):
     issues_owed: Mapped[int]
     print_from: Mapped[datetime | None]  # when print starts within the term; NULL: with it
     print_until: Mapped[datetime | None]  # when print ends within the term; NULL: with it
+    # Periods of print before that one: the start and the end of each, in order.
+    earlier_print: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), server_default=text("'{}'"))
+    paid_by_balance: Mapped[int] = mapped_column(server_default=text("0"))  # by the customer's, at Stripe
     credited_at: Mapped[datetime | None]  # when it ended because the rest of it was credited
     refunded_as: Mapped[str | None]  # the basis of the refund, or the loss, that ended it: never granted again
     refunded_at: Mapped[datetime | None]  # policy time
@@ -161,6 +164,7 @@ class Term(Base):
     expire: Mapped[int | None]  # the last issue that its subscription owes; NULL: after the calendar, or none
     price: Mapped[int | None]  # before discounts and added tax; NULL: saved before this is recorded, or prorated
     discount: Mapped[int] = mapped_column(server_default=text("0"))
+    lacks_address: Mapped[bool] = mapped_column(server_default=false())  # with print, and its reader has no address
     offer: Mapped[str | None]  # what it was promised, in ``offers``; NULL: not derived since this is recorded
 
 
@@ -168,6 +172,8 @@ Index("terms_starts_at_idx", Term.starts_at)
 Index("terms_print_from_idx", Term.print_from, postgresql_where=Term.print_from.is_not(None))
 Index("terms_print_until_idx", Term.print_until, postgresql_where=Term.print_until.is_not(None))
 COPIES_UNKNOWN = text("copies IS NULL AND print_edition AND last_issue IS DISTINCT FROM 0")
+Index("terms_lacks_address_idx", Term.subscription_id, postgresql_where=Term.lacks_address)
+Index("terms_earlier_print_idx", Term.subscription_id, postgresql_where=text("earlier_print <> '{}'"))
 Index("terms_copies_ended_at_idx", Term.copies_ended_at, postgresql_where=Term.copies_ended_at.is_not(None))
 Index(
     "terms_copies_unknown_idx",

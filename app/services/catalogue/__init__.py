@@ -171,6 +171,17 @@ def _policies(policies: PoliciesTable) -> Policies:
             )
             for one in policies.claims
         ),
+        back_issues=tuple(
+            Dated(
+                one.since,
+                GivingLimits(
+                    alone={COPIES: one.alone.copies},
+                    in_a_day={COPIES: one.in_a_day.copies} if one.in_a_day else None,
+                    reader_days=one.reader_days,
+                ),
+            )
+            for one in policies.back_issues
+        ),
         holds=tuple(
             Dated(one.since, HoldPolicy(days=one.days, keeps_digital=one.digital == "continues"))
             for one in policies.holds

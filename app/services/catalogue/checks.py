@@ -101,6 +101,7 @@ def check_days(file: CatalogueFile) -> Iterator[Problem]:
     dated["policies.comps"] = [one.since for one in file.policies.comps]
     dated["policies.extensions"] = [one.since for one in file.policies.extensions]
     dated["policies.claims"] = [one.since for one in file.policies.claims]
+    dated["policies.back_issues"] = [one.since for one in file.policies.back_issues]
     dated["policies.holds"] = [one.since for one in file.policies.holds]
     dated["policies.paid_copies"] = [one.since for one in file.policies.paid_copies]
     dated["policies.disputes"] = [one.since for one in file.policies.disputes]

@@ -59,6 +59,7 @@ _MUST = {
     "county": "must be a list of the beginnings of postal codes",
     "other_mail": "must be a list of postage bands",
     "claims": "must be a list of entries, each with the date from which it applies",
+    "back_issues": "must be a list of entries, each with the date from which it applies",
     "holds": "must be a list of entries, each with the date from which it applies",
     "digital": 'must be "continues" or "pauses"',
     "copies": "must be a whole number of copies from 0 to 1000",
@@ -194,6 +195,15 @@ class ClaimsTable(Table):
     reader_days: ReaderDays = None
 
 
+class BackIssuesTable(Table):
+    """Earlier issues that the desk sends."""
+
+    since: date = Field(alias="from")
+    alone: CopiesTable
+    in_a_day: CopiesTable | None = None
+    reader_days: ReaderDays = None
+
+
 class HoldsTable(Table):
     """How long copies can be on hold, and whether digital access continues meanwhile."""
 
@@ -286,6 +296,7 @@ class PoliciesTable(Table):
     comps: list[CompsTable] = Field(default_factory=list)
     extensions: list[ExtensionsTable] = Field(default_factory=list)
     claims: list[ClaimsTable] = Field(default_factory=list)
+    back_issues: list[BackIssuesTable] = Field(default_factory=list)
     holds: list[HoldsTable] = Field(default_factory=list)
     paid_copies: list[PaidCopiesTable] = Field(default_factory=list)
 

@@ -112,7 +112,20 @@ async def _bill(
             seen = await at_stripe.invoice(ctx.gateway, seen.id)
         return seen
     except StripeRefused as refusal:
+        # Another process may have gone on with it, when this one was stopped for longer than its lease.
+        latest = await _latest(ctx, change)
+        if latest is not None and latest.status != InvoiceStatus.DRAFT:
+            return latest
         raise _Failed(_code_of(refusal)) from refusal
+
+
+async def _latest(ctx: Context, change: PrintChange) -> PrintInvoice | None:
+    """Return the invoice as it is now; None if none is drafted."""
+    async with ctx.sessions.begin() as session:
+        stored_now = await print_changes.by_id(session, change.id)
+    if stored_now is None or stored_now.invoice_id is None:
+        return None
+    return await at_stripe.invoice(ctx.gateway, stored_now.invoice_id)
 
 
 async def _draft(ctx: Context, change: PrintChange, state: StripeSubscriptionState) -> str:

@@ -94,6 +94,8 @@ async def test_a_copy_mailed_too_long_ago_or_refunded_is_not_sent_again(shop: Sh
     await shop.wait_until_idle()
 
     assert (await try_to_freeze(shop, ISSUE, supplement=True)).json()["code"] == "nothing_to_add"
+    left_out = (await preview(shop, ISSUE, supplement=True))["left_out"]
+    assert set(left_out.values()) == {0}, "the refund is complete, so nothing waits for it"
     await shop.execute("DELETE FROM claims")
     await shop.advance_to(MAILED + 61 * DAY)
     assert (await _claim(shop, ada)).json()["code"] == "claim_too_late"

@@ -49,6 +49,41 @@ async def test_a_back_issue_goes_with_a_supplement_and_changes_no_ledger(shop: S
     assert (await try_to_freeze(shop, ISSUE, supplement=True, key="more")).json()["code"] == "nothing_to_add"
 
 
+async def test_back_issues_above_the_limit_wait_for_a_second_person(shop: Shop) -> None:
+    await shop.plan_issues(30)
+    await shop.subscribe(shop.person("ada"), print_edition=True)
+    await shop.advance_to(CUTOFF)
+    await freeze(shop, ISSUE)
+    await shop.advance_to(MAILED)
+    allowed = [await _order(shop, ISSUE, key=f"order-{n}") for n in range(6)]
+    assert {one.status_code for one in allowed} == {201}
+
+    asked, refused = [await _order(shop, ISSUE, key=key) for key in ("more", "yet more")]
+
+    assert (asked.status_code, asked.json()["status"]) == (202, "awaiting_approval")
+    waiting = (await shop.get("/v1/support/approvals", shop.supervisor)).json()["data"]
+    assert [(one["kind"], one["id"]) for one in waiting] == [
+        ("back_issue", refused.json()["id"]),
+        ("back_issue", asked.json()["id"]),
+    ]
+    own = await shop.approve(asked.json()["id"], shop.person("agent", roles=("support",)))
+    assert own.status_code == 403
+    approved, again = [await shop.approve(asked.json()["id"]) for _ in range(2)]
+    assert (approved.status_code, approved.json()["status"], again.json()) == (201, "approved", approved.json())
+    rejected = await shop.post(f"/v1/support/approvals/{refused.json()['id']}/reject", shop.supervisor, {})
+    assert rejected.json()["status"] == "rejected"
+    assert (await freeze(shop, ISSUE, supplement=True, key="supplement"))["counts"]["copies"] == 7
+    listed = (await shop.get("/v1/support/back-issues", shop.agent, issue=str(ISSUE))).json()["data"]
+    assert sorted(one["status"] for one in listed) == ["rejected", *["sent"] * 7]
+    actions = await shop.rows("SELECT action FROM audit_log WHERE action LIKE 'back_issue.%' ORDER BY id")
+    assert [row["action"] for row in actions][6:] == [
+        "back_issue.requested",
+        "back_issue.requested",
+        "back_issue.approved",
+        "back_issue.rejected",
+    ]
+
+
 async def test_renewed_late_after_two_grace_copies_and_a_gap_year(shop: Shop) -> None:
     await shop.plan_issues(60)
     ada, ben = shop.person("ada"), shop.person("ben")

@@ -126,5 +126,30 @@ async def test_a_late_payment_and_a_repaired_address_go_to_a_supplement(shop: Sh
     assert (await try_to_freeze(shop, ISSUE, supplement=True, key="more")).json()["code"] == "nothing_to_add"
 
 
+async def test_readers_without_an_address_that_is_served_are_listed(shop: Shop) -> None:
+    await shop.plan_issues(30)
+    for name in ("ada", "ben", "cleo", "dan"):
+        await shop.subscribe(shop.person(name), print_edition=name in {"ada", "ben"})
+    await shop.execute(  # Ben's is in a country that is not served anymore
+        "UPDATE postal_addresses SET country = 'FR' WHERE subscriber_id = (SELECT id FROM subscribers WHERE sub = 'ben')"
+    )
+    (price,) = (await shop.stripe_get("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_print"}))["data"]
+    (held,) = await shop.rows(
+        "SELECT o.stripe_id FROM subscriptions o JOIN subscribers s ON s.id = o.subscriber_id WHERE s.sub = 'cleo'"
+    )
+    by_hand = {"items[0][price]": price["id"], "proration_behavior": "always_invoice"}
+    await shop.stripe_post(f"/v1/subscriptions/{held['stripe_id']}", **by_hand)  # nobody was asked for an address
+    await shop.wait_until_idle()
+
+    async def listed() -> dict[str, list[str]]:
+        rows = (await shop.get("/v1/print/unusable-addresses", circulation(shop))).json()["data"]
+        subs = {row["id"]: row["sub"] for row in await shop.rows("SELECT id, sub FROM subscribers")}
+        return {subs[row["subscriber"]]: [one["code"] for one in row["problems"]] for row in rows}
+
+    assert await listed() == {"ben": ["country_not_served"], "cleo": []}
+    await move(shop, shop.person("cleo"), HOME)
+    assert list(await listed()) == ["ben"]
+
+
 def test_the_start_is_before_the_cutoff() -> None:
     assert START_TIME < CUTOFF

@@ -1,5 +1,6 @@
 """A change of the print edition that stops halfway: what label runs and other processes do meanwhile."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from app.domain.errors import ConcurrentUpdate
 from app.domain.print_changes import PrintChangeStatus
 from app.services import catalogue
 from app.services.print_changes import steps
+from tests.support.crashes import wait_until_hit
 from tests.support.labels import HOME, freeze, labels, preview, try_to_freeze
 from tests.support.print_edition import change, print_invoices, put, quote
 from tests.support.shop import Shop
@@ -81,3 +83,39 @@ async def test_a_process_that_wakes_up_too_late_sends_nothing_to_stripe(shop: Sh
             await steps.intend(ctx, seen_before, "print_draft", {})
 
     assert len(await print_invoices(shop)) == 1
+
+
+async def test_a_process_that_wakes_up_after_another_has_charged_completes_the_change(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    fault = await shop.add_fault(method="POST", path="/v1/invoiceitems", when="before", action="hold", times=1)
+
+    click = asyncio.create_task(put(shop, ada, enabled=True, amount=23_00, address=HOME))
+    await wait_until_hit(shop, fault)
+    (draft,) = await print_invoices(shop)
+    (row,) = await shop.rows("SELECT id, starts_at, ends_at FROM print_changes")
+    await shop.stripe_post(  # what the other process does meanwhile
+        "/v1/invoiceitems",
+        **{
+            "customer": draft["customer"],
+            "invoice": draft["id"],
+            "metadata[newsstand_print_change]": row["id"],
+            "price_data[currency]": "usd",
+            "price_data[product]": "newsstand_annual_print",
+            "price_data[unit_amount]": "2300",
+            "period[start]": str(int(row["starts_at"].timestamp())),
+            "period[end]": str(int(row["ends_at"].timestamp())),
+        },
+    )
+    await shop.stripe_post(f"/v1/invoices/{draft['id']}/finalize")
+    await shop.stripe_post(f"/v1/invoices/{draft['id']}/pay")
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    answer = await click
+    await shop.wait_until_idle()
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed"), answer.text
+    (invoice,) = await print_invoices(shop)
+    assert (invoice["status"], invoice["amount_paid"]) == ("paid", 23_00)
+    (term,) = await shop.rows("SELECT print_edition FROM terms")
+    assert term["print_edition"]

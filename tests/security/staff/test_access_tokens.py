@@ -30,6 +30,7 @@ MONEY = {
     "POST /v1/support/back-issues",
     "GET /v1/support/subscribers/{subscriber_id}/export",
     "POST /v1/support/subscribers/{subscriber_id}/erase",
+    "POST /v1/reports/liability/closings",
     "POST /v1/api-keys",
     "POST /v1/api-keys/{key_id}/rotate",
 }

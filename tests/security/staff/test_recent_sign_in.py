@@ -35,6 +35,7 @@ NEED_A_RECENT_SIGN_IN = {
     "GET /readers/{reader}/personal-data",
     "GET /readers/{reader}/export",
     "POST /readers/{reader}/erase",
+    "POST /liability/close",
     "POST /api-keys",
     "POST /api-keys/{key}/rotate",
 }

@@ -1,0 +1,86 @@
+"""
+Print that is added again within a term, what the customer's balance paid for a term, and indexes of the circulation desk.
+
+The running release keeps one period of print of a term, and knows no limit of back issues. The next synchronization of a
+subscription fills in what is new.
+
+Locks: ACCESS EXCLUSIVE on terms for a moment, to add columns with a constant default. ROW EXCLUSIVE on terms, for the terms with
+print whose reader has no address, which are few. The indexes are built CONCURRENTLY, which blocks
+neither reads nor writes. Every statement can be repeated.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "print_again"
+down_revision = "price_migrations"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.execute("ALTER TABLE terms ADD COLUMN IF NOT EXISTS earlier_print timestamptz[] NOT NULL DEFAULT '{}'")
+    op.execute("ALTER TABLE terms ADD COLUMN IF NOT EXISTS paid_by_balance bigint NOT NULL DEFAULT 0")
+    op.execute("ALTER TABLE terms ADD COLUMN IF NOT EXISTS lacks_address boolean NOT NULL DEFAULT false")
+    with op.get_context().autocommit_block():
+        op.create_index(
+            "terms_lacks_address_idx",
+            "terms",
+            ["subscription_id"],
+            postgresql_where=sa.text("lacks_address"),
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
+        op.execute(
+            "UPDATE terms SET lacks_address = true WHERE print_edition AND copies_ended_at IS NULL AND NOT lacks_address"
+            " AND NOT EXISTS (SELECT FROM subscriptions s JOIN postal_addresses a ON a.subscriber_id = s.subscriber_id"
+            " WHERE s.id = terms.subscription_id AND a.since IS NULL AND a.replaced_at IS NULL)"
+        )
+        op.create_index(
+            "postal_addresses_unusable_idx",
+            "postal_addresses",
+            ["subscriber_id"],
+            postgresql_where=sa.text("replaced_at IS NULL AND NOT is_usable"),
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
+        op.create_index(
+            "postal_addresses_country_idx",
+            "postal_addresses",
+            ["country"],
+            postgresql_where=sa.text("replaced_at IS NULL"),
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
+        op.create_index(
+            "terms_earlier_print_idx",
+            "terms",
+            ["subscription_id"],
+            postgresql_where=sa.text("earlier_print <> '{}'"),
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
+        op.create_index(
+            "back_issues_ordered_by_idx",
+            "back_issues",
+            ["ordered_by", "created_at"],
+            postgresql_concurrently=True,
+            if_not_exists=True,
+        )
+
+
+def downgrade() -> None:
+    """Undo."""
+    with op.get_context().autocommit_block():
+        for name in (
+            "back_issues_ordered_by_idx",
+            "terms_earlier_print_idx",
+            "terms_lacks_address_idx",
+            "postal_addresses_unusable_idx",
+            "postal_addresses_country_idx",
+        ):
+            op.drop_index(name, postgresql_concurrently=True, if_exists=True)
+    op.drop_column("terms", "lacks_address")
+    op.drop_column("terms", "paid_by_balance")
+    op.drop_column("terms", "earlier_print")
