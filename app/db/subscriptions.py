@@ -39,19 +39,13 @@ _SAVE = (
 )
 _NEW_TERMS = insert(_TERMS)
 _SWITCHED = _TERMS.c.plan != _NEW_TERMS.excluded.plan
+# As later invoices have it. Periods of print are stored as a list of their starts and ends.
+_REPLACED = ("plan", "print_from", "print_until", "paid_by_balance", "ends_at", "credited_at", "price", "discount")
 _CHANGED_TERM = {
-    "plan": _NEW_TERMS.excluded.plan,
+    **{name: _NEW_TERMS.excluded[name] for name in (*_REPLACED, "earlier_print")},
     # What was bought stays, even if the catalogue has changed since, unless the term continues with another plan.
     "issues_owed": case((_SWITCHED, _NEW_TERMS.excluded.issues_owed), else_=_TERMS.c.issues_owed),
     "print_edition": or_(_TERMS.c.print_edition, _NEW_TERMS.excluded.print_edition),
-    "print_from": _NEW_TERMS.excluded.print_from,
-    "print_until": _NEW_TERMS.excluded.print_until,
-    "earlier_print": _NEW_TERMS.excluded.earlier_print,
-    "paid_by_balance": _NEW_TERMS.excluded.paid_by_balance,
-    "ends_at": _NEW_TERMS.excluded.ends_at,
-    "credited_at": _NEW_TERMS.excluded.credited_at,
-    "price": _NEW_TERMS.excluded.price,
-    "discount": _NEW_TERMS.excluded.discount,
 }
 _ADD_TERMS = _NEW_TERMS.on_conflict_do_update(
     index_elements=[TermRow.invoice_id],
@@ -166,18 +160,11 @@ async def save_terms(session: Session, subscription_id: str, opened: Sequence[Te
         {
             "invoice_id": term.invoice_id,
             "subscription_id": subscription_id,
-            "plan": term.plan,
             "print_edition": term.print_edition,
             "starts_at": term.starts_at,
-            "ends_at": term.ends_at,
             "issues_owed": term.issues_owed,
-            "print_from": term.print_from,
-            "print_until": term.print_until,
             "earlier_print": [at for one in term.earlier_print for at in (one.starts_at, one.ends_at)],
-            "paid_by_balance": term.paid_by_balance,
-            "credited_at": term.credited_at,
-            "price": term.price,
-            "discount": term.discount,
+            **{name: getattr(term, name) for name in _REPLACED},
         }
         for term in opened
     ]

@@ -290,12 +290,9 @@ class Term:
     @property
     def print_periods(self) -> tuple[tuple[datetime | None, datetime | None], ...]:
         """When print is paid for, in order. None: from the start of the term, or to its end."""
-        if not self.print_edition:
-            return ()
         periods = [(one.starts_at, one.ends_at) for one in self.earlier_print]
-        (_, until), *later = (*periods, (self.print_from, self.print_until))
-        first = None if self.begins_with_print else (periods[0][0] if periods else self.print_from)
-        return (first, until), *later
+        (first, until), *later = (*periods, (self.print_from, self.print_until))
+        return ((None if self.begins_with_print else first, until), *later) if self.print_edition else ()
 
     @property
     def is_refunded(self) -> bool:

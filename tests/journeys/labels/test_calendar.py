@@ -20,18 +20,17 @@ async def test_an_issue_that_slips_after_a_cancellation_is_still_sent(shop: Shop
     ada = shop.person("ada")
     await shop.subscribe(ada, print_edition=True)
     assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})).status_code == 200
-    slipped = date(2027, 3, 20)  # the period ends on March 1
 
-    answers = [await _put(shop, n, slipped + (n - LAST) * 15 * DAY) for n in range(40, LAST - 1, -1)]
+    moved = await _put(shop, LAST, date(2027, 3, 11))  # the period ends on March 1
 
-    assert {answer.status_code for answer in answers} == {200}, answers[-1].text
+    assert moved.status_code == 200, moved.text
     await shop.wait_until_idle()
-    await shop.advance_to(datetime(2027, 3, 12, 18, tzinfo=UTC))
+    await shop.advance_to(datetime(2027, 3, 3, 18, tzinfo=UTC))
     assert not await shop.may_read(ada)
     assert await shop.may_read(ada, "print_edition")
     await freeze(shop, LAST)
     assert len(await labels(shop, LAST)) == 1
-    await shop.advance_to(datetime(2027, 3, 27, 18, tzinfo=UTC))
+    await shop.advance_to(datetime(2027, 3, 5, 18, tzinfo=UTC))
     assert (await freeze(shop, LAST + 1))["counts"]["copies"] == 0
 
 

@@ -58,7 +58,7 @@ async def test_back_issues_above_the_limit_wait_for_a_second_person(shop: Shop) 
     allowed = [await _order(shop, ISSUE, key=f"order-{n}") for n in range(6)]
     assert {one.status_code for one in allowed} == {201}
 
-    asked, refused = [await _order(shop, ISSUE, key=key) for key in ("more", "yet more")]
+    asked, refused = [await _order(shop, ISSUE, key=key) for key in ("more", "yet-more")]
 
     assert (asked.status_code, asked.json()["status"]) == (202, "awaiting_approval")
     waiting = (await shop.get("/v1/support/approvals", shop.supervisor)).json()["data"]
