@@ -29,6 +29,7 @@ def print_guide(stack: Stack) -> None:
     print_now(f"  Its support desk  {stack.magazine}/desk")
     print_now(f"  Hosted account    {stack.account}")
     print_now(f"  Console           {stack.console}")
+    print_now(f"  Mailbox           {stack.mailbox}")
     print_now(f"  API reference     {stack.service}/docs")
     print_now(f"  Local Stripe      {stack.sandbox}")
     print_now()

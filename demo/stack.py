@@ -49,12 +49,13 @@ class Ports:
     magazine: int = 8080
     identity_provider: int = 9000
     sandbox: int = 4242
+    mailbox: int = 8025
+    mail_server: int = 2525
 
     @classmethod
     def free(cls) -> "Ports":
-        """Return four free ports, which no other demo chooses while this process runs."""
-        service, magazine, identity_provider, sandbox = (_claim_any_port() for _ in range(4))
-        return cls(service=service, magazine=magazine, identity_provider=identity_provider, sandbox=sandbox)
+        """Return free ports, which no other demo chooses while this process runs."""
+        return cls(**{name: _claim_any_port() for name in cls.__slots__})
 
     def or_available(self, report: Callable[[str], None]) -> "Ports":
         """Return these ports, replacing and reporting each one that is in use."""
@@ -84,6 +85,7 @@ class Stack:
         self.account = f"{self.service}/account"
         self.issuer = f"http://{HOST}:{ports.identity_provider}"
         self.sandbox = f"http://{HOST}:{ports.sandbox}"
+        self.mailbox = f"http://{HOST}:{ports.mailbox}"
         self._ports = ports
         self.api_key = ""  # the magazine's, once it has started
         self.folder = Path(tempfile.mkdtemp(prefix="newsstand-demo-"))
@@ -123,6 +125,10 @@ class Stack:
                 "-m", "demo.identity_provider", "--host", HOST, "--port", str(ports.identity_provider),
                 "--redirect-uri", f"{self.magazine}/signed-in",
             ], f"{self.issuer}/.well-known/openid-configuration"),
+            start.serve("mailbox", [
+                "-m", "demo.mailbox", "--host", HOST, "--port", str(ports.mailbox),
+                "--smtp-port", str(ports.mail_server),
+            ], f"{self.mailbox}/healthz"),
             start.run("migrate", ["-m", "app", "migrate"]),
         )  # fmt: skip
         await _run_concurrently(
@@ -187,6 +193,9 @@ class Stack:
             "NEWSSTAND_ACCOUNT_OIDC_CLIENT_ID": ACCOUNT_CLIENT_ID,
             "NEWSSTAND_ACCOUNT_OIDC_CLIENT_SECRET": ACCOUNT_CLIENT_SECRET,
             "NEWSSTAND_SITE_URL": self.magazine,
+            "NEWSSTAND_ACCOUNT_URL": self.account,
+            "NEWSSTAND_SMTP_URL": f"smtp://{HOST}:{self._ports.mail_server}",
+            "NEWSSTAND_MAIL_FROM": "Slow Ferry <subscriptions@example.com>",
             "NEWSSTAND_SESSION_KEY": secrets.token_urlsafe(32),
             "NEWSSTAND_ALLOWED_RETURN_HOSTS": f"{HOST}:{self._ports.magazine},localhost:{self._ports.magazine}",
             "MAGAZINE_URL": self.magazine,

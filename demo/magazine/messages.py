@@ -35,7 +35,9 @@ STATUSES = {
 URGENT_NOTICES = frozenset(
     {"payment_disputed", "dispute_open", "dispute_lost", "refund_failed"}
 )  # the service's own words
-ENDING_REFUNDS = frozenset({"guarantee", "withdrawal", "unserved_issues", "duplicate"})  # refund bases that end the subscription
+ENDING_REFUNDS = frozenset(
+    {"guarantee", "withdrawal", "unserved_issues", "duplicate"}
+)  # refund bases that end the subscription
 
 ERRORS = {
     "already_subscribed": "You already have a subscription, so you don’t need another one.",

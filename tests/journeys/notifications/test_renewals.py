@@ -90,8 +90,7 @@ async def test_a_declined_renewal_is_announced_with_the_page_to_pay(mailing_shop
     (customer,) = await shop.stripe_customers()
     await shop.advance_to(DUE + timedelta(hours=1))
     await mail.wait_for()
-    method = await shop.stripe_post("/v1/payment_methods", type="card", **{"card[token]": "tok_chargeCustomerFail"})
-    await shop.stripe_post(f"/v1/payment_methods/{method['id']}/attach", customer=customer["id"])
+    method = await shop.stripe_post("/v1/payment_methods/pm_card_chargeCustomerFail/attach", customer=customer["id"])
     await shop.stripe_post(f"/v1/subscriptions/{await held_by(shop, ada)}", default_payment_method=method["id"])
 
     await shop.advance_to(A_YEAR + timedelta(hours=3))
@@ -105,7 +104,7 @@ async def test_a_declined_renewal_is_announced_with_the_page_to_pay(mailing_shop
 
 async def test_a_reader_is_addressed_in_their_language(mailing_shop: Shop, mail: Mailbox) -> None:
     shop = mailing_shop
-    token = shop.issuer.token("ada", email="ada@example.com", name="Ada", locale="de-AT")
+    token = shop.issuer.token("ada", email="ada@example.com", name="Ada", claims={"locale": "de-AT"})
     ada = shop.people["ada"] = Person("ada", "ada@example.com", {"Authorization": f"Bearer {token}"})
     await shop.subscribe(ada)
 
