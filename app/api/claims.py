@@ -207,11 +207,12 @@ async def list_claims(
     ctx: Ctx,
     subscriber: Annotated[str | None, Query(max_length=100, description="ID of the reader."), STORABLE] = None,
     issue: Annotated[int | None, Query(ge=1, le=LARGEST_NUMBER)] = None,
+    awaiting_approval: Annotated[bool, Query(description="Only those that a second person must decide.")] = False,
     after: After = None,
     limit: Limit = 20,
 ) -> ClaimsOut:
     """List claimed copies, the newest first."""
-    wanted = ClaimSelection(subscriber_id=subscriber, issue_number=issue)
+    wanted = ClaimSelection(subscriber_id=subscriber, issue_number=issue, awaiting_approval=awaiting_approval)
     page = await claims.page(ctx, wanted, viewer=seen_by(agent), after=after, limit=limit)
     return ClaimsOut(data=[ClaimOut.of(claim) for claim in page.items], next=page.next)
 

@@ -1,4 +1,4 @@
-"""Claiming a copy that did not reach a reader, or reached them damaged: it is sent again, or the issues are added."""
+"""Claims of copies that did not reach a reader, or reached them damaged: all of them, and making one."""
 
 from starlette.responses import Response
 
@@ -9,13 +9,15 @@ from app.console.request import ConsoleRequest
 from app.console.state import CONSOLE
 from app.db.engine.session import new_id
 from app.domain.callers import Role
-from app.domain.claims import ClaimResolution, ClaimStatus, WantedClaim
+from app.domain.claims import ClaimResolution, ClaimSelection, ClaimStatus, WantedClaim
+from app.domain.issues import LARGEST_NUMBER
 from app.domain.reasons import ClaimReason
 from app.services import claims, idempotency, issues, support
 
 REASONS = {str(reason): reason.label for reason in ClaimReason}
 RESOLUTIONS: dict[str, str] = {ClaimResolution.RESEND: "Send it again", ClaimResolution.EXTEND: "Extend the term"}
 LONGEST_NOTE = 500  # characters
+PAGE_SIZE = 50
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -66,8 +68,31 @@ async def claim(request: ConsoleRequest) -> Response:
     return request.redirect(f"/readers/{found.subscriber.id}", flash=f"Copy of issue {number} claimed. {done}")
 
 
+async def show_all(request: ConsoleRequest) -> Response:
+    """List the claims of all readers, the newest first."""
+    filters = {"issue": request.query("issue", max_length=10), "waiting": request.query("waiting", max_length=3)}
+    number = request.ctx.localization.parse_number(filters["issue"])
+    wanted = ClaimSelection(
+        issue_number=number if number is not None and 0 < number <= LARGEST_NUMBER else None,
+        awaiting_approval=filters["waiting"] == "yes",
+    )
+    after = request.query("after", max_length=100) or None
+    page = await claims.page(request.ctx, wanted, viewer=request.viewer, after=after, limit=PAGE_SIZE)
+    owners = sorted({one.subscriber_id for one in page.items})
+    return request.render(
+        "claims.html",
+        page=page,
+        readers=await support.subscribers_by_id(request.ctx, owners, viewer=request.viewer) if owners else {},
+        filters=filters,
+        is_filtered=wanted != ClaimSelection(),
+        reasons=REASONS,
+        resolutions=RESOLUTIONS,
+    )
+
+
 CLAIM = "/subscriptions/{subscription}/issues/{number}/claim"
 ROUTES = [
+    page_route("/claims", show_all, role=Role.CIRCULATION),
     page_route(CLAIM, show, role=Role.SUPPORT, recent_sign_in=True),
     form_route(CLAIM, claim, role=Role.SUPPORT, recent_sign_in=True, shown_by=show),
 ]

@@ -94,6 +94,11 @@ LABELS = {
     "mail:uncertain": "May not have been sent",
     "mail:failed": "Gave up",
     "mail:undelivered": "Not delivered",
+    # claims of copies
+    "claim:awaiting_approval": "Awaiting approval",
+    "claim:rejected": "Rejected",
+    "claim:granted": "Granted",
+    "claim:sent": "Replacement sent",
     # statuses of subscriptions
     "active": "Active",
     "past_due": "Past due",

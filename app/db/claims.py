@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select, tuple_, update
 from app.db.engine.session import Session
 from app.db.models import ApprovalRequest, Label, LabelRun, Subscription, table_of
 from app.db.models import Claim as Row
-from app.domain.approvals import ApprovalStatus
+from app.domain.approvals import ApprovalKind, ApprovalStatus
 from app.domain.claims import Claim, ClaimableCopy, ClaimResolution, ClaimSelection
 from app.domain.label_runs import LabelKind
 
@@ -91,6 +91,11 @@ async def page(session: Session, wanted: ClaimSelection, *, after: str | None, l
         query = query.where(Row.subscriber_id == wanted.subscriber_id)
     if wanted.issue_number is not None:
         query = query.where(Row.issue_number == wanted.issue_number)
+    if wanted.awaiting_approval:
+        waiting = select(ApprovalRequest.id).where(
+            ApprovalRequest.status == ApprovalStatus.AWAITING_APPROVAL, ApprovalRequest.kind == ApprovalKind.CLAIM
+        )
+        query = query.where(Row.id.in_(waiting), Row.granted_at.is_(None))
     if after is not None:  # a range of the index; with a join, each page would read all those before it
         position = select(_AFTER.c.created_at).where(_AFTER.c.id == after).scalar_subquery()
         query = query.where(tuple_(Row.created_at, Row.id) < tuple_(position, after))

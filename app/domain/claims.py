@@ -135,6 +135,7 @@ class ClaimSelection:
 
     subscriber_id: str | None = None
     issue_number: int | None = None
+    awaiting_approval: bool = False  # only those that a second person must decide
 
 
 def mailed_on(copy: ClaimableCopy, issue: Issue) -> date:

@@ -87,6 +87,7 @@ async def _claims(s: Subject) -> None:
         ClaimSelection(),
         ClaimSelection(subscriber_id=s.reader),
         ClaimSelection(issue_number=ISSUE),
+        ClaimSelection(awaiting_approval=True),
     ):
         await claims.page(s.session, selection, after=s.id("clm"), limit=PAGE)
 

@@ -45,6 +45,8 @@ ACTIONS: dict[str, str] = {
     "/readers/{reader}/holds": "POST /v1/support/subscribers/{subscriber_id}/holds",
     "/readers/{reader}/holds/{hold}/lift": "DELETE /v1/support/subscribers/{subscriber_id}/holds/{hold_id}",
     "/subscriptions/{subscription}/issues/{number}/claim": "POST /v1/support/claims",
+    "/subscriptions/{subscription}/back-issue": "POST /v1/support/back-issues",
+    "/issues/{number}/circulation": "PUT /v1/issues/{number}/circulation",
     "/issues/{number}/confirm": "PUT /v1/issues/{number}",
     "/issues/{number}/label-run": "POST /v1/issues/{number}/label-run",
     "/issues/{number}/supplement": "POST /v1/issues/{number}/label-run/supplements",
@@ -70,10 +72,7 @@ STEPS = frozenset(
     }
 )
 # Operations without a page, with what they do.
-WITHOUT_PAGE: dict[str, str] = {
-    "POST /v1/support/back-issues": "Order a back issue for a reader",
-    "PUT /v1/issues/{number}/circulation": "Enter the press run of an issue",
-}
+WITHOUT_PAGE: dict[str, str] = {}
 STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/reports/", "/v1/api-keys")
 
 

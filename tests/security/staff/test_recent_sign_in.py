@@ -29,6 +29,8 @@ NEED_A_RECENT_SIGN_IN = {
     "POST /subscriptions/{subscription}/extend",
     "GET /subscriptions/{subscription}/print",
     "POST /subscriptions/{subscription}/print",
+    "GET /subscriptions/{subscription}/back-issue",
+    "POST /subscriptions/{subscription}/back-issue",
     "GET /subscriptions/{subscription}/issues/{number}/claim",
     "POST /subscriptions/{subscription}/issues/{number}/claim",
     "GET /issues/{number}/labels.csv",
