@@ -17490,6 +17490,8 @@ export interface operations {
                 /** @description ID of the reader. */
                 subscriber?: string | null;
                 issue?: number | null;
+                /** @description Only those that a second person must decide. */
+                awaiting_approval?: boolean;
                 /** @description `next` of the previous page. */
                 after?: string | null;
                 limit?: number;
