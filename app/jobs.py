@@ -93,6 +93,12 @@ async def push_address(ctx: Context, address_id: str, /, *, now: datetime) -> No
     await addresses.push(ctx, address_id)
 
 
+async def act_on_declaration(ctx: Context, declaration_id: str, /, *, now: datetime) -> None:
+    """Find the contract that a cancellation is about, or end one whose notice has run."""
+    await cancellations.act(ctx, declaration_id, now=now)
+    await refunds.finish_exit(ctx, declaration_id, now=now)
+
+
 async def remove_expired_data(ctx: Context, _run_id: str, /, *, now: datetime) -> None:
     """Remove personal data that has no use anymore, and order the erasure of readers who left long ago."""
     await retention.run(ctx)
@@ -122,6 +128,7 @@ async def reconcile(ctx: Context, sweep_id: str, /, *, now: datetime) -> None:
 ROW_JOBS = (
     RowJob(table="refunds", use_case=refunds.finish),
     RowJob(table="subscriptions", use_case=cancellations.finish),
+    RowJob(table="declarations", use_case=act_on_declaration),
     RowJob(table="print_changes", use_case=print_changes.finish),
     RowJob(table="price_migrations", use_case=list_subscriptions),
     RowJob(table="price_changes", use_case=advance_price),

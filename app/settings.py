@@ -130,6 +130,8 @@ class Settings(BaseSettings):
     """Rate at which one address may return to the console from the identity provider."""
     limit_api_key: AllowedRate = Rate(20, timedelta(minutes=1))
     """Rate at which one address may send wrong API keys. Keys that were used shortly before are accepted all the same."""
+    limit_cancellation: AllowedRate = Rate(10, timedelta(hours=1))
+    """Rate at which one address may send cancellations without a sign-in, and about one email address; `0` for no limit."""
 
     gate_cookie: str | None = None
     """Name of the cookie in which your site keeps the reader's access token, for the gate."""

@@ -15,6 +15,7 @@ from app.account import (
     brand,
     cancellations,
     checkout,
+    contract_cancellations,
     labels,
     print_changes,
     refunds,
@@ -28,7 +29,18 @@ from app.account.middleware import ErrorMiddleware, SessionMiddleware
 from app.domain.errors import DomainError
 from app.pages.static_files import Static
 
-PAGES = (subscriptions, billing, cancellations, refunds, withdrawals, print_changes, checkout, sign_in, brand)
+PAGES = (
+    contract_cancellations,
+    subscriptions,
+    billing,
+    cancellations,
+    refunds,
+    withdrawals,
+    print_changes,
+    checkout,
+    sign_in,
+    brand,
+)
 UNKNOWN = "This address isn’t part of your account."
 TITLES = {404: "Not found", 429: "Too many requests", 503: "We’re having trouble right now"}
 

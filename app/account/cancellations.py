@@ -9,11 +9,11 @@ from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.subscriptions import AlreadyEnded, NoSubscription
 from app.services import cancel_previews, cancellations, subscriptions
 
-PERIOD_END, NOW = "period_end", "now"
-WHEN = (PERIOD_END, NOW)
+PERIOD_END, NOW, NOTICE = "period_end", "now", "notice"
+WHEN = (PERIOD_END, NOW, NOTICE)
 LONGEST_COMMENT = 1000  # characters
-CANCELED = "Your subscription is canceled. You won’t be charged again."
-ENDED = "Your subscription has ended. You won’t be charged again."
+CANCELED = "Your subscription is canceled. You won’t be charged again. Your acknowledgment is below."
+ENDED = "Your subscription has ended. You won’t be charged again. Your acknowledgment is below."
 NOTHING = "There is no subscription to cancel."
 
 
@@ -48,6 +48,8 @@ async def cancel(request: AccountRequest) -> Response:
     try:
         if when == NOW:
             await cancellations.cancel_now(ctx, sub, reason=_joined(reason, comment), now=now)
+        elif when == NOTICE:
+            await cancellations.cancel_with_notice(ctx, sub, reason=_joined(reason, comment), now=now)
         else:
             await cancellations.cancel_at_period_end(ctx, sub, reason=reason or None, comment=comment or None, now=now)
     except AlreadyEnded:

@@ -6,7 +6,7 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from app.domain.access_status import Notice
-from app.domain.declarations import DeclarationKind
+from app.domain.declarations import DeclarationKind, Language
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.errors import DomainError
 from app.domain.promotion_codes import PromotionCodeInvalid
@@ -76,6 +76,62 @@ CANCEL_REASONS: Mapping[str, str] = {
     "technical": "The site or app doesn’t work well",
     "switching": "I read something else now",
     "other": "Another reason",
+}
+
+# The page on which a contract is canceled without a sign-in. The German labels of its link and its button are those of
+# section 312k BGB.
+CONTRACT_CANCELLATION: Mapping[Language, Mapping[str, str]] = {
+    Language.ENGLISH: {
+        "title": "Cancel a contract",
+        "intro": "You don’t need to sign in. We acknowledge your cancellation at once, here and by email.",
+        "name": "Your name",
+        "email": "Email address",
+        "contract": "Contract: its name, or a number from your account or invoice",
+        "type": "Type of cancellation",
+        "ordinary": "Ordinary cancellation",
+        "extraordinary": "Extraordinary cancellation, for cause",
+        "needs_reason": "Please give the reason below.",
+        "reason": "Reason",
+        "ends_on": "When should the contract end?",
+        "soonest": "(leave empty: as early as possible)",
+        "confirm": "Cancel now",
+        "received": "We received your cancellation",
+        "keep": "Keep this acknowledgment: print this page. We also sent it to the address that you entered.",
+        "too_many": "Too many attempts. Nothing was stored. Please wait a while and try again.",
+        "fault_long": "This is too long, or has invalid characters.",
+        "fault_type": "Choose the type of cancellation.",
+        "fault_name": "Enter your name.",
+        "fault_email": "Enter an email address.",
+        "fault_contract": "Enter the contract.",
+        "fault_reason": "An extraordinary cancellation needs a reason.",
+        "fault_ends_on": "Enter a date that is not in the past, or leave it empty.",
+    },
+    Language.GERMAN: {
+        "title": "Verträge hier kündigen",
+        "intro": "Sie müssen sich nicht anmelden. Wir bestätigen Ihre Kündigung sofort, hier und per E-Mail.",
+        "name": "Ihr Name",
+        "email": "E-Mail-Adresse",
+        "contract": "Vertrag: seine Bezeichnung oder eine Nummer aus Ihrem Konto oder Ihrer Rechnung",
+        "type": "Art der Kündigung",
+        "ordinary": "Ordentliche Kündigung",
+        "extraordinary": "Außerordentliche Kündigung",
+        "needs_reason": "Bitte geben Sie unten den Grund an.",
+        "reason": "Kündigungsgrund",
+        "ends_on": "Wann soll der Vertrag enden?",
+        "soonest": "(leer: zum nächstmöglichen Zeitpunkt)",
+        "confirm": "jetzt kündigen",
+        "received": "Ihre Kündigung ist eingegangen",
+        "keep": "Bewahren Sie diese Bestätigung auf: drucken Sie diese Seite. Wir haben sie auch an die genannte Adresse"
+        " gesendet.",
+        "too_many": "Zu viele Versuche. Es wurde nichts gespeichert. Bitte warten Sie und versuchen Sie es erneut.",
+        "fault_long": "Das ist zu lang oder enthält ungültige Zeichen.",
+        "fault_type": "Wählen Sie die Art der Kündigung.",
+        "fault_name": "Geben Sie Ihren Namen ein.",
+        "fault_email": "Geben Sie eine E-Mail-Adresse ein.",
+        "fault_contract": "Geben Sie den Vertrag an.",
+        "fault_reason": "Eine außerordentliche Kündigung braucht einen Grund.",
+        "fault_ends_on": "Geben Sie ein Datum ein, das nicht vergangen ist, oder lassen Sie das Feld leer.",
+    },
 }
 
 

@@ -1,17 +1,19 @@
 """Recording what a reader declares to leave, with its acknowledgment, in the transaction in which it takes effect."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from babel import Locale
 
 from app.aggregates import notifications, places
 from app.db import audit, declarations, payments, subscribers, subscriptions
+from app.db.engine import leases
 from app.db.engine.session import Session, new_id
 from app.db.subscribers import Subscriber
 from app.domain.declarations import (
     Acknowledged,
+    CancellationNotice,
     Channel,
     Declaration,
     DeclarationKind,
@@ -27,11 +29,6 @@ from app.domain.refunds import Refund
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription
 from app.localization import Localization
-
-ACTIONS: Mapping[DeclarationKind, str] = {
-    DeclarationKind.WITHDRAWAL: "declaration.withdrawal",
-    DeclarationKind.CANCELLATION: "declaration.cancellation",
-}
 
 
 async def record(
@@ -52,13 +49,16 @@ async def record(
     refund_id: str | None = None,
     ends_at: datetime | None = None,
     is_queued: bool = False,
+    due_in: timedelta | None = None,
 ) -> Declaration:
     """
     Store what a known reader declares, with the acknowledgment of it. The caller holds the subscriber's lock.
 
     :param by: the actor, as in the audit log.
     :param is_queued: whether staff have to act.
+    :param due_in: of a contract that ends early: until it does.
     """
+    status = DeclarationStatus.SCHEDULED if due_in is not None else DeclarationStatus.DONE
     plan = rules.catalogue.plans.get(subscription.plan)
     contract = f"{plan.title if plan is not None else subscription.plan} ({subscription.id})"
     language = language_of(place)
@@ -90,11 +90,11 @@ async def record(
         place=place.code,
         law=law,
         acknowledgment=text,
-        status=DeclarationStatus.QUEUED if is_queued else DeclarationStatus.DONE,
+        status=DeclarationStatus.QUEUED if is_queued else status,
         ends_at=ends_at,
         refund_id=refund_id,
     )
-    await declarations.insert(session, declared)
+    await declarations.insert(session, declared, due_in=due_in)
     if kind == DeclarationKind.WITHDRAWAL:  # of a cancellation, the notification `canceled` tells
         await notifications.schedule(
             session,
@@ -111,14 +111,75 @@ async def record(
             now=now,
             locale=language,
         )
+        await audit.record(  # a cancellation is recorded as a change of the subscription
+            session,
+            actor=by,
+            action="declaration.withdrawal",
+            object_id=declared.id,
+            subscriber_id=subscriber.id,
+            after={"subscription": subscription.id, "channel": channel, "law": law, "status": declared.status},
+        )
+    return declared
+
+
+async def record_notice(
+    session: Session, rules: Rules, localization: Localization, notice: CancellationNotice, *, now: datetime
+) -> Declaration:
+    """
+    Store a cancellation without a sign-in with its acknowledgment, which goes to the address that was entered.
+
+    Whose it is remains open, and a worker finds out: so an answer doesn't tell, nor how long it took.
+    """
+    declaration_id = new_id("dcl")
+    said = Acknowledged(
+        kind=DeclarationKind.CANCELLATION,
+        publisher=rules.catalogue.publisher,
+        id=declaration_id,
+        received_at=now,
+        contract=notice.contract,
+        name=notice.name,
+        email=notice.email,
+        words=notice.shown,
+        is_queued=True,
+    )
+    declared = Declaration(
+        id=declaration_id,
+        kind=DeclarationKind.CANCELLATION,
+        channel=Channel.PAGE,
+        received_at=now,
+        subscriber_id=None,
+        subscription_id=None,
+        words=notice.words,
+        acknowledgment=acknowledgment(said, notice.language, writing(localization, notice.language)),
+        status=DeclarationStatus.RECEIVED,
+    )
+    await declarations.insert(session, declared, due_in=timedelta(0))
+    await notifications.schedule(
+        session,
+        NotificationKind.CANCELLATION_RECEIVED,
+        None,
+        declared.id,
+        data={
+            "received_at": now.isoformat(),
+            "name": notice.name,
+            "contract": notice.contract,
+            "reference": declared.id,
+            "ends_on": notice.ends_on.isoformat() if notice.ends_on is not None else None,
+        },
+        due_at=now,
+        now=now,
+        recipient=notice.email,
+        locale=notice.language,
+    )
     await audit.record(
         session,
-        actor=by,
-        action=ACTIONS[kind],
+        actor="anonymous",
+        action="declaration.cancellation",
         object_id=declared.id,
-        subscriber_id=subscriber.id,
-        after={"subscription": subscription.id, "channel": channel, "law": law, "status": declared.status},
+        subscriber_id=None,
+        after={"channel": declared.channel, "status": declared.status},
     )
+    await leases.notify(session)
     return declared
 
 

@@ -80,7 +80,8 @@ class AttentionOut(ApiModel):
 
     id: str = Field(examples=["rfd_0c5e"])
     kind: AttentionKind = Field(
-        description="dispute, fraud_warning, refund_failed, credit_note or notification.", examples=["refund_failed"]
+        description="dispute, fraud_warning, refund_failed, credit_note, notification or declaration.",
+        examples=["refund_failed"],
     )
     why: str = Field(examples=["expired_or_canceled_card"])
     subscriber: str | None = Field(examples=["rdr_0c5e"])

@@ -51,7 +51,9 @@ DisputeStatus = Annotated[str, listed(STATUS_EFFECTS)]
 DisputeConcernText = Annotated[str, listed(DisputeConcern)]
 DeclarationKindText = Annotated[str, listed(DeclarationKind)]
 DeclarationStatusText = Annotated[str, listed(DeclarationStatus)]
-AttentionKind = Annotated[str, listed(["dispute", "fraud_warning", "refund_failed", "credit_note", "notification"])]
+AttentionKind = Annotated[
+    str, listed(["dispute", "fraud_warning", "refund_failed", "credit_note", "notification", "declaration"])
+]
 AccessReasonText = Annotated[str, listed(AccessReason)]
 HistoryKindText = Annotated[str, listed(HistoryKind)]
 ErasureStatus = Annotated[str, listed(["processing", "finished"])]

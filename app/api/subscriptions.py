@@ -11,6 +11,7 @@ from app.api.listed_values import EndedBy, NoticeCode, RefundRefusal, Subscripti
 from app.api.models import STORABLE, ApiModel, OtherAccessOut, PriceOut
 from app.api.openapi import Described
 from app.api.problems import problems
+from app.domain.early_exits import NoEarlyExit
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.ledgers import Ledger
 from app.domain.price_migrations import PriceChange
@@ -212,6 +213,11 @@ class CancelPreviewOut(ApiModel):
 
     period_end: CancelEffectOut
     now: CancelEffectOut
+    by_notice: CancelEffectOut | None = Field(
+        default=None,
+        description="The effect of `notice`, which also refunds the issues that are unserved by then; null if there is no "
+        "such right.",
+    )
     open_invoices: list[OpenInvoiceOut] = Field(
         default=[], description="Invoices that canceling voids, whichever way: nothing is charged afterwards."
     )
@@ -243,6 +249,11 @@ class CancelPreviewOut(ApiModel):
                 can_resume=not end.is_final,
             ),
             now=CancelEffectOut(ends_at=now, access_until=now, issues_kept=None if left is None else 0),
+            by_notice=CancelEffectOut(
+                ends_at=preview.notice_ends_at, access_until=preview.notice_ends_at, issues_kept=None, can_resume=True
+            )
+            if preview.notice_ends_at is not None
+            else None,
             open_invoices=[
                 OpenInvoiceOut(
                     number=invoice.number,
@@ -258,11 +269,16 @@ class CancelPreviewOut(ApiModel):
 
 
 class CancelIn(ApiModel):
-    """``period_end``: access lasts until the end of the paid period. ``now``: access ends immediately, without a refund."""
+    """
+    ``period_end``: access lasts until the end of the paid period. ``now``: access ends immediately, without a refund.
+
+    ``notice``: where the law lets readers end a renewed term at a month's notice, access lasts until then, and the unserved
+    issues are refunded.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    when: Literal["period_end", "now"] = Field(examples=["period_end"])
+    when: Literal["period_end", "now", "notice"] = Field(examples=["period_end"])
     reason: Annotated[str, StringConstraints(max_length=100), STORABLE] | None = None
     comment: Annotated[str, StringConstraints(max_length=1000), STORABLE] | None = None
 
@@ -281,7 +297,7 @@ async def preview_cancellation(reader: CurrentReader, ctx: Ctx, now: Now, prices
     return CancelPreviewOut.of(details, effects, prices, now=now)
 
 
-@router.post("/cancel", dependencies=[CALLS_STRIPE], responses=problems(NoSubscription, StripeUnavailable))
+@router.post("/cancel", dependencies=[CALLS_STRIPE], responses=problems(NoSubscription, NoEarlyExit, StripeUnavailable))
 async def cancel_subscription(
     body: CancelIn, reader: CurrentReader, ctx: Ctx, now: Now, prices: Prices
 ) -> SubscriptionOut:
@@ -289,6 +305,8 @@ async def cancel_subscription(
     try:
         if body.when == "now":
             await cancellations.cancel_now(ctx, reader.sub, reason=body.reason, now=now)
+        elif body.when == "notice":
+            await cancellations.cancel_with_notice(ctx, reader.sub, reason=body.reason, now=now)
         else:
             await cancellations.cancel_at_period_end(ctx, reader.sub, reason=body.reason, comment=body.comment, now=now)
     except AlreadyEnded:

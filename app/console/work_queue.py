@@ -30,6 +30,7 @@ TITLES = {
     ItemKind.DISPUTE_CONCERN: "Closed disputes to check",
     ItemKind.CREDIT_NOTE: "Declined credit notes",
     ItemKind.NOTIFICATION: "Messages that didn’t arrive",
+    ItemKind.DECLARATION: "Withdrawals and cancellations to act on",
     ItemKind.EVENT: "Events that failed permanently",
     ItemKind.ANOMALY: "Anomalies",
 }
@@ -41,6 +42,8 @@ _TO_DO = {
     ItemKind.CREDIT_NOTE: "The money was refunded, but the invoice doesn’t show it. Correct it in Stripe’s Dashboard.",
     ItemKind.NOTIFICATION: "Tell the reader in another way, or correct the address at the identity provider. Then dismiss"
     " this item.",
+    ItemKind.DECLARATION: "It counts from the time when it was received. Find the reader’s contract and end it, refund"
+    " what can’t be refunded automatically, write to the reader, then dismiss this item.",
     ItemKind.EVENT: "Fix the cause, then replay the event.",
     ItemKind.ANOMALY: "Check it in Stripe’s Dashboard. This item disappears when the cause is gone.",
 }

@@ -23,11 +23,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from app.db.engine.session import Session
-from app.db.models import NEEDS_ATTENTION, Dismissal, Dispute, FraudWarning, Notification, Refund
+from app.db.models import NEEDS_ATTENTION, Declaration, Dismissal, Dispute, FraudWarning, Notification, Refund
 
 DISPUTE, WARNING, REFUND, NOTE = "dispute", "fraud_warning", "refund_failed", "credit_note"
 NOTIFICATION = "notification"  # a message that did not reach its reader
-KINDS = (DISPUTE, WARNING, REFUND, NOTE, NOTIFICATION)
+DECLARATION = "declaration"  # a withdrawal or a cancellation that staff have to act on
+KINDS = (DISPUTE, WARNING, REFUND, NOTE, NOTIFICATION, DECLARATION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,14 @@ def items() -> Mapping[str, Select[*tuple[Any, ...]]]:
             cast(null(), Text),
             func.coalesce(Notification.settled_at, Notification.send_at),
         ).where(NEEDS_ATTENTION, ~_dismissed(Notification.id)),
+        select(
+            Declaration.id,
+            literal(DECLARATION),
+            Declaration.kind,
+            Declaration.subscriber_id,
+            cast(null(), Text),
+            Declaration.received_at,
+        ).where(Declaration.status == literal_column("'queued'"), ~_dismissed(Declaration.id)),
     )
     return dict(zip(KINDS, found, strict=True))
 

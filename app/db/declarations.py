@@ -1,9 +1,10 @@
 """Declarations of readers who leave; see :mod:`app.domain.declarations`. What was received never changes."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import INTERVAL
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
@@ -21,8 +22,8 @@ _OF_SUBSCRIBER = (
 )
 
 
-async def insert(session: Session, declaration: Declaration) -> None:
-    """Store a declaration as it was received."""
+async def insert(session: Session, declaration: Declaration, *, due_in: timedelta | None = None) -> None:
+    """Store a declaration as it was received. ``due_in``: when a worker looks at it; None: nothing is left to do."""
     session.add(
         Row(
             id=declaration.id,
@@ -38,6 +39,8 @@ async def insert(session: Session, declaration: Declaration) -> None:
             status=declaration.status,
             ends_at=declaration.ends_at,
             refund_id=declaration.refund_id,
+            work_key=f"declaration:{declaration.id}",
+            due_at=func.now() + bindparam(None, due_in, type_=INTERVAL) if due_in is not None else None,
         )
     )
     await session.flush()
@@ -60,6 +63,44 @@ async def withdrawal_from(session: Session, subscription_id: str) -> Declaration
 async def of_subscriber(session: Reads, subscriber_id: str) -> list[Declaration]:
     """Return a reader's declarations, the newest first."""
     return [_declaration(row) for row in await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber_id})]
+
+
+async def newest_cancellation(session: Session, subscription_id: str) -> Declaration | None:
+    """Return the newest cancellation of a subscription, if there is one."""
+    rows = await session.execute(
+        select(*_ROWS.c)
+        .where(_ROWS.c.subscription_id == subscription_id, _ROWS.c.kind == DeclarationKind.CANCELLATION)
+        .order_by(_ROWS.c.received_at.desc(), _ROWS.c.id.desc())
+        .limit(1)
+    )
+    return _first(rows.all())
+
+
+async def set_outcome(session: Session, declared: Declaration, *, due_in: timedelta | None = None) -> None:
+    """Store what became of a declaration, and when a worker looks at it again; None: nothing is left to do."""
+    await session.execute(
+        update(Row)
+        .where(Row.id == declared.id)
+        .values(
+            status=declared.status,
+            subscriber_id=declared.subscriber_id,
+            subscription_id=declared.subscription_id,
+            ends_at=declared.ends_at,
+            refund_id=declared.refund_id,
+            due_at=func.now() + bindparam(None, due_in, type_=INTERVAL) if due_in is not None else None,
+            attempts=0,
+            last_error=None,
+        )
+    )
+
+
+async def revoke_scheduled(session: Session, subscription_id: str) -> None:
+    """Record that a subscription does not end early after all."""
+    await session.execute(
+        update(Row)
+        .where(Row.subscription_id == subscription_id, Row.status == DeclarationStatus.SCHEDULED)
+        .values(status=DeclarationStatus.REVOKED, due_at=None)
+    )
 
 
 async def settle(session: Session, declaration_id: str, *, by: str, now: datetime) -> None:

@@ -14,7 +14,8 @@ TABLES_OF_EVIDENCE: Mapping[str, Table] = {
         of="subscriber_id = :reader",
     ),
     "declarations": Table(
-        plain="id kind channel received_at subscriber_id subscription_id place law status ends_at refund_id settled_at",
+        plain="id kind channel received_at subscriber_id subscription_id place law status ends_at refund_id settled_at"
+        " work_key due_at attempts",
         personal={
             "words": Column(
                 purpose="Proves what the reader declared to leave: their name, their email address and what they wrote",
@@ -22,6 +23,9 @@ TABLES_OF_EVIDENCE: Mapping[str, Table] = {
                 erased="'{}'",
             ),
             "acknowledgment": Column(purpose="Proves what was acknowledged, and when", kept=EVIDENCE, erased="''"),
+            "last_error": Column(
+                purpose="Helps to find the cause of a failure", kept="until the next attempt succeeds", erased="NULL"
+            ),
             "settled_by": Column(
                 purpose="Says which member of staff settled it", kept="as long as the entry", staff=True
             ),

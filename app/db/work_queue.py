@@ -12,6 +12,7 @@ approval                  refund, comp or extension       reason                
 fraud_warning             what the policy did             Stripe's type         --
 credit_note               what staff must check           --                    basis
 notification              state                           what the server said  kind
+declaration               withdrawal, cancellation        acknowledgment        how it arrived
 event                     type                            last error            --
 anomaly                   code                            reason in words       object at Stripe
 ========================  ==============================  ====================  ====================
@@ -19,23 +20,18 @@ anomaly                   code                            reason in words       
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from enum import StrEnum
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     DateTime,
-    Integer,
     Select,
-    Text,
     and_,
     bindparam,
-    cast,
     func,
     literal,
     literal_column,
-    null,
     select,
     tuple_,
     union_all,
@@ -45,56 +41,24 @@ from sqlalchemy.dialects.postgresql import insert
 from app.db import attention
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
-from app.db.models import DUE_BY, Anomaly, ApprovalRequest, Dispute, Event, FraudWarning, Notification, Refund
+from app.db.models import (
+    DUE_BY,
+    Anomaly,
+    ApprovalRequest,
+    Declaration,
+    Dispute,
+    Event,
+    FraudWarning,
+    Notification,
+    Refund,
+)
 from app.db.models import WorkItemMarks as Row
+from app.db.work_item_columns import code_of, item_of
 from app.domain.approvals import ApprovalKind, ApprovalStatus
 from app.domain.events import EventState
 from app.domain.work_queue import MOST_COUNTED, ItemKind, Marks, Selection, WorkItem
 
 _INFINITY: ColumnElement[datetime] = literal_column("'infinity'::timestamptz", DateTime(timezone=True))
-
-
-def _code(code: StrEnum) -> ColumnElement[str]:
-    """Return a code as a literal, so that a prepared statement can use the partial indexes with any plan."""
-    return literal_column(f"'{code.value}'", Text)
-
-
-def _state(*parts: Any) -> ColumnElement[str]:
-    """Return what changes when an item changes. It is hashed, because the parts may quote personal data."""
-    return func.md5(func.concat_ws("|", *parts))
-
-
-_TYPES: Mapping[str, Any] = {"amount": Integer, "due_by": DateTime(timezone=True)}
-
-
-def _item(
-    row: Any,
-    at: Any,
-    *,
-    kind: ItemKind,
-    code: Any,
-    state: Sequence[Any],
-    since: Any = None,
-    why: Any = None,
-    detail: Any = None,
-) -> tuple[Any, ...]:
-    """Return the columns of a kind of item. A column that its table doesn't have is NULL."""
-    columns = {"why": why, "detail": detail} | {name: getattr(row, name, None) for name in _OF_TABLES}
-    return (
-        row.id.label("object_id"),
-        _code(kind).label("kind"),
-        code.label("code"),
-        *(
-            (cast(null(), _TYPES.get(name, Text)) if column is None else column).label(name)
-            for name, column in columns.items()
-        ),
-        (at if since is None else since).label("since"),
-        at.label("at"),
-        _state(*state).label("state"),
-    )
-
-
-_OF_TABLES = ("subscriber_id", "payment_id", "amount", "currency", "requested_by", "due_by")
 
 
 def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
@@ -105,7 +69,7 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
     return {
         ItemKind.DISPUTE: [
             select(
-                *_item(
+                *item_of(
                     Dispute,
                     DUE_BY,
                     kind=ItemKind.DISPUTE,
@@ -117,7 +81,7 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
         ],
         ItemKind.REFUND_FAILED: [
             needs_attention[attention.REFUND].with_only_columns(
-                *_item(
+                *item_of(
                     Refund,
                     Refund.created_at,
                     kind=ItemKind.REFUND_FAILED,
@@ -130,18 +94,18 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
         ],
         ItemKind.APPROVAL: [
             select(
-                *_item(
+                *item_of(
                     Refund,
                     Refund.created_at,
                     kind=ItemKind.APPROVAL,
-                    code=_code(ApprovalKind.REFUND),
+                    code=code_of(ApprovalKind.REFUND),
                     why=Refund.reason,
                     detail=Refund.basis,
                     state=(Refund.status,),
                 )
-            ).where(Refund.status == _code(ApprovalStatus.AWAITING_APPROVAL)),
+            ).where(Refund.status == code_of(ApprovalStatus.AWAITING_APPROVAL)),
             select(
-                *_item(
+                *item_of(
                     ApprovalRequest,
                     ApprovalRequest.created_at,
                     kind=ItemKind.APPROVAL,
@@ -150,11 +114,11 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
                     detail=ApprovalRequest.plan,
                     state=(ApprovalRequest.status,),
                 )
-            ).where(ApprovalRequest.status == _code(ApprovalStatus.AWAITING_APPROVAL)),
+            ).where(ApprovalRequest.status == code_of(ApprovalStatus.AWAITING_APPROVAL)),
         ],
         ItemKind.FRAUD_WARNING: [
             needs_attention[attention.WARNING].with_only_columns(
-                *_item(
+                *item_of(
                     FraudWarning,
                     FraudWarning.created_at,
                     kind=ItemKind.FRAUD_WARNING,
@@ -167,13 +131,13 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
         ItemKind.DISPUTE_CONCERN: [
             needs_attention[attention.DISPUTE]
             .with_only_columns(
-                *_item(Dispute, Dispute.opened_at, kind=ItemKind.DISPUTE_CONCERN, state=dispute_state, **disputed)
+                *item_of(Dispute, Dispute.opened_at, kind=ItemKind.DISPUTE_CONCERN, state=dispute_state, **disputed)
             )
             .where(Dispute.closed_at.is_not(None))
         ],
         ItemKind.CREDIT_NOTE: [
             needs_attention[attention.NOTE].with_only_columns(
-                *_item(
+                *item_of(
                     Refund,
                     Refund.created_at,
                     kind=ItemKind.CREDIT_NOTE,
@@ -185,7 +149,7 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
         ],
         ItemKind.NOTIFICATION: [
             needs_attention[attention.NOTIFICATION].with_only_columns(
-                *_item(
+                *item_of(
                     Notification,
                     Notification.settled_at,
                     kind=ItemKind.NOTIFICATION,
@@ -196,9 +160,22 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
                 )
             )
         ],
+        ItemKind.DECLARATION: [
+            needs_attention[attention.DECLARATION].with_only_columns(
+                *item_of(
+                    Declaration,
+                    Declaration.received_at,
+                    kind=ItemKind.DECLARATION,
+                    code=Declaration.kind,
+                    why=Declaration.acknowledgment,
+                    detail=Declaration.channel,
+                    state=(Declaration.status,),
+                )
+            )
+        ],
         ItemKind.EVENT: [
             select(
-                *_item(
+                *item_of(
                     Event,
                     Event.received_at,
                     kind=ItemKind.EVENT,
@@ -206,11 +183,11 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
                     why=Event.last_error,
                     state=(Event.last_error,),
                 )
-            ).where(Event.state == _code(EventState.DEAD))
+            ).where(Event.state == code_of(EventState.DEAD))
         ],
         ItemKind.ANOMALY: [
             select(
-                *_item(
+                *item_of(
                     Anomaly,
                     Anomaly.seen_at,
                     kind=ItemKind.ANOMALY,

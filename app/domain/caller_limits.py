@@ -11,3 +11,4 @@ class Limit(StrEnum):
     SEARCH = "search"  # searches for readers, by person
     SIGN_IN = "sign_in"  # returns from the identity provider, by address
     API_KEY = "api_key"  # wrong API keys, by address
+    CANCELLATION = "cancellation"  # cancellations without a sign-in, by address and by email address

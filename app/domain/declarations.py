@@ -6,16 +6,17 @@ its acknowledgment never change: a reader and the publisher may both need to pro
 article 11a (inserted by Directive (EU) 2023/2673), and section 312k of the German Civil Code (BGB).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Protocol
 
-from app.domain.errors import Conflict
+from app.domain.errors import Conflict, Invalid
 from app.domain.money import Money
 from app.domain.places import Place
-from app.domain.text import Wording
+from app.domain.reader_names import fold
+from app.domain.text import Wording, is_showable
 
 GERMAN_SPEAKING = frozenset({"AT", "DE", "LI"})
 
@@ -25,6 +26,13 @@ class AlreadyWithdrawn(Conflict):
 
     code = "already_withdrawn"
     title = "Already withdrawn"
+
+
+class CancellationInvalid(Invalid):
+    """A part of a cancellation is missing or wrong."""
+
+    code = "cancellation_invalid"
+    title = "Invalid cancellation"
 
 
 class DeclarationKind(StrEnum):
@@ -45,6 +53,9 @@ class Channel(StrEnum):
 class DeclarationStatus(StrEnum):
     """What became of it."""
 
+    RECEIVED = "received"  # without a sign-in, and not looked at yet
+    SCHEDULED = "scheduled"  # the contract ends early, and its unserved issues are refunded then
+    REVOKED = "revoked"  # the reader resumed the subscription before
     DONE = "done"
     QUEUED = "queued"  # staff have to act
     SETTLED = "settled"  # staff acted
@@ -76,6 +87,102 @@ class Declaration:
     refund_id: str | None = None  # the first of the refunds that it requested
     settled_by: str | None = None
     settled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancellationNotice:
+    """A cancellation without a sign-in, as it was entered."""
+
+    name: str
+    email: str
+    contract: str
+    extraordinary: bool = False  # for cause, and so at once
+    reason: str | None = None
+    ends_on: date | None = None  # None: as early as possible
+    language: Language = Language.ENGLISH
+
+    def checked(self, *, today: date) -> "CancellationNotice":
+        """
+        Return the notice.
+
+        :raises CancellationInvalid: an extraordinary one has no reason, a text can't be shown, or the end has passed.
+        """
+        for name in ("name", "email", "contract"):
+            if not getattr(self, name).strip() or not is_showable(getattr(self, name)):
+                raise CancellationInvalid(f"`{name}` is missing or has characters that can't be shown", field=name)
+        if self.extraordinary and not (self.reason or "").strip():
+            raise CancellationInvalid("An extraordinary cancellation needs a `reason`", field="reason")
+        if self.ends_on is not None and self.ends_on < today:
+            raise CancellationInvalid("`ends_on` must not be in the past", field="ends_on")
+        return self
+
+    @property
+    def words(self) -> Mapping[str, str]:
+        """What was entered, as it is stored."""
+        said = {
+            "name": self.name,
+            "email": self.email,
+            "contract": self.contract,
+            "type": "extraordinary" if self.extraordinary else "ordinary",
+            "reason": self.reason or "",
+            "ends_on": self.ends_on.isoformat() if self.ends_on is not None else "",
+            "language": str(self.language),
+        }
+        return {name: text for name, text in said.items() if text}
+
+    @classmethod
+    def load(cls, words: Mapping[str, str]) -> "CancellationNotice":
+        """Return the notice from its stored form."""
+        return cls(
+            name=words["name"],
+            email=words["email"],
+            contract=words["contract"],
+            extraordinary=words.get("type") == "extraordinary",
+            reason=words.get("reason"),
+            ends_on=date.fromisoformat(words["ends_on"]) if "ends_on" in words else None,
+            language=Language(words.get("language", Language.ENGLISH)),
+        )
+
+    @property
+    def shown(self) -> Mapping[str, str]:
+        """The lines of the acknowledgment that only such a notice has."""
+        labels = _NOTICE_LABELS[self.language]
+        end = self.ends_on.isoformat() if self.ends_on is not None else labels["soonest"]
+        said = {labels["type"]: labels["extraordinary" if self.extraordinary else "ordinary"], labels["end"]: end}
+        return said | ({labels["reason"]: self.reason} if self.reason else {})
+
+    def is_from(self, name: str | None, numbers: Collection[str]) -> bool:
+        """
+        Return whether the notice says more of the reader than an email address that others know too.
+
+        :param name: the reader's.
+        :param numbers: of their contract, as they appear on their invoices and in their account.
+        """
+        if name is not None and sorted(fold(name).split()) == sorted(fold(self.name).split()) != []:
+            return True
+        said = self.contract.casefold()
+        return any(number.casefold() in said for number in numbers if len(number) >= SHORTEST_NUMBER)
+
+
+SHORTEST_NUMBER = 6  # characters: a shorter one may be in a text by chance
+_NOTICE_LABELS: Mapping[Language, Mapping[str, str]] = {
+    Language.ENGLISH: {
+        "type": "Type",
+        "ordinary": "ordinary cancellation",
+        "extraordinary": "extraordinary cancellation, for cause",
+        "end": "Requested end",
+        "soonest": "as early as possible",
+        "reason": "Reason",
+    },
+    Language.GERMAN: {
+        "type": "Art",
+        "ordinary": "ordentliche Kündigung",
+        "extraordinary": "außerordentliche Kündigung",
+        "end": "Gewünschtes Ende",
+        "soonest": "zum nächstmöglichen Zeitpunkt",
+        "reason": "Grund",
+    },
+}
 
 
 class Writing(Wording, Protocol):

@@ -28,6 +28,7 @@ class ItemKind(StrEnum):
     DISPUTE_CONCERN = "dispute_concern"  # a closed dispute that no rule covers
     CREDIT_NOTE = "credit_note"
     NOTIFICATION = "notification"  # a message that did not reach its reader
+    DECLARATION = "declaration"  # a withdrawal or a cancellation that staff have to act on
     EVENT = "event"
     ANOMALY = "anomaly"
 
@@ -40,6 +41,7 @@ DISMISSIBLE = frozenset(
         ItemKind.DISPUTE_CONCERN,
         ItemKind.CREDIT_NOTE,
         ItemKind.NOTIFICATION,
+        ItemKind.DECLARATION,
     }
 )
 """The kinds that only a dismissal ends."""

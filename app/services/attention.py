@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from app.context import Context
-from app.db import attention, audit
+from app.db import attention, audit, declarations
 from app.db.attention import Item
 from app.domain.errors import NotFound
 from app.domain.pages import Page, page_of
@@ -26,6 +26,8 @@ async def dismiss(ctx: Context, object_id: str, *, by: str, reason: str, now: da
         item = await attention.find(session, object_id)
         if item is None or not await attention.dismiss(session, object_id, by=by, reason=reason, now=now):
             raise NotFound("There is no open case with this ID")
+        if item.kind == attention.DECLARATION:
+            await declarations.settle(session, object_id, by=by, now=now)
         await audit.record(
             session,
             actor=by,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.aggregates import places
 from app.context import Context
 from app.db import issues, subscriptions
 from app.domain.cancellations import (
@@ -13,6 +14,7 @@ from app.domain.cancellations import (
     preview_period_end,
     probably_must_end_now,
 )
+from app.domain.early_exits import early_exit
 from app.domain.errors import StripeUnavailable
 from app.domain.issues import schedule_terms
 from app.domain.subscriptions import AlreadyEnded, Subscription
@@ -33,6 +35,7 @@ class CancelPreview:
     period_end: EndPreview
     editions_until: datetime | None
     open_invoices: Sequence[OpenInvoice]
+    notice_ends_at: datetime | None = None  # when it ends at a month's notice; None: there is no such right
 
 
 async def preview(ctx: Context, subscription: Subscription, *, now: datetime) -> CancelPreview:
@@ -48,6 +51,7 @@ async def preview(ctx: Context, subscription: Subscription, *, now: datetime) ->
     async with ctx.sessions.begin() as session:
         terms = await subscriptions.terms_of(session, subscription.id)
         calendar = await issues.calendar(session, ctx.rules.zone)
+        place = await places.of_reader(session, subscription.subscriber_id, subscription)
     try:
         state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
         ends_now, open_invoices = must_end_now(state), await at_stripe.open_invoices(ctx.gateway, state)
@@ -60,4 +64,5 @@ async def preview(ctx: Context, subscription: Subscription, *, now: datetime) ->
         period_end=preview_period_end(subscription, terms, ends_now=ends_now, now=now),
         editions_until=max(owed_until, default=None),
         open_invoices=open_invoices,
+        notice_ends_at=early_exit(place, subscription, terms, now=now, zone=ctx.rules.zone),
     )

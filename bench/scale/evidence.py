@@ -13,16 +13,23 @@ async def _consent(s: Subject) -> None:
     await consents.save(s.session, consent)
 
 
-async def _declaration(s: Subject) -> None:
-    declared = Declaration(
-        id="dcl_new",
+def _declared(s: Subject, declaration_id: str) -> Declaration:
+    return Declaration(
+        id=declaration_id,
         kind=DeclarationKind.CANCELLATION,
         channel=Channel.READER,
         received_at=NOW,
         subscriber_id=s.reader,
         subscription_id=s.id("scr"),
     )
-    await declarations.insert(s.session, declared)
+
+
+async def _declaration(s: Subject) -> None:
+    await declarations.insert(s.session, _declared(s, "dcl_new"))
+
+
+async def _outcome(s: Subject) -> None:
+    await declarations.set_outcome(s.session, _declared(s, s.id("dcl")))
 
 
 EVIDENCE = (
@@ -32,5 +39,8 @@ EVIDENCE = (
     query("declarations.by_id", lambda s: declarations.by_id(s.session, s.id("dcl"))),
     query("declarations.withdrawal_from", lambda s: declarations.withdrawal_from(s.session, s.id("scr"))),
     query("declarations.of_subscriber", lambda s: declarations.of_subscriber(s.session, s.reader)),
+    query("declarations.newest_cancellation", lambda s: declarations.newest_cancellation(s.session, s.id("scr"))),
+    query("declarations.set_outcome", _outcome),
+    query("declarations.revoke_scheduled", lambda s: declarations.revoke_scheduled(s.session, s.id("scr"))),
     query("declarations.settle", lambda s: declarations.settle(s.session, s.id("dcl"), by="staff:agent-1", now=NOW)),
 )

@@ -263,7 +263,8 @@ TABLES = (
     Rows("declarations", 0.2, {
         "id": sql_id("dcl", "k"), "kind": "CASE k % 5 WHEN 0 THEN 'withdrawal' ELSE 'cancellation' END",
         "channel": "'reader'", "received_at": _LONG_AGO, "subscriber_id": _READER, "subscription_id": sql_id("scr", "k"),
-        "words": "'{{}}'", "acknowledgment": "'Received'", "status": "CASE WHEN k % 997 = 0 THEN 'queued' ELSE 'done' END",
+        "words": "'{{}}'", "acknowledgment": "'Received'",
+        "work_key": "'declaration:' || k", "status": "CASE WHEN k % 997 = 0 THEN 'queued' ELSE 'done' END",
     }),
     Rows("holds", 0.05, {
         "id": sql_id("hld", "k"), "subscriber_id": _READER, "starts_on": f"({_LONG_AGO})::date", "issues": "2",

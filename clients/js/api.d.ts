@@ -201,6 +201,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/cancellations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancel a contract without a sign-in */
+        post: operations["declare_cancellation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/me/subscription/print-edition/quote": {
         parameters: {
             query?: never;
@@ -2776,11 +2793,11 @@ export interface components {
             id: string;
             /**
              * Kind
-             * @description dispute, fraud_warning, refund_failed, credit_note or notification.
+             * @description dispute, fraud_warning, refund_failed, credit_note, notification or declaration.
              * @example refund_failed
              * @enum {string}
              */
-            kind: "dispute" | "fraud_warning" | "refund_failed" | "credit_note" | "notification";
+            kind: "dispute" | "fraud_warning" | "refund_failed" | "credit_note" | "notification" | "declaration";
             /**
              * Why
              * @example expired_or_canceled_card
@@ -3208,6 +3225,9 @@ export interface components {
         /**
          * CancelIn
          * @description ``period_end``: access lasts until the end of the paid period. ``now``: access ends immediately, without a refund.
+         *
+         *     ``notice``: where the law lets readers end a renewed term at a month's notice, access lasts until then, and the unserved
+         *     issues are refunded.
          * @example {
          *       "comment": null,
          *       "reason": null,
@@ -3220,7 +3240,7 @@ export interface components {
              * @example period_end
              * @enum {string}
              */
-            when: "period_end" | "now";
+            when: "period_end" | "now" | "notice";
             /** Reason */
             reason?: string | null;
             /** Comment */
@@ -3230,6 +3250,13 @@ export interface components {
          * CancelPreviewOut
          * @description The effect of each way to cancel. Canceling refunds nothing; a refund is a separate request.
          * @example {
+         *       "by_notice": {
+         *         "access_until": "2027-03-01T18:00:00Z",
+         *         "can_resume": true,
+         *         "editions_until": "2027-03-20T05:00:00Z",
+         *         "ends_at": "2027-03-01T18:00:00Z",
+         *         "issues_kept": 20
+         *       },
          *       "notice": null,
          *       "now": {
          *         "access_until": "2027-03-01T18:00:00Z",
@@ -3272,6 +3299,8 @@ export interface components {
         CancelPreviewOut: {
             period_end: components["schemas"]["CancelEffectOut"];
             now: components["schemas"]["CancelEffectOut"];
+            /** @description The effect of `notice`, which also refunds the issues that are unserved by then; null if there is no such right. */
+            by_notice?: components["schemas"]["CancelEffectOut"] | null;
             /**
              * Open Invoices
              * @description Invoices that canceling voids, whichever way: nothing is charged afterwards.
@@ -4255,7 +4284,7 @@ export interface components {
              * @example done
              * @enum {string}
              */
-            status: "done" | "queued" | "settled";
+            status: "received" | "scheduled" | "revoked" | "done" | "queued" | "settled";
             /**
              * Ends At
              * @example 2026-03-08T18:00:00Z
@@ -4289,6 +4318,88 @@ export interface components {
         DeclarationsOut: {
             /** Data */
             data: components["schemas"]["DeclarationOut"][];
+        };
+        /**
+         * DeclaredCancellationIn
+         * @description A cancellation as a reader declares it. ``extraordinary`` is for cause, and needs a ``reason``.
+         *
+         *     Without ``ends_on`` the contract ends as early as possible.
+         * @example {
+         *       "contract": "24 Issues Per Year",
+         *       "email": "ada@example.com",
+         *       "ends_on": null,
+         *       "language": "de",
+         *       "name": "Ada Invented",
+         *       "reason": null,
+         *       "type": "ordinary"
+         *     }
+         */
+        DeclaredCancellationIn: {
+            /**
+             * Name
+             * @example Ada Invented
+             */
+            name: string;
+            /**
+             * Email
+             * @example ada@example.com
+             */
+            email: string;
+            /**
+             * Contract
+             * @description What the contract is called, or a number of it: of the account or of an invoice.
+             * @example 24 Issues Per Year
+             */
+            contract: string;
+            /**
+             * Type
+             * @example ordinary
+             * @enum {string}
+             */
+            type: "ordinary" | "extraordinary";
+            /** Reason */
+            reason?: string | null;
+            /**
+             * Ends On
+             * @description The last day that the reader wants.
+             * @example null
+             */
+            ends_on?: string | null;
+            /**
+             * @description Of the acknowledgment.
+             * @default en
+             * @example de
+             */
+            language: components["schemas"]["Language"];
+        };
+        /**
+         * DeclaredCancellationOut
+         * @description The acknowledgment, the same whether or not the contract is known. It is sent to the email address, too.
+         * @example {
+         *       "acknowledgment": "Slow Ferry\nAcknowledgment of your cancellation\n…",
+         *       "id": "dcl_0c5e",
+         *       "received_at": "2027-03-08T18:00:00Z"
+         *     }
+         */
+        DeclaredCancellationOut: {
+            /**
+             * Id
+             * @example dcl_0c5e
+             */
+            id: string;
+            /**
+             * Received At
+             * Format: date-time
+             * @example 2027-03-08T18:00:00Z
+             */
+            received_at: string;
+            /**
+             * Acknowledgment
+             * @example Slow Ferry
+             *     Acknowledgment of your cancellation
+             *     …
+             */
+            acknowledgment: string;
         };
         /**
          * DeniedFeatureOut
@@ -5964,7 +6075,7 @@ export interface components {
          * @description A kind of item, in the order of the queue.
          * @enum {string}
          */
-        ItemKind: "dispute" | "refund_failed" | "approval" | "fraud_warning" | "dispute_concern" | "credit_note" | "notification" | "event" | "anomaly";
+        ItemKind: "dispute" | "refund_failed" | "approval" | "fraud_warning" | "dispute_concern" | "credit_note" | "notification" | "declaration" | "event" | "anomaly";
         /**
          * KeptOut
          * @description What is kept, and why.
@@ -6214,6 +6325,12 @@ export interface components {
              */
             data: components["schemas"]["LabelRunOut"][];
         };
+        /**
+         * Language
+         * @description A language in which acknowledgments are written.
+         * @enum {string}
+         */
+        Language: "en" | "de";
         /**
          * LedgerOut
          * @description The issues of one term. ``bought`` + ``adjustments`` = ``owed`` = ``served`` + ``unserved`` + ``cancelled``.
@@ -10506,7 +10623,7 @@ export interface components {
              * @example done
              * @enum {string}
              */
-            status: "done" | "queued" | "settled";
+            status: "received" | "scheduled" | "revoked" | "done" | "queued" | "settled";
             /**
              * Ends At
              * @example 2026-03-08T18:00:00Z
@@ -11737,6 +11854,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description Content Too Large */
             413: {
                 headers: {
@@ -11825,6 +11951,75 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    declare_cancellation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DeclaredCancellationIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeclaredCancellationOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -69,8 +69,8 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     "abandoned checkout sessions": "INSERT INTO checkouts (id, subscriber_id, plan, print_edition, status, created_at)"
     " VALUES ('{id}', 'rdr_1', 'annual', false, 'failed', now() - interval '{age}')",
     "declarations of readers who left": _ENDED
-    + "INSERT INTO declarations (id, kind, channel, received_at, subscriber_id, words, acknowledgment, status)"
-    " VALUES ('{id}', 'cancellation', 'reader', now() - interval '{age}', 'rdr_1', '{{}}', '', 'done')",
+    + "INSERT INTO declarations (id, kind, channel, received_at, subscriber_id, words, acknowledgment, status,"
+    " work_key) VALUES ('{id}', 'cancellation', 'reader', now() - interval '{age}', 'rdr_1', '{{}}', '', 'done', 'w')",
     "what readers agreed to": _ENDED + _CONSENT,
     "what readers agreed to and did not pay for": _CONSENT,
     "resolved anomalies": "INSERT INTO anomalies (id, object_id, code, reason, gone_at)"

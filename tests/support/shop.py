@@ -306,6 +306,7 @@ _UNFINISHED = """
 SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM refunds WHERE due_at < now() + interval '30 minutes')
      + (SELECT count(*) FROM subscriptions WHERE due_at IS NOT NULL)
+     + (SELECT count(*) FROM declarations WHERE due_at < now() + interval '1 minute')
      + (SELECT count(*) FROM print_changes WHERE due_at < now() + interval '1 minute')
      + (SELECT count(*) FROM price_migrations WHERE due_at IS NOT NULL)
      + (SELECT count(*) FROM price_changes WHERE due_at IS NOT NULL)

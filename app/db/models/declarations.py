@@ -5,11 +5,14 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.models.base import JSON, Base
+from app.db.models.base import JSON, Base, Due
 
 
-class Declaration(Base):
-    """A withdrawal or a cancellation as it was received. A trigger lets only its outcome change."""
+class Declaration(Base, Due):
+    """A withdrawal or a cancellation as it was received. A trigger lets only its outcome change.
+
+    ``due_at`` is set until it was looked at, and while the contract is to end early.
+    """
 
     __tablename__ = "declarations"
     id: Mapped[str] = mapped_column(primary_key=True)  # dcl_…
@@ -37,6 +40,9 @@ class Declaration(Base):
         ),
         Index("declarations_queued_idx", "received_at", "id", postgresql_where=text("status = 'queued'")),
         Index("declarations_received_at_idx", "received_at"),
+        Index("declarations_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index("declarations_work_key_idx", "work_key", postgresql_where=text("due_at IS NOT NULL")),
+        Index("declarations_subscription_id_idx", "subscription_id", "received_at"),
     )
 
 

@@ -1,5 +1,6 @@
 """
-Cancellations: scheduled, resumed, immediate (:mod:`.requests`); and completed at Stripe (:mod:`.closing`).
+Cancellations: scheduled, resumed, immediate (:mod:`.requests`), without a sign-in (:mod:`.declared`); and completed at
+Stripe (:mod:`.closing`).
 
 However a subscription was ended, a worker completes its end at Stripe in steps that can each be repeated:
 
@@ -12,6 +13,7 @@ However a subscription was ended, a worker completes its end at Stripe in steps 
 """
 
 from app.services.cancellations.closing import finish
-from app.services.cancellations.requests import cancel_at_period_end, cancel_now, resume
+from app.services.cancellations.declared import act, declare
+from app.services.cancellations.requests import cancel_at_period_end, cancel_now, cancel_with_notice, resume
 
-__all__ = ["cancel_at_period_end", "cancel_now", "finish", "resume"]
+__all__ = ["act", "cancel_at_period_end", "cancel_now", "cancel_with_notice", "declare", "finish", "resume"]

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
-from app.aggregates import cancellations, current_subscription, sync_subscription
+from app.aggregates import cancellations, current_subscription, declarations, places, sync_subscription
 from app.aggregates.intents import RecordedAction, send
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
+from app.db import declarations as declarations_db
 from app.db.engine.session import Session
 from app.domain.cancellations import end_of_unrenewed, must_end_now
+from app.domain.declarations import Channel, DeclarationKind, DeclarationStatus
+from app.domain.early_exits import NoEarlyExit, early_exit
 from app.domain.errors import ConcurrentUpdate, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.reasons import EndReason
 from app.domain.subscriptions import (
@@ -26,6 +29,8 @@ from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
 from app.services.cancellations.closing import finish
 
+RESUME = "resume"  # the intent to undo a scheduled end
+
 
 async def cancel_at_period_end(
     ctx: Context,
@@ -35,6 +40,7 @@ async def cancel_at_period_end(
     comment: str | None,
     by: str | None = None,
     only: str | None = None,
+    is_declared: bool = False,
     now: datetime,
 ) -> None:
     """
@@ -48,6 +54,8 @@ async def cancel_at_period_end(
 
     :param by: the actor, as in the audit log; None: the reader.
     :param only: the ID of the subscription; None: the reader's current one.
+    :param is_declared: whether the declaration that asks for it is stored already; otherwise one is, with its
+        acknowledgment.
     :raises AlreadyEnded: it has ended, or the reader has another one by now.
     :raises StripeRefused: Stripe declined. A new attempt uses a new key.
     """
@@ -59,7 +67,7 @@ async def cancel_at_period_end(
         state = None
     if state is None or must_end_now(state):
         cause = end_of_unrenewed(state.pause if state is not None else subscription.pause)
-        ended = _End(cause, "subscription.cancel_at_period_end", note=comment)
+        ended = _End(cause, "subscription.cancel_at_period_end", note=comment, is_declared=is_declared)
         await _end(ctx, sub, ended, reason=reason, by=by, only=subscription.id, now=now)
         return
     parameters: dict[str, object] = {"cancel_at_period_end": True}
@@ -70,7 +78,9 @@ async def cancel_at_period_end(
         if state.ends_by_period_end:
             return None
         period = state.period
-        return _Change("schedule_end", "subscription.cancel_at_period_end", parameters, period[1] if period else None)
+        ends_at = period[1] if period else None
+        action = "subscription.cancel_at_period_end"
+        return _Change("schedule_end", action, parameters, ends_at, declares=not is_declared)
 
     subscription = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
     if subscription.cancel_at is None and subscription.is_live:
@@ -92,7 +102,7 @@ async def resume(
         if state.cancel_at is None:
             return None
         parameters = {"cancel_at_period_end": False} if state.ends_by_flag else {"cancel_at": ""}
-        return _Change("resume", "subscription.resume", parameters, None)
+        return _Change(RESUME, "subscription.resume", parameters, None)
 
     async with ctx.sessions.begin() as session:
         subscription = await _lock_open(session, sub, only)
@@ -111,6 +121,7 @@ class _Change:
     action: str
     parameters: Mapping[str, object]
     ends_at: datetime | None
+    declares: bool = False
 
 
 async def _reschedule(
@@ -141,6 +152,10 @@ async def _reschedule(
                 after={"ends_at": _isoformat(wanted.ends_at)},
             )
             await action.record(session, reason=reason)
+            if wanted.declares:
+                await _declare(ctx, session, subscription, by=action.actor, ends_at=wanted.ends_at, now=now)
+            if wanted.intent == RESUME:
+                await declarations_db.revoke_scheduled(session, subscription.id)
         await _update(ctx, subscription, intent, action)
     return await _sync(ctx, state.id, now=now)
 
@@ -196,6 +211,7 @@ class _End:
     by: EndReason
     action: str
     note: str | None = None
+    is_declared: bool = False
 
 
 async def _end(
@@ -216,10 +232,75 @@ async def _end(
             before={"status": subscription.status},
             after={"ended_at": now.isoformat()},
         )
+        if not ended.is_declared:
+            await _declare(ctx, session, subscription, by=by or f"reader:{sub}", ends_at=now, now=now)
     with suppress(
         StripeUnavailable, StripeRefused, ForeignStripeObject, ConcurrentUpdate
     ):  # the row is due, so a worker repeats it
         await finish(ctx, subscription.id, now=now)
+
+
+async def cancel_with_notice(ctx: Context, sub: str, *, reason: str | None, now: datetime) -> None:
+    """
+    Cancel a reader's renewed subscription at a month's notice: its unserved issues are refunded when it ends.
+
+    The declaration is stored first, so the contract ends then whatever happens to the rest of this call. It doesn't renew
+    either: its end at the period's end is scheduled at Stripe. A repeated call has no further effect.
+
+    :raises NoSubscription: the reader has none.
+    :raises AlreadyEnded: it has ended.
+    :raises NoEarlyExit: there is no such right, or the paid period ends earlier.
+    """
+    async with ctx.sessions.begin() as session:
+        subscription = await _lock_open(session, sub)
+        earlier = await declarations_db.newest_cancellation(session, subscription.id)
+        if earlier is None or earlier.status != DeclarationStatus.SCHEDULED:
+            ends_at = await exit_of(ctx, session, subscription, now=now)
+            if ends_at is None:
+                raise NoEarlyExit
+            await _declare(
+                ctx, session, subscription, by=f"reader:{sub}", ends_at=ends_at, now=now, due_in=ends_at - now
+            )
+    await cancel_at_period_end(ctx, sub, reason=reason, comment=None, only=subscription.id, is_declared=True, now=now)
+
+
+async def exit_of(
+    ctx: Context, session: Session, subscription: Subscription, *, now: datetime, wanted: date | None = None
+) -> datetime | None:
+    """Return when a subscription ends if it is canceled now at a month's notice; None: it can't be."""
+    terms = await subscriptions.terms_of(session, subscription.id)
+    place = await places.of_reader(session, subscription.subscriber_id, subscription)
+    return early_exit(place, subscription, terms, now=now, zone=ctx.rules.zone, wanted=wanted)
+
+
+async def _declare(
+    ctx: Context,
+    session: Session,
+    subscription: Subscription,
+    *,
+    by: str,
+    ends_at: datetime | None,
+    now: datetime,
+    due_in: timedelta | None = None,
+) -> None:
+    """Store the cancellation with its acknowledgment. The caller holds the subscriber's lock."""
+    subscriber = await subscribers.by_id(session, subscription.subscriber_id)
+    if subscriber is None:
+        raise LookupError(subscription.subscriber_id)
+    await declarations.record(
+        session,
+        ctx.rules,
+        ctx.localization,
+        kind=DeclarationKind.CANCELLATION,
+        channel=Channel.READER if by.startswith("reader:") else Channel.STAFF,
+        subscriber=subscriber,
+        subscription=subscription,
+        place=await places.of_reader(session, subscriber.id, subscription),
+        by=by,
+        now=now,
+        ends_at=ends_at,
+        due_in=due_in,
+    )
 
 
 async def _lock_open(session: Session, sub: str, only: str | None = None) -> Subscription:

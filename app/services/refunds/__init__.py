@@ -10,6 +10,7 @@ A refund has phases that can each be repeated, even if a process stops in betwee
    that a slow call does not prolong it.
 """
 
+from app.services.refunds.exits import finish_exit
 from app.services.refunds.payout import finish
 from app.services.refunds.requests import RefundRequest, approve, get, guarantee_request, issue, page, reject
 from app.services.refunds.withdrawals import Withdrawal, WithdrawalPreview, preview_withdrawal, withdraw
@@ -20,6 +21,7 @@ __all__ = [
     "WithdrawalPreview",
     "approve",
     "finish",
+    "finish_exit",
     "get",
     "guarantee_request",
     "issue",

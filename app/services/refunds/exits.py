@@ -1,0 +1,82 @@
+"""Contracts that end early, at a month's notice: the refund of their unserved issues, when the notice has run."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from app.aggregates import cancellations, quotes
+from app.context import Context
+from app.db import declarations, refunds, subscribers, subscriptions
+from app.db.engine.session import Session, new_id
+from app.domain.declarations import Declaration, DeclarationStatus
+from app.domain.errors import DomainError
+from app.domain.quotes import payments_of_term, quote_unserved
+from app.domain.reasons import EndReason, RefundReason
+from app.domain.refunds import NothingToRefund, NothingUnserved, PaidByCredit, RefundBasis, RefundInProgress
+from app.services.refunds import payout
+from app.services.refunds.requests import RefundRequest, create
+
+ACTOR = "policy"
+AGAIN_IN = timedelta(hours=1)
+NOTHING_LEFT = (NothingUnserved, NothingToRefund, PaidByCredit)
+
+
+async def finish_exit(ctx: Context, declaration_id: str, *, now: datetime) -> None:
+    """
+    End a contract whose notice has run, and refund its unserved issues. It can be repeated.
+
+    One that was resumed at Stripe meanwhile goes on. What can't be refunded now waits for staff.
+    """
+    async with ctx.sessions.begin() as session:
+        declared = await declarations.by_id(session, declaration_id)
+        if declared is None or declared.status != DeclarationStatus.SCHEDULED or declared.ends_at is None:
+            return
+        if now < declared.ends_at:  # the clock of the policy is behind
+            await declarations.set_outcome(session, declared, due_in=declared.ends_at - now)
+            return
+        outcome = await _end(ctx, session, declared, now=now)
+        again = AGAIN_IN if outcome.status == DeclarationStatus.SCHEDULED else None
+        await declarations.set_outcome(session, outcome, due_in=again)
+        taken = None
+        if outcome.refund_id is not None:
+            owner = new_id("own")
+            taken = await refunds.lease_group(session, outcome.refund_id, owner=owner, lease=ctx.settings.lease)
+    if taken is not None:
+        await payout.pay(ctx, taken, now=now)
+
+
+async def _end(ctx: Context, session: Session, declared: Declaration, *, now: datetime) -> Declaration:
+    """Store the refund, or the end without one. Return the declaration with its outcome."""
+    if declared.subscriber_id is None or declared.subscription_id is None:
+        raise LookupError(declared.id)
+    await subscribers.lock(session, declared.subscriber_id)
+    subscription = await subscriptions.by_id(session, declared.subscription_id)
+    done = replace(declared, status=DeclarationStatus.DONE)
+    if subscription is None or not subscription.can_be_canceled:
+        return done
+    if subscription.cancel_at is None:
+        return replace(declared, status=DeclarationStatus.REVOKED)
+    terms = await subscriptions.terms_of(session, subscription.id)
+    running = [term for term in terms if term.starts_at <= now < term.ends_at and not term.is_refunded]
+    found = await quotes.of_subscription(session, ctx.rules, subscription.id, now=now)
+    paid = [one for one in found.case.payments if running and one.invoice_id == running[-1].invoice_id] if found else []
+    if found is None or not paid:
+        await cancellations.end(session, ctx.rules, subscription.id, by=EndReason.CANCEL_NOW, now=now)
+        return done
+    quote = quote_unserved(replace(found.case, payment=payments_of_term(paid[0], paid, terms)[0]))
+    if isinstance(quote.refusal, NOTHING_LEFT):
+        return done  # everything was served, so it ends with its period
+    if isinstance(quote.refusal, RefundInProgress):
+        return declared  # tried again later
+    request = RefundRequest(
+        payment_id=quote.parts[0].payment.id if quote.parts else paid[0].id,
+        basis=RefundBasis.UNSERVED_ISSUES,
+        reason=RefundReason.RENEWAL_UNWANTED,
+        note=None,
+        expected=quote.money,
+    )
+    try:
+        made = await create(session, ctx.rules, request, refund_id=new_id("rfd"), by=ACTOR, now=now)
+    except DomainError:  # such as a dispute
+        await cancellations.end(session, ctx.rules, subscription.id, by=EndReason.CANCEL_NOW, now=now)
+        return replace(declared, status=DeclarationStatus.QUEUED)
+    return replace(done, refund_id=made[0].group_id)

@@ -1,0 +1,168 @@
+"""Cancellations without a sign-in, their acknowledgment, and leaving a renewed term at a month's notice."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.support.shop import START_TIME, Shop
+
+RENEWED = START_TIME.replace(year=2027, day=2)
+NOTICE = {
+    "name": "Ada",
+    "email": "ada@example.com",
+    "contract": "24 Issues Per Year",
+    "type": "ordinary",
+    "language": "de",
+}
+
+
+async def declare(shop: Shop, **changed: Any) -> httpx2.Response:
+    """Cancel without a sign-in."""
+    return await shop.http.post("/v1/cancellations", json={**NOTICE, **changed})
+
+
+async def status_of(shop: Shop, declaration_id: str) -> str:
+    """Wait until a worker has looked at a declaration, and return what became of it."""
+    await shop.wait_until(f"SELECT status <> 'received' FROM declarations WHERE id = '{declaration_id}'")
+    (row,) = await shop.rows("SELECT status FROM declarations WHERE id = $1", declaration_id)
+    return str(row["status"])
+
+
+async def test_matched_cancellation_ends_the_contract_with_its_period(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribe(ada)
+    done = await declare(shop)
+    assert done.status_code == 202, done.text
+    text = done.json()["acknowledgment"]
+    assert "Bestätigung Ihrer Kündigung" in text
+    assert "2026-03-01 18:00" in text
+    assert await status_of(shop, done.json()["id"]) == "done"
+    await shop.wait_until_idle()
+    mine = (await shop.get("/v1/me/subscription", ada)).json()
+    assert mine["ends_at"] is not None
+    assert await shop.may_read(ada)
+    told = await shop.rows(
+        "SELECT recipient, locale, subscriber_id FROM notifications WHERE kind = 'cancellation_received'"
+    )
+    assert [tuple(row.values()) for row in told] == [("ada@example.com", "de", None)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param({"email": "nobody@example.com"}, id="unknown address"),
+        pytest.param({"name": "Bob"}, id="another name"),
+        pytest.param({"ends_on": "2029-12-31"}, id="a date after the next renewal"),
+        pytest.param({"type": "extraordinary", "reason": "No issue ever came"}, id="for cause"),
+    ],
+)
+async def test_what_is_not_certain_waits_for_staff_and_the_answer_is_the_same(
+    shop: Shop, changed: dict[str, str]
+) -> None:
+    ada = shop.person()
+    await shop.subscribe(ada)
+    known, other = await declare(shop, name="Nobody"), await declare(shop, **changed)
+    assert (known.status_code, other.status_code) == (202, 202)
+    assert set(known.json()) == set(other.json())
+    assert await status_of(shop, other.json()["id"]) == "queued"
+    listed = (await shop.get("/v1/support/attention", shop.agent)).json()["data"]
+    assert other.json()["id"] in {one["id"] for one in listed if one["kind"] == "declaration"}
+    ends = (await shop.get("/v1/me/subscription", ada)).json()["ends_at"]
+    assert (ends is not None) == ("type" in changed), "only the one for cause stops the renewal meanwhile"
+
+
+async def test_staff_settle_what_was_queued(shop: Shop) -> None:
+    queued = (await declare(shop)).json()["id"]
+    assert await status_of(shop, queued) == "queued"
+    done = await shop.post(f"/v1/support/attention/{queued}/dismiss", shop.agent, {"reason": "Wrote to the reader"})
+    assert done.status_code in {200, 204}, done.text
+    assert await status_of(shop, queued) == "settled"
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"name": "x" * 300}, "validation_failed"),
+        ({"name": ""}, "validation_failed"),
+        ({"email": "not an address"}, "cancellation_invalid"),
+        ({"email": "ada@exa mple.com"}, "cancellation_invalid"),
+        ({"type": "extraordinary"}, "cancellation_invalid"),
+        ({"ends_on": "2020-01-01"}, "cancellation_invalid"),
+        ({"ends_on": "tomorrow"}, "validation_failed"),
+        ({"language": "tlh"}, "validation_failed"),
+        ({"subscription": "scr_1"}, "validation_failed"),
+    ],
+)
+async def test_wrong_notice_changes_nothing(shop: Shop, changed: dict[str, str], code: str) -> None:
+    refused = await declare(shop, **changed)
+    assert (refused.status_code, refused.json()["code"]) == (422, code), refused.text
+    assert await shop.rows("SELECT id FROM declarations") == []
+    assert await shop.rows("SELECT id FROM notifications") == []
+
+
+async def test_signed_in_cancellation_has_an_acknowledgment(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribe(ada)
+    for _ in range(2):
+        assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})).status_code == 200
+    (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
+    assert (declared["kind"], declared["status"]) == ("cancellation", "done")
+    assert "Ends on: March 1, 2027" in declared["acknowledgment"]
+
+
+async def renewed_in_berlin(shop: Shop) -> Any:
+    """Subscribe a reader in Germany, and renew the subscription."""
+    ada = shop.person()
+    await shop.plan_issues(60)
+    await shop.subscribe(ada)
+    address = {"name": "Ada", "line1": "Lampengasse 1", "city": "Berlin", "postal_code": "10115", "country": "DE"}
+    assert (await shop.http.put("/v1/me/address", headers=dict(ada.headers), json=address)).status_code == 200
+    await shop.advance_to(RENEWED)
+    return ada
+
+
+async def test_renewed_term_ends_at_a_months_notice_with_its_unserved_issues_refunded(shop: Shop) -> None:
+    ada = await renewed_in_berlin(shop)
+    offered = (await shop.get("/v1/me/subscription/cancel-preview", ada)).json()
+    assert offered["by_notice"]["ends_at"] == "2027-04-03T05:00:00Z"
+    assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"})).status_code == 200
+    assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"})).status_code == 200
+    (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
+    assert (declared["status"], declared["ends_at"]) == ("scheduled", "2027-04-03T05:00:00Z")
+    await shop.advance_to(datetime(2027, 4, 3, 4, tzinfo=UTC))
+    await shop.execute("UPDATE declarations SET due_at = now()")
+    await shop.wait_until("SELECT due_at > now() FROM declarations")
+    assert await shop.may_read(ada), "until the last moment"
+
+    await shop.advance_to(datetime(2027, 4, 3, 5, tzinfo=UTC))
+    await shop.execute("UPDATE declarations SET due_at = now()")
+    await shop.wait_until("SELECT status = 'done' FROM declarations")
+
+    await shop.wait_until_idle()
+    assert not await shop.may_read(ada)
+    (refund,) = (await shop.overview(ada))["refunds"]
+    (served,) = await shop.rows(
+        "SELECT count(*)::int AS n FROM issues WHERE planned_mail_date BETWEEN '2027-03-01' AND '2027-04-02'"
+    )
+    assert (refund["basis"], refund["status"]) == ("unserved_issues", "succeeded")
+    assert refund["amount"]["amount"] == 49_00 - 49_00 * served["n"] // 24
+
+
+async def test_reader_who_resumes_keeps_the_renewed_term(shop: Shop) -> None:
+    ada = await renewed_in_berlin(shop)
+    assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"})).status_code == 200
+    assert (await shop.post("/v1/me/subscription/resume", ada)).status_code == 200
+    (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
+    assert declared["status"] == "revoked"
+    await shop.advance_to(RENEWED + timedelta(days=40))
+    assert await shop.may_read(ada)
+
+
+async def test_first_term_has_no_early_exit(shop: Shop) -> None:
+    ada = shop.person()
+    await shop.subscribe(ada)
+    assert (await shop.get("/v1/me/subscription/cancel-preview", ada)).json()["by_notice"] is None
+    refused = await shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "no_early_exit")
