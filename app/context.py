@@ -24,6 +24,7 @@ from app.settings import Settings
 
 if TYPE_CHECKING:  # commands that only need the database do not wait for Stripe's SDK
     from app.gateway.client import Gateway
+    from app.gateway.webhook_deliveries import WebhookSender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class Context(DatabaseContext):
     wake_workers: Callable[[], None]  # for new events
     follow_entitlements: Callable[[Callable[[str], None]], None]  # that this process changes
     gateway: "Gateway"
+    webhook_sender: "WebhookSender"
     caller_limits: CallerLimits
     rules: Rules
     localization: Localization

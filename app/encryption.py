@@ -1,5 +1,5 @@
 """
-Encrypt short texts with Fernet: token signing keys in the database, and the console's cookies.
+Encrypt short texts with Fernet: token signing keys and webhook secrets in the database, and the console's cookies.
 
 The keys are derived from secrets with HKDF. Each purpose has keys of its own, so a text that was encrypted for one purpose
 can't be decrypted for another.
@@ -72,8 +72,17 @@ def signing_key_cipher(secrets: Sequence[SecretStr], folder: Path) -> Cipher:
     :param secrets: NEWSSTAND_TOKEN_SECRETS. If empty, a secret is generated in ``folder``, which suffices while all
         processes share that folder.
     """
+    return _cipher(secrets, folder, purpose="newsstand signing keys")
+
+
+def webhook_secret_cipher(secrets: Sequence[SecretStr], folder: Path) -> Cipher:
+    """Return the cipher of the secrets of webhook endpoints; the parameters as for :func:`signing_key_cipher`."""
+    return _cipher(secrets, folder, purpose="newsstand webhook secrets")
+
+
+def _cipher(secrets: Sequence[SecretStr], folder: Path, *, purpose: str) -> Cipher:
     values = [secret.get_secret_value() for secret in secrets]
-    return Cipher(lambda: values or [_read_or_create_secret(folder)], purpose="newsstand signing keys")
+    return Cipher(lambda: values or [_read_or_create_secret(folder)], purpose=purpose)
 
 
 def _read_or_create_secret(folder: Path) -> str:

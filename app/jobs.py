@@ -22,6 +22,7 @@ from app.db.engine.session import Session
 from app.domain import events
 from app.domain.reconciliation import until_next
 from app.domain.subscriptions import StripeSubscriptionState
+from app.domain.webhook_endpoints import MOST_ENDPOINTS
 from app.gateway.rate_limits import backlog
 from app.services import (
     addresses,
@@ -47,6 +48,7 @@ from app.services import (
     retention,
     revocations,
     subscriptions,
+    webhook_deliveries,
     webhooks,
 )
 from app.services import events as inbox_events
@@ -187,6 +189,13 @@ def make_worker(ctx: Context, *, removes_data: bool = True) -> Worker:
                 claim=jobs.claim_notifications,
                 polls=ctx.settings.clock_url is not None,
             ),
+            Job(table="outbox_events", run=jobs.deliverer.queue, claim=jobs.deliverer.claim_events),
+            Job(
+                table="webhook_lanes",
+                run=jobs.deliverer.deliver,
+                claim=jobs.deliverer.claim,
+                concurrency=webhook_deliveries.EACH * MOST_ENDPOINTS,
+            ),
             Job(table="reader_name_parts", run=jobs.index_names, claim=jobs.claim_names),
             *(
                 Job(table=job.table, run=partial(jobs.run_row_job, job), claim=job.claim)
@@ -210,6 +219,7 @@ class Jobs:
         self._event_closer = webhooks.event_closer(ctx)
         self._is_deriving = False
         self._is_indexing = False
+        self.deliverer = webhook_deliveries.Deliverer(ctx, ctx.webhook_sender, ctx.clock.real)
         self._progress = derivations.ProgressLog()
 
     async def run_row_job(self, job: RowJob, claimed: leases.Claimed, owner: str) -> None:

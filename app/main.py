@@ -53,6 +53,7 @@ from app.domain.callers import Reader
 from app.domain.plans import Catalogue
 from app.encryption import signing_key_cipher
 from app.gateway.client import Gateway
+from app.gateway.webhook_deliveries import WebhookSender
 from app.jobs import make_worker
 from app.localization import Localization
 from app.mail import templates
@@ -61,7 +62,8 @@ from app.services import contacts, derivations, imports
 from app.services.catalogue import load as load_catalogue
 from app.services.entitlements import Entitlements
 from app.services.signing_keys import Minting, Signer
-from app.settings import ACCOUNT, CONSOLE, Rate, Settings
+from app.setting_types import Rate
+from app.settings import ACCOUNT, CONSOLE, Settings
 
 VERSION = "0.1.0"
 RECORD_SECONDS = 5.0  # before another attempt to record the offers
@@ -100,6 +102,8 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
         if mailer is not None:
             stack.push_async_callback(mailer.close)
         rules = make_rules(settings, catalogue)
+        webhook_sender = WebhookSender(allowed=settings.webhook_networks)
+        stack.push_async_callback(webhook_sender.close)
         yield Context(
             settings=settings,
             clock=clock,
@@ -110,6 +114,7 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             wake_workers=notifier.wake_workers,
             follow_entitlements=notifier.follow_entitlements,
             gateway=gateway,
+            webhook_sender=webhook_sender,
             caller_limits=CallerLimits(pool, caller_rates(settings)),
             rules=rules,
             localization=Localization(settings.locale, settings.zone),

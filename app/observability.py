@@ -22,6 +22,15 @@ EVENT_LAG = Histogram(
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400),
 )
 
+WEBHOOK_ATTEMPTS = Counter(
+    "newsstand_webhook_attempts_total",
+    "Attempts to deliver an event to a webhook endpoint, by outcome: delivered, retried, failed (given up)",
+    ["outcome"],
+)
+WEBHOOK_ENDPOINTS_DISABLED = Counter(
+    "newsstand_webhook_endpoints_disabled_total", "Webhook endpoints that were disabled because they kept failing"
+)
+
 # Anything that looks like a secret or a card number is redacted, wherever it is in a log line.
 _SECRET = re.compile(
     r"(?:sk|rk)_(?:live|test)_\w+|whsec_\w+|nsk_[\w-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*"

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parseaddr
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -100,5 +101,13 @@ def _mailbox(value: str) -> str:
     return value
 
 
+def _networks(value: object) -> object:
+    """Read networks that are separated by commas, such as "10.0.0.0/8"."""
+    if not isinstance(value, str):
+        return value
+    return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 MailServer = Annotated[SecretStr, AfterValidator(_mail_server)]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]

@@ -17,7 +17,17 @@ from babel import Locale, UnknownLocaleError
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.setting_types import NO_LIMIT, AllowedRate, Duration, Mailbox, MailServer, Rate, Separated, never
+from app.setting_types import (
+    NO_LIMIT,
+    AllowedRate,
+    Duration,
+    Mailbox,
+    MailServer,
+    Networks,
+    Rate,
+    Separated,
+    never,
+)
 from app.validation_messages import exact_origins
 
 __all__ = ["NO_LIMIT", "Rate", "Settings"]
@@ -255,6 +265,11 @@ class Settings(BaseSettings):
     """
     Retention period of events that were applied or ignored, from their receipt. At least 31 days, because Stripe lists
     its events for 30 days, and reconciliation would take those that were deleted earlier for missing ones.
+    """
+    webhook_networks: Networks = ()
+    """
+    Private networks that webhooks may be sent to, such as `10.0.0.0/8`, separated by commas. Without any, only public
+    addresses are connected to, and only over `https`.
     """
     outbox_kept: Duration = timedelta(days=30)
     """Retention period of the events for the publisher's systems, and of the log of their deliveries."""

@@ -46,6 +46,7 @@ class Job:
     polls: bool = (
         False  # whether it claims at each poll, because its rows become due by another clock than the database's
     )
+    concurrency: int | None = None  # keys that are processed at the same time; None: as of every job
 
 
 class Worker:
@@ -129,9 +130,10 @@ class Worker:
         """
         running: set[asyncio.Task[None]] = set()
         claimed: deque[leases.Claimed] = deque()
+        concurrency = job.concurrency or self._concurrency
 
         def start_claimed() -> None:
-            while claimed and len(running) < self._concurrency:
+            while claimed and len(running) < concurrency:
                 task = asyncio.create_task(self._run_job(job, claimed.popleft()))
                 running.add(task)
                 task.add_done_callback(ended)
@@ -139,15 +141,15 @@ class Worker:
         def ended(task: asyncio.Task[None]) -> None:
             running.discard(task)
             start_claimed()
-            if len(claimed) * 2 <= self._concurrency:
+            if len(claimed) * 2 <= concurrency:
                 wake.set()
 
         try:
             while True:
                 await wake.wait()
                 wake.clear()
-                room = self._concurrency - len(claimed)
-                more = await self._claim(job, room) if room * 2 >= self._concurrency else ()
+                room = concurrency - len(claimed)
+                more = await self._claim(job, room) if room * 2 >= concurrency else ()
                 claimed.extend(more)
                 start_claimed()
                 if more:

@@ -17,7 +17,7 @@ from app.db.engine.pool import Pool
 from app.db.engine.session import QUERY_TIMEOUT, with_timeout
 from app.domain.caller_limits import Limit
 from app.domain.errors import TooManyRequests
-from app.settings import Rate
+from app.setting_types import Rate
 
 PREFIX = "caller:"
 REMEMBERED = 10_000  # refused callers

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from app.db.personal_data_of_copies import TABLES_OF_COPIES
 from app.db.personal_data_of_evidence import TABLES_OF_EVIDENCE
 from app.db.personal_data_of_notifications import TABLES_OF_NOTIFICATIONS
+from app.db.personal_data_of_events import TABLES_OF_EVENTS
 from app.domain.erasures import ERASED
 from app.domain.personal_data import Column, Table
 
@@ -53,6 +54,7 @@ TABLES: Mapping[str, Table] = {
     **TABLES_OF_COPIES,
     **TABLES_OF_NOTIFICATIONS,
     **TABLES_OF_EVIDENCE,
+    **TABLES_OF_EVENTS,
     "anomalies": Table(
         plain="id object_id code subscriber_id seen_at gone_at",
         personal={
@@ -233,16 +235,6 @@ TABLES: Mapping[str, Table] = {
     "liability_entries": Table(plain="subscription_id month currency sold earned reversed refunded", of=_OF_IDS),
     "offer_versions": Table(plain="id plan offer since"),
     "offers": Table(plain="id content"),
-    "outbox_events": Table(
-        plain="id sequence type version subscriber_id data created_at queued_at",
-        personal={
-            "sub": Column(
-                purpose="Tells the publisher's systems which reader an event is about", kept="NEWSSTAND_OUTBOX_KEPT"
-            )
-        },
-        of="subscriber_id = :reader",
-        deleted=True,
-    ),
     "payments": Table(
         plain="id invoice_id invoice_number subscription_id amount tax currency paid_at billing_reason kind print_from"
         " print_until print_amount credited is_history version",

@@ -89,6 +89,21 @@ EXPIRIES = (
         ),
     ),
     Expiry(
+        what="deliveries of webhooks",
+        kept="outbox_kept",
+        statement="DELETE FROM webhook_deliveries WHERE (endpoint_id, sequence) IN (SELECT endpoint_id, sequence"
+        " FROM webhook_deliveries WHERE created_at < now() - :kept LIMIT :limit FOR UPDATE SKIP LOCKED)",
+    ),
+    Expiry(  # who could not be told by then isn't told anymore who was erased
+        what="erased readers that were announced",
+        kept=timedelta(days=7),
+        statement=_expire(
+            "outbox_events",
+            "UPDATE outbox_events SET sub = NULL",
+            "type = 'reader.erased' AND sub IS NOT NULL AND created_at < now() - :kept",
+        ),
+    ),
+    Expiry(
         what="events of the outbox",
         kept="outbox_kept",
         statement=_expire("outbox_events", "DELETE FROM outbox_events", "created_at < now() - :kept"),

@@ -21,6 +21,7 @@ PRINT_CHARGED_LATE = "print_charged_late"  # paid for printed copies that could 
 PRINT_CHANGE_REFUSED = "print_change_refused"  # Stripe refuses a change of the print edition that was promised
 UNSPENT_CREDIT = "unspent_credit"  # a customer without a live subscription has credit in their balance
 UNREFUNDED_CREDIT = "unrefunded_credit"  # an unspent credit for which no payment can be refunded
+WEBHOOK_ENDPOINT_DISABLED = "webhook_endpoint_disabled"  # it kept failing, so no events are sent to it
 ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs from the reader's
 
 
@@ -28,7 +29,7 @@ ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs fro
 class Anomaly:
     """A state at Stripe that staff must check."""
 
-    object_id: str  # of a Stripe subscription or customer, or of a change of the print edition
+    object_id: str  # of a Stripe subscription or customer, a change of the print edition, or a webhook endpoint
     code: str
     reason: str
     subscriber_id: str | None

@@ -44,6 +44,7 @@ class OutboxType(StrEnum):
     CLAIM_DECIDED = "claim.decided"
     READER_ERASED = "reader.erased"
     NOTICE_DUE = "notice.due"
+    WEBHOOK_TEST = "webhook.test"
 
 
 VERSIONS: Mapping[OutboxType, int] = dict.fromkeys(OutboxType, 1)

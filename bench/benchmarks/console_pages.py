@@ -24,7 +24,8 @@ from app.console.sessions import SessionCookie
 from app.console.state import sign_in_config
 from app.domain.callers import Reader, Role
 from app.services import staff_sessions
-from app.settings import NO_LIMIT, Settings
+from app.setting_types import NO_LIMIT
+from app.settings import Settings
 from bench import query_recorder, seed_data
 from bench.environment import Environment
 from bench.load_generator import BadResponse, Run

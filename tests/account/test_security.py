@@ -10,7 +10,7 @@ from app.account.access_control import NamedRoute
 from app.account.app import PAGES
 from app.account.sessions import ReaderSession
 from app.domain.callers import Reader
-from app.settings import Rate
+from app.setting_types import Rate
 from demo.browser import Browser
 from tests.account.conftest import CIPHER, COOKIE, SETTINGS, SUB, AccountBrowser, OpenAccount
 from tests.support.shop import Shop, open_shop

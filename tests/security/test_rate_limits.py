@@ -13,7 +13,7 @@ from app.db.caller_limits import CallerLimits
 from app.db.engine.pool import open_pool
 from app.domain.caller_limits import Limit
 from app.domain.errors import TooManyRequests
-from app.settings import NO_LIMIT, Rate
+from app.setting_types import NO_LIMIT, Rate
 from tests.openapi.test_contract import SNAPSHOT
 from tests.support.shop import Person, Shop, open_shop
 

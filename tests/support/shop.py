@@ -24,7 +24,8 @@ from pydantic import SecretStr
 from app import main
 from app.cli.http_protocol import OPTIONS
 from app.domain.caller_limits import Limit
-from app.settings import NO_LIMIT, Settings
+from app.setting_types import NO_LIMIT
+from app.settings import Settings
 from tests.support import shop_template
 from tests.support.busy_machine import RepeatingTransport
 from tests.support.processes import Service

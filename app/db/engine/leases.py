@@ -74,6 +74,13 @@ def _counting(table: str, *, may_crash: bool) -> TextClause:
     ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
 
 
+_TAKE_ALL = text(
+    """
+    INSERT INTO leases (key, owner, until) SELECT key, :owner, now() + :lease FROM unnest(:keys) AS wanted (key)
+    ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
+    RETURNING key
+    """
+).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
 _RENEW = text(
     "UPDATE leases SET until = now() + :lease WHERE key = ANY(:keys) AND owner = :owner AND until > now()"
 ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
@@ -94,6 +101,7 @@ class Claimed:
 
 # Work whose rows have no ``due_at``: the condition that there is some.
 _LOOKS = {
+    "outbox_events": "(SELECT id FROM outbox_events WHERE queued_at IS NULL ORDER BY sequence LIMIT 1) IS NOT NULL",
     "reader_name_parts": "(SELECT id FROM subscribers WHERE name IS DISTINCT FROM indexed_name ORDER BY id LIMIT 1)"
     " IS NOT NULL",
 }
@@ -160,6 +168,11 @@ async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> b
         {"key": key, "owner": owner, "lease": lease},
     )
     return got is not None
+
+
+async def take_all(session: Session, keys: Sequence[str], *, owner: str, lease: timedelta) -> list[str]:
+    """Lease keys, and return those that no other process has leased."""
+    return list(await session.scalars(_TAKE_ALL, {"keys": sorted(keys), "owner": owner, "lease": lease}))
 
 
 @asynccontextmanager

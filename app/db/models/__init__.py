@@ -61,6 +61,7 @@ from app.db.models.readers import (
     Subscriber,
 )
 from app.db.models.reports import IssueCirculation, LiabilityClosing, LiabilityEntry
+from app.db.models.webhook_endpoints import WebhookDelivery, WebhookEndpoint, WebhookLane
 from app.db.models.work_queue import WorkItemMarks
 
 __all__ = [
@@ -134,6 +135,9 @@ __all__ = [
     "Subscription",
     "Sweep",
     "Term",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookLane",
     "WorkItemMarks",
     "due_by",
     "table_of",

@@ -30,4 +30,9 @@ class OutboxEvent(Base):
         Index("outbox_events_unqueued_idx", "sequence", postgresql_where=text("queued_at IS NULL")),
         Index("outbox_events_subscriber_id_idx", "subscriber_id", "sequence"),
         Index("outbox_events_created_at_idx", "created_at"),
+        Index(
+            "outbox_events_erased_idx",
+            "created_at",
+            postgresql_where=text("type = 'reader.erased' AND sub IS NOT NULL"),
+        ),
     )

@@ -7,7 +7,8 @@ from textwrap import wrap
 
 from pydantic import SecretStr, TypeAdapter
 
-from app.settings import PREFIX, Rate, Settings
+from app.setting_types import Rate
+from app.settings import PREFIX, Settings
 from tests.docs.reference.markdown import NOTE, table
 
 WIDTH = 120  # characters of a line in .env.example

@@ -1,0 +1,38 @@
+"""The register of personal data: the outbox and webhooks. See :mod:`app.db.personal_data`."""
+
+from collections.abc import Mapping
+
+from app.domain.personal_data import Column, Table
+
+TABLES_OF_EVENTS: Mapping[str, Table] = {
+    "outbox_events": Table(
+        plain="id sequence type version subscriber_id data created_at queued_at",
+        personal={
+            "sub": Column(
+                purpose="Tells the publisher's systems which reader an event is about", kept="NEWSSTAND_OUTBOX_KEPT"
+            )
+        },
+        of="subscriber_id = :reader",
+        deleted=True,
+    ),
+    "webhook_deliveries": Table(
+        plain="endpoint_id sequence event_id type subscriber_id lane state attempts created_at first_tried_at last_tried_at"
+        " finished_at status took_ms",
+        personal={
+            name: Column(
+                purpose="Shows why a delivery failed; a receiver may quote what it received",
+                kept="NEWSSTAND_OUTBOX_KEPT",
+            )
+            for name in ("error", "answer")
+        },
+        of="subscriber_id = :reader",
+        deleted=True,
+    ),
+    "webhook_endpoints": Table(
+        plain="id name url types sealed old_sealed old_until created_at failing_since disabled_at disabled_as",
+        personal={
+            "created_by": Column(purpose="Says who added the endpoint", kept="as long as the endpoint", staff=True)
+        },
+    ),
+    "webhook_lanes": Table(plain="id endpoint_id work_key due_at attempts last_error"),
+}

@@ -1,0 +1,138 @@
+"""Webhook endpoints, with their encrypted secrets."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
+
+from app.db.engine.session import Session
+from app.db.models import WebhookDelivery, WebhookLane
+from app.db.models import WebhookEndpoint as Row
+from app.domain.webhook_deliveries import DeliveryState
+from app.domain.webhook_endpoints import DISABLED_AFTER, DisabledAs, WebhookEndpoint
+
+_DISABLE_FAILING = (
+    text(
+        """
+        UPDATE webhook_endpoints
+        SET disabled_at = now(), disabled_as = CASE WHEN id = ANY(:gone) THEN :as_gone ELSE :as_failing END
+        WHERE id = ANY(:failed) AND disabled_at IS NULL AND (id = ANY(:gone) OR failing_since < now() - :after)
+        RETURNING id, name, disabled_as
+        """
+    )
+    .bindparams(
+        bindparam("gone", type_=ARRAY(TEXT)), bindparam("failed", type_=ARRAY(TEXT)), bindparam("after", type_=INTERVAL)
+    )
+    .bindparams(as_gone=DisabledAs.GONE, as_failing=DisabledAs.FAILING, after=DISABLED_AFTER)
+)
+_LOCK_LIST = "SELECT pg_advisory_xact_lock(hashtext('webhook_endpoints'))"
+
+
+async def lock_list(session: Session) -> None:
+    """Let one transaction at a time add an endpoint, so that they can be counted."""
+    await session.execute(text(_LOCK_LIST))
+
+
+async def add(
+    session: Session, endpoint_id: str, *, name: str, url: str, types: Sequence[str], sealed: str, by: str
+) -> WebhookEndpoint:
+    """Add an endpoint with its encrypted secret."""
+    row = Row(id=endpoint_id, name=name, url=url, types=list(types), sealed=sealed, created_by=by)
+    session.add(row)
+    await session.flush()
+    await session.refresh(row)
+    return _endpoint(row)
+
+
+async def list_all(session: Session) -> list[WebhookEndpoint]:
+    """Return all endpoints, the oldest first."""
+    return [_endpoint(row) for row in await session.scalars(select(Row).order_by(Row.created_at, Row.id))]
+
+
+async def by_id(session: Session, endpoint_id: str) -> WebhookEndpoint | None:
+    """Return an endpoint."""
+    row = await session.get(Row, endpoint_id, populate_existing=True)
+    return _endpoint(row) if row is not None else None
+
+
+async def lock(session: Session, endpoint_id: str) -> WebhookEndpoint | None:
+    """Return an endpoint, locked."""
+    row = await session.get(Row, endpoint_id, populate_existing=True, with_for_update=True)
+    return _endpoint(row) if row is not None else None
+
+
+async def rotate(session: Session, endpoint_id: str, *, sealed: str, overlap: timedelta) -> None:
+    """Replace the secret of an endpoint. The one before signs too during the overlap."""
+    values: dict[str, Any] = {"sealed": sealed, "old_sealed": None, "old_until": None}
+    if overlap:
+        until = func.now() + bindparam(None, overlap, type_=INTERVAL)
+        values |= {"old_sealed": Row.sealed, "old_until": until}
+    await session.execute(update(Row).where(Row.id == endpoint_id).values(values))
+
+
+async def disable(session: Session, endpoint_id: str) -> None:
+    """Disable an endpoint, because staff did."""
+    await session.execute(
+        update(Row).where(Row.id == endpoint_id).values(disabled_at=func.now(), disabled_as=DisabledAs.STAFF)
+    )
+
+
+async def enable(session: Session, endpoint_id: str) -> None:
+    """Enable an endpoint. What is pending for it is sent at once."""
+    values = {"disabled_at": None, "disabled_as": None, "failing_since": None}
+    await session.execute(update(Row).where(Row.id == endpoint_id).values(values))
+    await session.execute(
+        update(WebhookLane)
+        .where(WebhookLane.endpoint_id == endpoint_id, WebhookLane.due_at > func.now())
+        .values(due_at=func.now(), attempts=0)
+    )
+
+
+async def remove(session: Session, endpoint_id: str) -> None:
+    """Delete an endpoint. Its pending deliveries are canceled; the log of its deliveries stays as long as it is kept."""
+    await session.execute(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.state == DeliveryState.PENDING)
+        .values(state=DeliveryState.CANCELED, finished_at=func.now())
+    )
+    await session.execute(delete(WebhookLane).where(WebhookLane.endpoint_id == endpoint_id))
+    await session.execute(delete(Row).where(Row.id == endpoint_id))
+
+
+async def record_results(
+    session: Session, *, succeeded: Sequence[str], failed: Sequence[str], gone: Sequence[str]
+) -> list[WebhookEndpoint]:
+    """
+    Record which endpoints received something, and which didn't.
+
+    :returns: those that are disabled now, because they are gone, or because nothing has succeeded for days.
+    """
+    if succeeded:
+        await session.execute(
+            update(Row).where(Row.id.in_(succeeded), Row.failing_since.is_not(None)).values(failing_since=None)
+        )
+    if not failed:
+        return []
+    await session.execute(
+        update(Row).where(Row.id.in_(failed), Row.failing_since.is_(None)).values(failing_since=func.now())
+    )
+    ids = await session.scalars(_DISABLE_FAILING, {"failed": list(failed), "gone": list(gone)})
+    found = [await by_id(session, one) for one in ids.all()]
+    return [one for one in found if one is not None]
+
+
+def _endpoint(row: Row) -> WebhookEndpoint:
+    return WebhookEndpoint(
+        id=row.id,
+        name=row.name,
+        url=row.url,
+        types=tuple(row.types),
+        created_at=row.created_at,
+        created_by=row.created_by,
+        disabled_at=row.disabled_at,
+        disabled_as=row.disabled_as,
+        failing_since=row.failing_since,
+        old_secret_until=row.old_until,
+    )
