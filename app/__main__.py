@@ -36,6 +36,7 @@ GROUPS = {
     "issues": "issues",
     "report": "reports",
     "subscribers": "subscribers",
+    "webhook-endpoints": "webhook_endpoints",
 }
 
 

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 
 from app import observability
 from app.api.deps import Admin, Ctx
-from app.api.models import STORABLE, ApiModel, Moment
+from app.api.models import ApiModel, Moment, Word
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.db.events import StoredEvent
@@ -21,7 +21,6 @@ from app.services.events import EventWithPayload
 router = APIRouter(prefix="/v1/support/events", tags=["operation"], route_class=Described)
 
 State = Literal["received", "applied", "failed", "dead", "ignored"]
-Word = Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE]
 
 
 class EventOut(ApiModel):

@@ -22,10 +22,14 @@ from app.domain.invoices import InvoiceStatus
 from app.domain.notices import CODES
 from app.domain.notifications import Channel, NotificationKind, NotificationState
 from app.domain.price_migrations import ChangeStatus, Keeps, MigrationStatus
+from app.domain.outbox import OutboxType
 from app.domain.reader_views import Place
 from app.domain.reasons import EndReason
 from app.domain.refunds import ENDING, QUOTE_REFUSALS, RefundBasis, RefundStatus
 from app.domain.subscriptions import PaymentKind, SubscriptionStatus
+from app.domain.webhook_deliveries import DeliveryState
+from app.domain.webhook_endpoints import STATES as ENDPOINT_STATES
+from app.domain.webhook_endpoints import DisabledAs
 
 
 def listed(*values: Iterable[str]) -> WithJsonSchema:
@@ -62,6 +66,10 @@ NotificationKindText = Annotated[str, listed(NotificationKind)]
 NotificationStateText = Annotated[str, listed(NotificationState)]
 NotificationChannel = Annotated[str, listed(Channel)]
 ApiScopeText = Annotated[str, listed(ApiScope)]
+EventTypeText = Annotated[str, listed(OutboxType)]
+EndpointState = Annotated[str, listed(ENDPOINT_STATES)]
+DisabledAsText = Annotated[str, listed(DisabledAs)]
+DeliveryStateText = Annotated[str, listed(DeliveryState)]
 PlaceText = Annotated[str, listed(Place)]
 PriceMigrationStatus = Annotated[str, listed(MigrationStatus)]
 PriceChangeStatus = Annotated[str, listed(ChangeStatus)]

@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -63,6 +72,7 @@ def _storable(text: str) -> str:
 
 
 STORABLE = AfterValidator(_storable)  # for texts that come from outside and may reach the database
+Word = Annotated[str, StringConstraints(min_length=1, max_length=255), STORABLE]
 
 
 def _date_text(day: object) -> object:

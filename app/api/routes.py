@@ -41,6 +41,7 @@ from app.api import (
     subscriptions,
     support,
     withdrawals,
+    webhook_endpoints,
     work_queue,
 )
 
@@ -87,6 +88,7 @@ ROUTERS = tuple(
         price_migrations,
         staff_sessions,
         api_keys,
+        webhook_endpoints,
         health,
     )
 )

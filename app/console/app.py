@@ -41,6 +41,7 @@ from app.console import (
     staff_sessions,
     subscriptions,
     templating,
+    webhook_endpoints,
     work_queue,
 )
 from app.console.csrf import ForgedForm
@@ -78,6 +79,7 @@ PAGES = (
     personal_data,
     staff_sessions,
     api_keys,
+    webhook_endpoints,
     sign_in,
     back_channel,
     keyboard,

@@ -114,6 +114,10 @@ LABELS = {
     "event:received": "Waiting to be applied",
     "event:failed": "Failed, will be retried",
     "event:dead": "Failed permanently",
+    "delivery:pending": "Waiting",
+    "delivery:delivered": "Delivered",
+    "delivery:failed": "Given up",
+    "delivery:canceled": "Canceled",
 }
 
 

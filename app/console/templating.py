@@ -38,6 +38,7 @@ NAVIGATION = (  # title, path, role
     ("Views", "/views", Role.PRIVACY),
     ("Staff", "/staff", Role.ADMIN),
     ("API keys", "/api-keys", Role.ADMIN),
+    ("Webhooks", "/webhook-endpoints", Role.ADMIN),
 )
 
 environment = Environment(

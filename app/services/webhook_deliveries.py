@@ -36,7 +36,7 @@ from app.domain.webhook_deliveries import (
     body_of,
     next_delay,
 )
-from app.domain.webhook_endpoints import EndpointDisabled, WebhookEndpoint
+from app.domain.webhook_endpoints import EndpointDisabled, WebhookEndpoint, checked_types
 from app.encryption import webhook_secret_cipher
 from app.gateway.webhook_deliveries import WebhookSender
 
@@ -191,7 +191,9 @@ async def replay(ctx: DatabaseContext, endpoint_id: str, wanted: Replay, *, by: 
     :raises NotFound: there is no such endpoint or event.
     :raises EndpointDisabled: the endpoint is disabled.
     :raises InvalidReplay: the period has too many events.
+    :raises UnknownEventType: the filter names a type that doesn't exist.
     """
+    checked_types(wanted.types)
     async with ctx.sessions.begin() as session:
         endpoint = await _find(session, endpoint_id)
         if not endpoint.is_enabled:

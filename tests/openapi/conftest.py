@@ -64,6 +64,9 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
     chief = shop.person("chief", roles=("admin",))
     created_key = await shop.post("/v1/api-keys", chief, {"name": "the edge", "scopes": ["issues:read"]})
     assert created_key.status_code == 201, created_key.text
+    hook = {"name": "the site", "url": "https://hooks.example.com/newsstand"}
+    endpoint = (await shop.post("/v1/webhook-endpoints", chief, hook)).json()["endpoint"]["id"]
+    await shop.post(f"/v1/webhook-endpoints/{endpoint}/disable", chief)  # it doesn't exist
     back = "http://127.0.0.1:8080/"
     return RunningService(
         url=shop.url,
@@ -83,6 +86,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "request_id": requested_comp.json()["id"],
             "payment_id": payment["id"],
             "refund_id": kindness.json()["id"],
+            "endpoint_id": endpoint,
             "key_id": created_key.json()["id"],
             "object_id": kindness.json()["id"],
             "item": await _queue_something(shop),
@@ -100,6 +104,8 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "issue_refund": {"payment": payment["id"], "expected_amount": payment["amount"]},
             "report_mail_bounce": {"message_id": await _notify_somebody(shop)},
             "issue_my_refund": {"expected_amount": payment["amount"]},
+            "create_webhook_endpoint": hook,
+            "replay_webhooks": {"since": "2026-03-01T00:00:00Z"},
             "give_comp": {"subscriber": reader.sub, "plan": "annual", "until": "2030-01-01T00:00:00Z", "reason": "why"},
             "check_entitlements": {"subscribers": [reader.sub], "feature": "archive"},
             "check_entitlement": {"subscriber": reader.sub, "feature": "archive"},

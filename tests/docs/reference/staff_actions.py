@@ -60,6 +60,13 @@ ACTIONS: dict[str, str] = {
     "/api-keys": "POST /v1/api-keys",
     "/api-keys/{key}/rotate": "POST /v1/api-keys/{key_id}/rotate",
     "/api-keys/{key}/revoke": "DELETE /v1/api-keys/{key_id}",
+    "/webhook-endpoints": "POST /v1/webhook-endpoints",
+    "/webhook-endpoints/{endpoint}/rotate": "POST /v1/webhook-endpoints/{endpoint_id}/rotate",
+    "/webhook-endpoints/{endpoint}/disable": "POST /v1/webhook-endpoints/{endpoint_id}/disable",
+    "/webhook-endpoints/{endpoint}/enable": "POST /v1/webhook-endpoints/{endpoint_id}/enable",
+    "/webhook-endpoints/{endpoint}/test": "POST /v1/webhook-endpoints/{endpoint_id}/test",
+    "/webhook-endpoints/{endpoint}/replay": "POST /v1/webhook-endpoints/{endpoint_id}/replay",
+    "/webhook-endpoints/{endpoint}/delete": "DELETE /v1/webhook-endpoints/{endpoint_id}",
 }
 # Forms that change nothing: they lead to the form that does.
 STEPS = frozenset(
@@ -74,6 +81,11 @@ STEPS = frozenset(
 # Operations without a page, with what they do.
 WITHOUT_PAGE: dict[str, str] = {}
 STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/reports/", "/v1/api-keys")
+WITHOUT_PAGE: dict[str, str] = {
+    "POST /v1/support/back-issues": "Order a back issue for a reader",
+    "PUT /v1/issues/{number}/circulation": "Enter the press run of an issue",
+}
+STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/reports/", "/v1/api-keys", "/v1/webhook-endpoints")
 
 
 def forms() -> Iterator[NamedRoute]:

@@ -33,6 +33,8 @@ MONEY = {
     "POST /v1/reports/liability/closings",
     "POST /v1/api-keys",
     "POST /v1/api-keys/{key_id}/rotate",
+    "POST /v1/webhook-endpoints",
+    "POST /v1/webhook-endpoints/{endpoint_id}/rotate",
 }
 
 

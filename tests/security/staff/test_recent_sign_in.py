@@ -40,6 +40,8 @@ NEED_A_RECENT_SIGN_IN = {
     "POST /liability/close",
     "POST /api-keys",
     "POST /api-keys/{key}/rotate",
+    "POST /webhook-endpoints",
+    "POST /webhook-endpoints/{endpoint}/rotate",
 }
 
 
