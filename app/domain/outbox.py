@@ -241,6 +241,22 @@ def claim_decided(reader: OutboxReader, claim: Claim, *, granted: bool) -> NewOu
     return NewOutboxEvent(type=OutboxType.CLAIM_DECIDED, reader=reader, data=data)
 
 
+def address_needed(reader: OutboxReader, *, subscription_id: str, issue: int) -> NewOutboxEvent:
+    """Return the event of a copy of an issue that can't be sent, because there is no postal address to use."""
+    data = {"subscription": subscription_id, "issue": issue}
+    return NewOutboxEvent(type=OutboxType.ADDRESS_NEEDED, reader=reader, data=data)
+
+
+def copy_mailed(reader: OutboxReader, *, subscription_id: str, issue: int, kind: str) -> NewOutboxEvent:
+    """
+    Return the event of a printed copy that was mailed.
+
+    :param kind: ``copy``, ``replacement`` or ``back_issue``.
+    """
+    data = {"subscription": subscription_id, "issue": issue, "kind": kind}
+    return NewOutboxEvent(type=OutboxType.COPY_MAILED, reader=reader, data=data)
+
+
 def reader_erased(reader: OutboxReader) -> NewOutboxEvent:
     """Return the event of an erased reader. It names them one last time, so that receivers erase them too."""
     return NewOutboxEvent(type=OutboxType.READER_ERASED, reader=reader, data={})

@@ -1903,6 +1903,155 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhook-endpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List all webhook endpoints */
+        get: operations["list_webhook_endpoints"];
+        put?: never;
+        /**
+         * Add a webhook endpoint
+         * @description It gets the events from now on. The secret is shown only here.
+         */
+        post: operations["create_webhook_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook-endpoints/{endpoint_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a webhook endpoint
+         * @description What is pending for it is canceled.
+         */
+        delete: operations["delete_webhook_endpoint"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook-endpoints/{endpoint_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the secret of a webhook endpoint
+         * @description Both secrets sign during the overlap.
+         */
+        post: operations["rotate_webhook_secret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook-endpoints/{endpoint_id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop sending events to a webhook endpoint
+         * @description A repeated request has no further effect.
+         */
+        post: operations["disable_webhook_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook-endpoints/{endpoint_id}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send events to a webhook endpoint again: those from now on, and those that were pending */
+        post: operations["enable_webhook_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook-endpoints/{endpoint_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send an event of the type `webhook.test` to a webhook endpoint */
+        post: operations["test_webhook_endpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook-endpoints/{endpoint_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the deliveries to a webhook endpoint, those of the newest events first */
+        get: operations["list_webhook_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhook-endpoints/{endpoint_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send events to a webhook endpoint again, with the same IDs: one, or those of a period */
+        post: operations["replay_webhooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -4319,6 +4468,11 @@ export interface components {
             /** Data */
             data: components["schemas"]["DeclarationOut"][];
         };
+         * DeliveryState
+         * @description Where a delivery stands.
+         * @enum {string}
+         */
+        DeliveryState: "pending" | "delivered" | "failed" | "canceled";
         /**
          * DeclaredCancellationIn
          * @description A cancellation as a reader declares it. ``extraordinary`` is for cause, and needs a ``reason``.
@@ -7062,6 +7216,34 @@ export interface components {
              */
             price_id: string;
             price: components["schemas"]["MoneyOut"];
+         * NewWebhookSecretOut
+         * @description A webhook endpoint and its new secret, which is shown only here.
+         * @example {
+         *       "endpoint": {
+         *         "created_at": "2026-03-08T18:00:00Z",
+         *         "created_by": "staff:admin-1",
+         *         "disabled_as": null,
+         *         "disabled_at": null,
+         *         "failing_since": null,
+         *         "id": "whe_0c5e",
+         *         "name": "the site",
+         *         "old_secret_until": null,
+         *         "state": "enabled",
+         *         "types": [
+         *           "entitlements.changed"
+         *         ],
+         *         "url": "https://hooks.example.com/newsstand"
+         *       },
+         *       "secret": "whsec_…"
+         *     }
+         */
+        NewWebhookSecretOut: {
+            endpoint: components["schemas"]["WebhookEndpointOut"];
+            /**
+             * Secret
+             * @example whsec_…
+             */
+            secret: string;
         };
         /**
          * NoteIn
@@ -9841,6 +10023,21 @@ export interface components {
             overlap_hours: number;
         };
         /**
+         * SecretRotationIn
+         * @description How long the old secret signs too.
+         * @example {
+         *       "overlap_hours": 24
+         *     }
+         */
+        SecretRotationIn: {
+            /**
+             * Overlap Hours
+             * @default 24
+             * @example 24
+             */
+            overlap_hours: number;
+        };
+        /**
          * SnoozeIn
          * @description Until when an item sleeps.
          * @example {
@@ -10721,6 +10918,350 @@ export interface components {
              * @example withdrawal
              */
             better: string | null;
+         * WebhookDeliveriesOut
+         * @description A page of a list. ``next`` is the cursor of the next page, or null.
+         * @example {
+         *       "data": [
+         *         {
+         *           "answer": null,
+         *           "attempts": 1,
+         *           "created_at": "2026-03-08T18:00:00Z",
+         *           "error": null,
+         *           "event": "obx_0c5e",
+         *           "finished_at": "2026-03-08T18:00:01Z",
+         *           "last_tried_at": "2026-03-08T18:00:00Z",
+         *           "sequence": 4711,
+         *           "state": "delivered",
+         *           "status": 204,
+         *           "took_ms": 38,
+         *           "type": "entitlements.changed"
+         *         }
+         *       ],
+         *       "next": null
+         *     }
+         */
+        WebhookDeliveriesOut: {
+            /** Data */
+            data: components["schemas"]["WebhookDeliveryOut"][];
+            /**
+             * Next
+             * @example null
+             */
+            next: string | null;
+        };
+        /**
+         * WebhookDeliveryOut
+         * @description An event for an endpoint, and the last attempt to deliver it.
+         * @example {
+         *       "answer": null,
+         *       "attempts": 1,
+         *       "created_at": "2026-03-08T18:00:00Z",
+         *       "error": null,
+         *       "event": "obx_0c5e",
+         *       "finished_at": "2026-03-08T18:00:01Z",
+         *       "last_tried_at": "2026-03-08T18:00:00Z",
+         *       "sequence": 4711,
+         *       "state": "delivered",
+         *       "status": 204,
+         *       "took_ms": 38,
+         *       "type": "entitlements.changed"
+         *     }
+         */
+        WebhookDeliveryOut: {
+            /**
+             * Event
+             * @description Its ID, which the header `webhook-id` has.
+             * @example obx_0c5e
+             */
+            event: string;
+            /**
+             * Sequence
+             * @example 4711
+             */
+            sequence: number;
+            /**
+             * Type
+             * @example entitlements.changed
+             * @enum {string}
+             */
+            type: "subscription.started" | "subscription.renewed" | "subscription.cancel_scheduled" | "subscription.cancel_undone" | "subscription.ended" | "subscription.payment_failed" | "subscription.paused" | "subscription.resumed" | "entitlements.changed" | "refund.succeeded" | "refund.failed" | "address.needed" | "copy.mailed" | "claim.decided" | "reader.erased" | "notice.due" | "webhook.test";
+            /**
+             * State
+             * @description `pending`, `delivered`, `failed` (given up after three days) or `canceled` (with its endpoint).
+             * @example delivered
+             * @enum {string}
+             */
+            state: "pending" | "delivered" | "failed" | "canceled";
+            /**
+             * Attempts
+             * @example 1
+             */
+            attempts: number;
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Last Tried At
+             * @example 2026-03-08T18:00:00Z
+             */
+            last_tried_at: string | null;
+            /**
+             * Finished At
+             * @example 2026-03-08T18:00:01Z
+             */
+            finished_at: string | null;
+            /**
+             * Status
+             * @description The HTTP status of the last answer.
+             * @example 204
+             */
+            status: number | null;
+            /**
+             * Error
+             * @description Why there was no answer.
+             * @example null
+             */
+            error: string | null;
+            /**
+             * Answer
+             * @description The first 1,024 bytes of the last answer.
+             * @example null
+             */
+            answer: string | null;
+            /**
+             * Took Ms
+             * @example 38
+             */
+            took_ms: number | null;
+        };
+        /**
+         * WebhookEndpointIn
+         * @description The endpoint to add.
+         * @example {
+         *       "name": "the site",
+         *       "secret": null,
+         *       "types": [
+         *         "entitlements.changed"
+         *       ],
+         *       "url": "https://hooks.example.com/newsstand"
+         *     }
+         */
+        WebhookEndpointIn: {
+            /**
+             * Name
+             * @example the site
+             */
+            name: string;
+            /**
+             * Url
+             * @description Over `https`, at a public address.
+             * @example https://hooks.example.com/newsstand
+             */
+            url: string;
+            /**
+             * Types
+             * @description Types of events that it gets; empty: all.
+             * @default []
+             * @example [
+             *       "entitlements.changed"
+             *     ]
+             */
+            types: string[];
+            /**
+             * Secret
+             * @description `whsec_` and 24 to 64 bytes in base64. Without one, a new secret is made.
+             * @example null
+             */
+            secret?: string | null;
+        };
+        /**
+         * WebhookEndpointOut
+         * @description A webhook endpoint, without its secret.
+         * @example {
+         *       "created_at": "2026-03-08T18:00:00Z",
+         *       "created_by": "staff:admin-1",
+         *       "disabled_as": null,
+         *       "disabled_at": null,
+         *       "failing_since": null,
+         *       "id": "whe_0c5e",
+         *       "name": "the site",
+         *       "old_secret_until": null,
+         *       "state": "enabled",
+         *       "types": [
+         *         "entitlements.changed"
+         *       ],
+         *       "url": "https://hooks.example.com/newsstand"
+         *     }
+         */
+        WebhookEndpointOut: {
+            /**
+             * Id
+             * @example whe_0c5e
+             */
+            id: string;
+            /**
+             * Name
+             * @example the site
+             */
+            name: string;
+            /**
+             * Url
+             * @example https://hooks.example.com/newsstand
+             */
+            url: string;
+            /**
+             * Types
+             * @description Types of events that it gets; empty: all.
+             * @example [
+             *       "entitlements.changed"
+             *     ]
+             */
+            types: ("subscription.started" | "subscription.renewed" | "subscription.cancel_scheduled" | "subscription.cancel_undone" | "subscription.ended" | "subscription.payment_failed" | "subscription.paused" | "subscription.resumed" | "entitlements.changed" | "refund.succeeded" | "refund.failed" | "address.needed" | "copy.mailed" | "claim.decided" | "reader.erased" | "notice.due" | "webhook.test")[];
+            /**
+             * State
+             * @description `enabled`, `failing` (the last attempt failed) or `disabled`.
+             * @example enabled
+             * @enum {string}
+             */
+            state: "enabled" | "failing" | "disabled";
+            /**
+             * Created At
+             * Format: date-time
+             * @example 2026-03-08T18:00:00Z
+             */
+            created_at: string;
+            /**
+             * Created By
+             * @example staff:admin-1
+             */
+            created_by: string;
+            /**
+             * Failing Since
+             * @description The first failure since the last success.
+             * @example null
+             */
+            failing_since: string | null;
+            /**
+             * Disabled At
+             * @example null
+             */
+            disabled_at: string | null;
+            /**
+             * Disabled As
+             * @description Why it is disabled: by `staff`, because it kept `failing`, or because it answered 410 (`gone`).
+             * @example null
+             */
+            disabled_as: ("staff" | "failing" | "gone") | null;
+            /**
+             * Old Secret Until
+             * @description Until when the secret before the rotation signs too.
+             * @example null
+             */
+            old_secret_until: string | null;
+        };
+        /**
+         * WebhookEndpointsOut
+         * @description All webhook endpoints, the oldest first.
+         * @example {
+         *       "data": [
+         *         {
+         *           "created_at": "2026-03-08T18:00:00Z",
+         *           "created_by": "staff:admin-1",
+         *           "disabled_as": null,
+         *           "disabled_at": null,
+         *           "failing_since": null,
+         *           "id": "whe_0c5e",
+         *           "name": "the site",
+         *           "old_secret_until": null,
+         *           "state": "enabled",
+         *           "types": [
+         *             "entitlements.changed"
+         *           ],
+         *           "url": "https://hooks.example.com/newsstand"
+         *         }
+         *       ]
+         *     }
+         */
+        WebhookEndpointsOut: {
+            /** Data */
+            data: components["schemas"]["WebhookEndpointOut"][];
+        };
+        /**
+         * WebhookReplayIn
+         * @description What to send again: one event, or those of a period.
+         * @example {
+         *       "event": null,
+         *       "only_undelivered": true,
+         *       "since": null,
+         *       "types": [
+         *         "copy.mailed"
+         *       ],
+         *       "until": null
+         *     }
+         */
+        WebhookReplayIn: {
+            /**
+             * Event
+             * @description ID of the event.
+             * @example null
+             */
+            event?: string | null;
+            /**
+             * Since
+             * @description The beginning of the period.
+             */
+            since?: string | null;
+            /**
+             * Until
+             * @description Its end; without one: now.
+             */
+            until?: string | null;
+            /**
+             * Types
+             * @description Only these types; empty: all.
+             * @default []
+             * @example [
+             *       "copy.mailed"
+             *     ]
+             */
+            types: string[];
+            /**
+             * Only Undelivered
+             * @description Whether events of the period that were delivered are left out.
+             * @default true
+             */
+            only_undelivered: boolean;
+        };
+        /**
+         * WebhookReplayOut
+         * @description How many events are sent again.
+         * @example {
+         *       "queued": 12
+         *     }
+         */
+        WebhookReplayOut: {
+            /**
+             * Queued
+             * @example 12
+             */
+            queued: number;
+        };
+        /**
+         * WebhookTestOut
+         * @description The event that was sent as a test.
+         * @example {
+         *       "event": "obx_0c5e"
+         *     }
+         */
+        WebhookTestOut: {
+            /**
+             * Event
+             * @example obx_0c5e
+             */
+            event: string;
         };
         /**
          * WorkItemOut
@@ -21165,6 +21706,783 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webhook_endpoints: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointsOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookEndpointIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhookSecretOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotate_webhook_secret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecretRotationIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NewWebhookSecretOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    disable_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enable_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookEndpointOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_webhook_endpoint: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookTestOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webhook_deliveries: {
+        parameters: {
+            query?: {
+                /** @description Only those in this state. */
+                state?: components["schemas"]["DeliveryState"] | null;
+                /** @description `next` of the previous page. */
+                after?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveriesOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Content Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                endpoint_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookReplayIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookReplayOut"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

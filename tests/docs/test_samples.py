@@ -3,7 +3,8 @@ The code samples of docs/integrate run against a shop.
 
 A fenced block after the comment ``<!-- test -->`` is run, the blocks of a page in order and with the same names. After
 ``<!-- test: step -->`` the step comes first: ``subscribe`` and ``pay`` by the reader, ``request`` for a request with the
-reader's token. ``<!-- expect: … -->`` is an expression that must then be true.
+reader's token, ``webhooks`` for the events of a new subscription. ``<!-- expect: … -->`` is an expression that must then be
+true.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import pytest
 
 from tests.support.shop import Shop, open_shop
 from tests.support.timeouts import TIMEOUT
+from tests.support.webhook_receiver import LOOPBACK, receiving
 
 FOLDER = Path(__file__).parents[2] / "docs" / "integrate"
 CLIENTS = Path(__file__).parents[2] / "clients"
@@ -37,7 +39,7 @@ MARKED = re.compile(r"^<!-- (?:test|expect)", re.M)
 
 @pytest.fixture
 async def shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[Shop]:
-    async with open_shop(database, sandbox, issuer) as opened:
+    async with open_shop(database, sandbox, issuer, webhook_networks=LOOPBACK) as opened:
         yield opened
 
 
@@ -79,10 +81,23 @@ async def before(step: str | None, shop: Shop, names: dict[str, Any]) -> None:
             assert paid.status_code == 303, paid.text
         case "request":
             names["request"] = SimpleNamespace(headers={"cookie": f"newsstand_entitlements={names['token']}"})
+        case "webhooks":
+            names["SECRET"], names["requests"] = await received(shop)
         case None:
             pass
         case _:
             raise AssertionError(f"unknown step {step}")
+
+
+async def received(shop: Shop) -> tuple[str, list[tuple[dict[str, str], str]]]:
+    """Let a system receive the events of a new subscription. Return its secret, and the requests."""
+    chief = shop.person("chief", roles=("admin",))
+    async with receiving() as site:
+        made = await shop.post("/v1/webhook-endpoints", chief, {"name": "the site", "url": site.url})
+        await shop.subscribe(shop.person())
+        await site.wait_for(2)
+        await shop.wait_until("SELECT count(*) = 0 FROM webhook_lanes")
+    return str(made.json()["secret"]), [(dict(headers), body) for headers, body in site.requests]
 
 
 def run_python(code: str, names: dict[str, Any]) -> None:

@@ -60,10 +60,10 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     " kind, claim_id, country, lines, band, control, flags) VALUES ('{id}', 1, 7, '{id}', 'in_1', 'adr_1', 'copy', '',"
     " 'US', ARRAY['Ada'], 'domestic', 1, 0)",
     "label runs that keep only their counts": _RUN,
-    "deliveries of webhooks": "INSERT INTO webhook_deliveries (endpoint_id, sequence, event_id, type, lane, state, created_at)"
-    " VALUES ('{id}', 1, 'obx_1', 'copy.mailed', '{id}:', 'delivered', now() - interval '{age}')",
-    "erased readers that were announced": "INSERT INTO outbox_events (id, type, version, subscriber_id, sub, data, created_at)"
-    " VALUES ('{id}', 'reader.erased', 1, 'rdr_9', 'ada', '{{}}', now() - interval '{age}')",
+    "deliveries of webhooks": "INSERT INTO webhook_deliveries (endpoint_id, sequence, event_id, type, lane, state,"
+    " created_at) VALUES ('{id}', 1, 'obx_1', 'copy.mailed', '{id}:', 'delivered', now() - interval '{age}')",
+    "erased readers that were announced": "INSERT INTO outbox_events (id, type, version, subscriber_id, sub, data,"
+    " created_at) VALUES ('{id}', 'reader.erased', 1, 'rdr_9', 'ada', '{{}}', now() - interval '{age}')",
     "events of the outbox": "INSERT INTO outbox_events (id, type, version, subscriber_id, sub, data, created_at)"
     " VALUES ('{id}', 'address.needed', 1, 'rdr_1', 'ada', '{{}}', now() - interval '{age}')",
     "links to Stripe's payment pages": "INSERT INTO checkouts (id, subscriber_id, plan, print_edition, status, url,"

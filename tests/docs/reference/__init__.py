@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs.reference import api, cli, events, personal_data, settings, staff_actions, states
+from tests.docs.reference import api, cli, events, outbox_events, personal_data, settings, staff_actions, states
 
 ROOT = Path(__file__).parents[3]
 PAGES: dict[str, Callable[[], str]] = {
@@ -12,6 +12,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli.page,
     "docs/reference/settings.md": settings.page,
     "docs/reference/events.md": events.page,
+    "docs/reference/outbox-events.md": outbox_events.page,
     "docs/reference/personal-data.md": personal_data.page,
     "docs/concepts/subscription-states.md": states.page,
     "docs/staff/actions.md": staff_actions.page,
