@@ -18,7 +18,6 @@ from app.db import (
     imports,
     intents,
     issues,
-    outbox,
     payments,
     refunds,
     revocations,
@@ -36,7 +35,6 @@ from app.domain.credits import Credit
 from app.domain.customers import StripeCustomerState
 from app.domain.disputes import StripeDisputeState, StripeWarningState
 from app.domain.entitlements import Grant
-from app.domain.outbox import OutboxReader, reader_erased
 from app.domain.refunds import Refund
 from app.domain.subscriptions import StripeSubscriptionState
 from app.domain.work_queue import Marks
@@ -195,7 +193,6 @@ BY_KEY = (
         lambda s: grants.replace(s.session, s.reader, s.subscription, [Grant(id="grt_x", source="comp", features={})]),
     ),
     query("grants.save_entitlement", _save_entitlement),
-    query("outbox.add", lambda s: outbox.add(s.session, [reader_erased(OutboxReader(s.reader, "auth0|x"))])),
     query("revocations.add", lambda s: revocations.add(s.session, "auth0|x", 4)),
     query("comps.add", _add_comp),
     query("comps.remove", lambda s: comps.remove(s.session, s.id("cmp"), f"grt_{s.id('cmp')}", by=AGENT, at=s.now)),

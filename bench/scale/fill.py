@@ -16,6 +16,8 @@ from bench.scale.ids import sql_id
 from bench.scale.price_rows import PRICE_CHANGE, PRICE_MIGRATION
 from bench.scale.rows import Rows
 from bench.scale.samples import ACTIONS, EVENT_TYPES
+from bench.scale.rows import FEW, Rows
+from bench.scale.tables_of_events import TABLES_OF_EVENTS
 
 SLICE = 200_000  # rows in one statement
 FEWEST_ROWS = 10_000  # of a table, so that it is not too small for an index
@@ -23,7 +25,6 @@ FEATURES = "ARRAY['archive', 'audio', 'digital_edition', 'exclusive_content', 'p
 RARE_ACTION, RARE_ACTOR, RARE_OBJECT = "issue.changed", "staff:rare", "iss_rare"
 RARE_TYPE, RARE_STATUS = "radar.early_fraud_warning.created", "requires_action"
 RARE_PLAN = "patron"
-FEW = 0.0  # for each reader: of tables that grow with the nights, or with what staff do by hand
 FEW_ROWS = 100
 RARE = 3  # the first rows have these
 
@@ -275,12 +276,7 @@ TABLES = (
         "subscription_id": sql_id("scr", "k / 2"), "month": "DATE '2026-03-01' + interval '1 month' * (k % 2)",
         "currency": "'usd'", "sold": "4900", "earned": "400", "reversed": "0", "refunded": "0",
     }),
-    Rows("outbox_events", 2, {
-        "id": sql_id("obx", "k"), "type": "'entitlements.changed'", "version": "1",
-        "subscriber_id": _READER, "sub": "'auth0|' || md5((k % {n})::text)", "data": "'{{\"after\": {{}}}}'",
-        "created_at": "now() - interval '30 days' * (1 - k::float8 / {of_table})",
-        "queued_at": "CASE WHEN k > {of_table} * 0.999 THEN NULL ELSE now() END",
-    }),
+    *TABLES_OF_EVENTS,
     Rows("calendar_work", 0.05, {
         "id": _SUBSCRIPTION, "work_key": "'ledger:' || " + _SUBSCRIPTION, "due_at": "now()",
     }),

@@ -23,6 +23,7 @@ from bench.scale.price_migrations import PRICE_MIGRATIONS
 from bench.scale.print_changes import PRINT_CHANGES
 from bench.scale.reports import REPORTS
 from bench.scale.subject import Query, Subject
+from bench.scale.webhooks import WEBHOOKS
 from bench.scale.work import WORK
 
 QUERIES: tuple[Query, ...] = (
@@ -37,6 +38,7 @@ QUERIES: tuple[Query, ...] = (
     *PRICE_MIGRATIONS,
     *PRINT_CHANGES,
     *REPORTS,
+    *WEBHOOKS,
     *BY_KEY,
     *PERSONAL_DATA,
 )

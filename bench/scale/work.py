@@ -74,6 +74,7 @@ WORK = (
     query("reader_names.take", lambda s: reader_names.take(s.session, limit=SLICE)),
     query("reader_names.replace", lambda s: reader_names.replace(s.session, {s.reader: parts_of(["Ada Invented"])})),
     query("reader_names.outdate", lambda s: reader_names.outdate(s.session, s.reader)),
+    query("leases.take_all", lambda s: leases.take_all(s.session, ["webhook:new"], owner=OWNER, lease=LEASE)),
     query("leases.take", lambda s: leases.take(s.session, "payment:pi_new", owner=OWNER, lease=LEASE)),
     query("leases.renew", lambda s: leases.renew(s.session, ["payment:pi_new"], owner=OWNER, lease=LEASE)),
     query("leases.release", lambda s: leases.release(s.session, "payment:pi_new", owner=OWNER)),

@@ -90,13 +90,6 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.create_index(
-        "webhook_lanes_due_at_idx",
-        "webhook_lanes",
-        ["due_at"],
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-        if_not_exists=True,
-    )
-    op.create_index(
         "webhook_lanes_endpoint_id_idx",
         "webhook_lanes",
         ["endpoint_id", "due_at"],

@@ -49,6 +49,7 @@ SMALL = {
     "staff_members",
     "staff_sessions",
     "sweeps",
+    "webhook_endpoints",
     "work_item_marks",
 }
 

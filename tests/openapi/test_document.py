@@ -71,6 +71,7 @@ def test_each_operation_has_a_summary_that_its_description_does_not_repeat(
     assert bool(operation.get("security")) == path.startswith(
         (
             "/v1/api-keys",
+            "/v1/webhook-endpoints",
             "/v1/check",
             "/v1/ent",
             "/v1/mail-bounces",

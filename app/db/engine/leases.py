@@ -99,8 +99,10 @@ class Claimed:
     version: int | None = None  # of the subscription, if the key is for one; read before the fetch
 
 
-# Work whose rows have no ``due_at``: the condition that there is some.
+# Work that is found otherwise than by its oldest ``due_at``: the condition that there is some.
 _LOOKS = {
+    "webhook_lanes": "EXISTS (SELECT FROM webhook_endpoints w WHERE disabled_at IS NULL AND EXISTS"
+    " (SELECT FROM webhook_lanes WHERE endpoint_id = w.id AND due_at <= now()))",
     "outbox_events": "(SELECT id FROM outbox_events WHERE queued_at IS NULL ORDER BY sequence LIMIT 1) IS NOT NULL",
     "reader_name_parts": "(SELECT id FROM subscribers WHERE name IS DISTINCT FROM indexed_name ORDER BY id LIMIT 1)"
     " IS NOT NULL",

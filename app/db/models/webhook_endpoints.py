@@ -62,6 +62,5 @@ class WebhookLane(Base, Due):
     id: Mapped[str] = mapped_column(primary_key=True)  # <endpoint>:<reader>
     endpoint_id: Mapped[str]
     __table_args__ = (
-        Index("webhook_lanes_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index("webhook_lanes_endpoint_id_idx", "endpoint_id", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     )

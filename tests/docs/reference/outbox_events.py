@@ -20,7 +20,8 @@ INTRODUCTION = """\
 # Event types
 
 What Newsstand tells your other systems, by [webhooks](../integrate/receive-events.md). Each event has the state after the
-change, so that nothing has to be fetched. A payload may get new members in any release. A change that a receiver could trip over gets a new `version`.
+change, so that nothing has to be fetched. A payload may get new members in any release. A change that a receiver could trip
+over gets a new `version`.
 
 All bodies have the same members:
 

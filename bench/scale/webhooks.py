@@ -1,0 +1,95 @@
+"""The outbox, webhook endpoints and their deliveries."""
+
+from datetime import timedelta
+
+from app.db import outbox, webhook_deliveries, webhook_endpoints
+from app.db.webhook_deliveries import ClaimedDelivery, RecordedEvent, Result
+from app.domain.outbox import NewOutboxEvent, OutboxReader, OutboxType, reader_erased
+from app.domain.webhook_deliveries import Answer, DeliveryState
+from app.services.webhook_deliveries import EACH, QUEUE_SLICE, REPLAY_SLICE
+from bench.scale.subject import LEASE, OWNER, PAGE, Subject, days_ago, query
+
+TEST = NewOutboxEvent(type=OutboxType.WEBHOOK_TEST, reader=None, data={})
+
+
+async def _record(s: Subject) -> None:
+    claimed = [
+        ClaimedDelivery(
+            f"webhook:{s.id('whe')}:{reader}",
+            (),
+            1,
+            lane=f"{s.id('whe')}:{reader}",
+            endpoint_id=s.id("whe"),
+            sequence=number + 1,
+        )
+        for number, reader in enumerate(s.ids("rdr"))
+    ]
+    answer = Answer(204, None, "", timedelta(milliseconds=5))
+    await webhook_deliveries.record(s.session, [Result(one, DeliveryState.DELIVERED, answer, None) for one in claimed])
+
+
+async def _put(s: Subject) -> None:
+    events = await webhook_deliveries.events_after(s.session, 1_000, limit=REPLAY_SLICE)
+    assert all(isinstance(one, RecordedEvent) for one in events)
+    await webhook_deliveries.put(s.session, s.id("whe"), events, delivered_too=True)
+
+
+async def _results(s: Subject) -> None:
+    ids = s.ids("whe", 3)
+    await webhook_endpoints.record_results(s.session, succeeded=ids[:1], failed=ids[1:], gone=ids[2:])
+
+
+async def _add(s: Subject) -> None:
+    await webhook_endpoints.add(
+        s.session, "whe_new", name="x", url="https://x.example", types=[], sealed="x", by="staff:x"
+    )
+
+
+WEBHOOKS = (
+    query("outbox.add", lambda s: outbox.add(s.session, [reader_erased(OutboxReader(s.reader, "auth0|x"))])),
+    query("outbox.add_queued", lambda s: outbox.add_queued(s.session, TEST)),
+    query("outbox.is_due", lambda s: outbox.is_due(s.session)),
+    query("webhook_deliveries.queue_slice", lambda s: webhook_deliveries.queue_slice(s.session, limit=QUEUE_SLICE)),
+    query(
+        "webhook_deliveries.claim",
+        lambda s: webhook_deliveries.claim(s.session, owner=OWNER, lease=LEASE, busy={s.id("whe", 1): 2}, each=EACH),
+    ),
+    query("webhook_deliveries.record", _record),
+    query("webhook_deliveries.event", lambda s: webhook_deliveries.event(s.session, s.id("obx"))),
+    query(
+        "webhook_deliveries.events_after",
+        lambda s: webhook_deliveries.events_after(s.session, 1_000, limit=REPLAY_SLICE),
+    ),
+    query("webhook_deliveries.put", _put),
+    query("webhook_deliveries.start_of", lambda s: webhook_deliveries.start_of(s.session, days_ago(s, 10))),
+    query(
+        "webhook_deliveries.page",
+        lambda s: webhook_deliveries.page(s.session, s.id("whe", 1), state=None, after=5_000, limit=PAGE),
+    ),
+    query(
+        "webhook_deliveries.page",
+        lambda s: webhook_deliveries.page(s.session, s.id("whe", 1), state="failed", after=None, limit=PAGE),
+        "failed",
+    ),
+    query("webhook_endpoints.lock_list", lambda s: webhook_endpoints.lock_list(s.session)),
+    query("webhook_endpoints.add", _add),
+    query("webhook_endpoints.list_all", lambda s: webhook_endpoints.list_all(s.session)),
+    query("webhook_endpoints.by_id", lambda s: webhook_endpoints.by_id(s.session, s.id("whe", 1))),
+    query("webhook_endpoints.lock", lambda s: webhook_endpoints.lock(s.session, s.id("whe", 1))),
+    query(
+        "webhook_endpoints.rotate",
+        lambda s: webhook_endpoints.rotate(s.session, s.id("whe", 1), sealed="x", overlap=timedelta(days=1)),
+    ),
+    query("webhook_endpoints.disable", lambda s: webhook_endpoints.disable(s.session, s.id("whe", 1))),
+    query(
+        "webhook_endpoints.enable",
+        lambda s: webhook_endpoints.enable(s.session, s.id("whe", 1)),
+        reads_all="it wakes each lane of the endpoint, when somebody enables it",
+    ),
+    query(
+        "webhook_endpoints.remove",
+        lambda s: webhook_endpoints.remove(s.session, s.id("whe", 1)),
+        reads_all="it cancels each pending delivery to the endpoint, when somebody deletes it",
+    ),
+    query("webhook_endpoints.record_results", _results),
+)
