@@ -21,8 +21,8 @@ from app.domain.history import HistoryKind
 from app.domain.invoices import InvoiceStatus
 from app.domain.notices import CODES
 from app.domain.notifications import Channel, NotificationKind, NotificationState
-from app.domain.price_migrations import ChangeStatus, Keeps, MigrationStatus
 from app.domain.outbox import OutboxType
+from app.domain.price_migrations import ChangeStatus, Keeps, MigrationStatus
 from app.domain.reader_views import Place
 from app.domain.reasons import EndReason
 from app.domain.refunds import ENDING, QUOTE_REFUSALS, RefundBasis, RefundStatus

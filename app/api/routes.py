@@ -40,8 +40,8 @@ from app.api import (
     staff_sessions,
     subscriptions,
     support,
-    withdrawals,
     webhook_endpoints,
+    withdrawals,
     work_queue,
 )
 

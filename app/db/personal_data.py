@@ -11,9 +11,8 @@ The export, the erasure and the table in the documentation follow this register.
 from collections.abc import Mapping
 
 from app.db.personal_data_of_copies import TABLES_OF_COPIES
-from app.db.personal_data_of_evidence import TABLES_OF_EVIDENCE
-from app.db.personal_data_of_notifications import TABLES_OF_NOTIFICATIONS
 from app.db.personal_data_of_events import TABLES_OF_EVENTS
+from app.db.personal_data_of_evidence import TABLES_OF_EVIDENCE
 from app.db.personal_data_of_notifications import TABLES_OF_NOTIFICATIONS
 from app.domain.erasures import ERASED
 from app.domain.personal_data import Column, Table

@@ -14,9 +14,8 @@ import asyncpg
 from app.db.engine import schema
 from bench.scale.ids import sql_id
 from bench.scale.price_rows import PRICE_CHANGE, PRICE_MIGRATION
-from bench.scale.rows import Rows
-from bench.scale.samples import ACTIONS, EVENT_TYPES
 from bench.scale.rows import FEW, Rows
+from bench.scale.samples import ACTIONS, EVENT_TYPES
 from bench.scale.tables_of_events import TABLES_OF_EVENTS
 
 SLICE = 200_000  # rows in one statement

@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass
 
-"""How many rows each table has for each reader, and what is in them."""
-
-from dataclasses import dataclass
-
 FEW = 0.0  # for each reader: of tables that grow with the nights, or with what staff do by hand
 
 
