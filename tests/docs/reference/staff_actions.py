@@ -80,11 +80,6 @@ STEPS = frozenset(
 )
 # Operations without a page, with what they do.
 WITHOUT_PAGE: dict[str, str] = {}
-STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/reports/", "/v1/api-keys")
-WITHOUT_PAGE: dict[str, str] = {
-    "POST /v1/support/back-issues": "Order a back issue for a reader",
-    "PUT /v1/issues/{number}/circulation": "Enter the press run of an issue",
-}
 STAFF_PATHS = ("/v1/support/", "/v1/issues", "/v1/print/", "/v1/reports/", "/v1/api-keys", "/v1/webhook-endpoints")
 
 
