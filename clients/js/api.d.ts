@@ -4469,12 +4469,6 @@ export interface components {
             data: components["schemas"]["DeclarationOut"][];
         };
         /**
-         * DeliveryState
-         * @description Where a delivery stands.
-         * @enum {string}
-         */
-        DeliveryState: "pending" | "delivered" | "failed" | "canceled";
-        /**
          * DeclaredCancellationIn
          * @description A cancellation as a reader declares it. ``extraordinary`` is for cause, and needs a ``reason``.
          *
@@ -4556,6 +4550,12 @@ export interface components {
              */
             acknowledgment: string;
         };
+        /**
+         * DeliveryState
+         * @description Where a delivery stands.
+         * @enum {string}
+         */
+        DeliveryState: "pending" | "delivered" | "failed" | "canceled";
         /**
          * DeniedFeatureOut
          * @description A feature the reader may not use, and why. ``until`` is when access ended.
@@ -10690,237 +10690,6 @@ export interface components {
             message: string;
         };
         /**
-         * WithdrawalAmountIn
-         * @description The amount that the reader saw. It may be zero, if nothing was paid.
-         * @example {
-         *       "amount": 4900,
-         *       "currency": "usd",
-         *       "formatted": "$49"
-         *     }
-         */
-        WithdrawalAmountIn: {
-            /**
-             * Amount
-             * @example 4900
-             */
-            amount: number;
-            /**
-             * Currency
-             * @example usd
-             */
-            currency: string;
-            /**
-             * Formatted
-             * @description Ignored, so that a quoted amount can be sent as it was received.
-             * @example $49
-             */
-            formatted?: string | null;
-        };
-        /**
-         * WithdrawalIn
-         * @description ``expected_amount`` is the amount of the quote. If it has changed, nothing is done.
-         * @example {
-         *       "expected_amount": {
-         *         "amount": 4900,
-         *         "currency": "usd",
-         *         "formatted": "$49"
-         *       }
-         *     }
-         */
-        WithdrawalIn: {
-            expected_amount: components["schemas"]["WithdrawalAmountIn"];
-        };
-        /**
-         * WithdrawalLawOut
-         * @description The law that gives the right.
-         * @example {
-         *       "code": "eea",
-         *       "source": "https://eur-lex.europa.eu/eli/dir/2011/83/oj",
-         *       "title": "Directive 2011/83/EU on consumer rights"
-         *     }
-         */
-        WithdrawalLawOut: {
-            /**
-             * Code
-             * @example eea
-             */
-            code: string;
-            /**
-             * Title
-             * @example Directive 2011/83/EU on consumer rights
-             */
-            title: string;
-            /**
-             * Source
-             * @example https://eur-lex.europa.eu/eli/dir/2011/83/oj
-             */
-            source: string;
-        };
-        /**
-         * WithdrawalOut
-         * @description A withdrawal, and the refund of each payment. Without refunds, nothing was paid or staff look after it.
-         * @example {
-         *       "acknowledgment": "Slow Ferry\nAcknowledgment of your withdrawal from the contract\n…",
-         *       "ends_at": "2026-03-08T18:00:00Z",
-         *       "id": "dcl_0c5e",
-         *       "kind": "withdrawal",
-         *       "received_at": "2026-03-08T18:00:00Z",
-         *       "refunds": [
-         *         {
-         *           "amount": {
-         *             "amount": 4900,
-         *             "currency": "usd"
-         *           },
-         *           "attention": null,
-         *           "basis": "guarantee",
-         *           "created_at": "2026-03-08T18:00:00Z",
-         *           "credit_note": "cn_123",
-         *           "decided_at": null,
-         *           "decided_by": null,
-         *           "failure_reason": null,
-         *           "id": "rfd_0c5e",
-         *           "note": null,
-         *           "payment": "pi_123",
-         *           "reason": "requested_by_reader",
-         *           "requested_by": "staff:agent-1",
-         *           "status": "succeeded",
-         *           "tax": {
-         *             "amount": 4900,
-         *             "currency": "usd"
-         *           }
-         *         }
-         *       ],
-         *       "status": "done",
-         *       "subscription": "scr_0c5e"
-         *     }
-         */
-        WithdrawalOut: {
-            /**
-             * Id
-             * @example dcl_0c5e
-             */
-            id: string;
-            /**
-             * Kind
-             * @example withdrawal
-             * @enum {string}
-             */
-            kind: "withdrawal" | "cancellation";
-            /**
-             * Received At
-             * Format: date-time
-             * @example 2026-03-08T18:00:00Z
-             */
-            received_at: string;
-            /**
-             * Subscription
-             * @example scr_0c5e
-             */
-            subscription: string | null;
-            /**
-             * Status
-             * @description `done`, `queued` (staff act on it) or `settled` (they did).
-             * @example done
-             * @enum {string}
-             */
-            status: "received" | "scheduled" | "revoked" | "done" | "queued" | "settled";
-            /**
-             * Ends At
-             * @example 2026-03-08T18:00:00Z
-             */
-            ends_at: string | null;
-            /**
-             * Acknowledgment
-             * @example Slow Ferry
-             *     Acknowledgment of your withdrawal from the contract
-             *     …
-             */
-            acknowledgment: string;
-            /** Refunds */
-            refunds: components["schemas"]["RefundOut"][];
-        };
-        /**
-         * WithdrawalQuoteOut
-         * @description What withdrawing from the contract would do now, or why it is not possible.
-         * @example {
-         *       "allowed": true,
-         *       "amount": {
-         *         "amount": 4900,
-         *         "currency": "usd",
-         *         "formatted": "$49"
-         *       },
-         *       "better": "withdrawal",
-         *       "detail": null,
-         *       "held_back": null,
-         *       "law": {
-         *         "code": "eea",
-         *         "source": "https://eur-lex.europa.eu/eli/dir/2011/83/oj",
-         *         "title": "Directive 2011/83/EU on consumer rights"
-         *       },
-         *       "place": "DE",
-         *       "reason": null,
-         *       "subscription": "scr_0c5e",
-         *       "tax": {
-         *         "amount": 4900,
-         *         "currency": "usd",
-         *         "formatted": "$49"
-         *       },
-         *       "until": "2026-03-16T05:00:00Z"
-         *     }
-         */
-        WithdrawalQuoteOut: {
-            /**
-             * Allowed
-             * @example true
-             */
-            allowed: boolean;
-            /**
-             * Reason
-             * @description Why it is not possible, as a code.
-             * @example null
-             */
-            reason: ("outside_guarantee" | "not_the_first_payment" | "guarantee_used" | "no_withdrawal_right" | "withdrawal_period_over" | "nothing_to_refund" | "nothing_unserved" | "no_calendar" | "paid_by_credit" | "paid_outside_stripe" | "payment_disputed" | "refunds_missing" | "refund_in_progress" | "other_currency") | null;
-            /**
-             * Detail
-             * @description Why it is not possible, as a sentence.
-             * @example null
-             */
-            detail: string | null;
-            /**
-             * Subscription
-             * @description The contract.
-             * @example scr_0c5e
-             */
-            subscription: string;
-            /** @description What is refunded at once: everything that was paid. */
-            amount: components["schemas"]["PriceOut"];
-            /** @description Tax included in the amount. */
-            tax: components["schemas"]["PriceOut"];
-            /**
-             * Until
-             * @description When the right ends (exclusive). null if it is open: no printed copy was mailed yet, or there is no such right.
-             * @example 2026-03-16T05:00:00Z
-             */
-            until: string | null;
-            /**
-             * Held Back
-             * @description Why staff have to refund what was paid, as a code: withdrawing ends the contract all the same.
-             * @example null
-             */
-            held_back: string | null;
-            /**
-             * Place
-             * @description Where the reader lives, as far as it is known: a country, or a country and a state. In an unknown place, the strictest law applies.
-             * @example DE
-             */
-            place: string | null;
-            law: components["schemas"]["WithdrawalLawOut"] | null;
-            /**
-             * Better
-             * @description Which of the reader's two rights is better for them: the withdrawal, which doesn't use the guarantee, or the guarantee. null if neither applies.
-             * @example withdrawal
-             */
-            better: string | null;
          * WebhookDeliveriesOut
          * @description A page of a list. ``next`` is the cursor of the next page, or null.
          * @example {
@@ -11400,7 +11169,7 @@ export interface components {
              * @example done
              * @enum {string}
              */
-            status: "done" | "queued" | "settled";
+            status: "received" | "scheduled" | "revoked" | "done" | "queued" | "settled";
             /**
              * Ends At
              * @example 2026-03-08T18:00:00Z

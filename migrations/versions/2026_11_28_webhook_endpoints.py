@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "webhook_endpoints"
-down_revision = "print_again"
+down_revision = "declared_cancellations"
 branch_labels = None
 depends_on = None
 
