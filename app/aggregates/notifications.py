@@ -130,6 +130,7 @@ async def follow(
             ),
             has_address=stored.address is not None,
             known=stored.known,
+            delays=stored.delays,
             coming=stored.coming,
         )
         its = owed(facts, rules, edition.notification_policies(rules), now=now)

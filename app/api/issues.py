@@ -190,9 +190,9 @@ async def show_issue(number: Number, _: IssueViewer, ctx: Ctx) -> IssueOut:
 @router.put(
     "/issues/{number}", tags=["issues"], responses=problems(InconsistentIssueDates, IssueOutOfOrder, IssueFrozen)
 )
-async def keep_issue(number: Number, body: IssueIn, agent: IssueEditor, ctx: Ctx) -> IssueOut:
+async def keep_issue(number: Number, body: IssueIn, agent: IssueEditor, ctx: Ctx, now: Now) -> IssueOut:
     """Create or update an issue. What readers are owed is recalculated."""
-    return IssueOut.model_validate(await issues.save(ctx, body.to_issue(number), by=agent.actor))
+    return IssueOut.model_validate(await issues.save(ctx, body.to_issue(number), by=agent.actor, now=now))
 
 
 @router.post(

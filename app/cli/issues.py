@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from app.cli.startup import FAILED, command_settings, open_database
+from app.clock import SystemClock
 from app.context import DatabaseContext
 from app.domain import calendar_files
 from app.domain.calendar_files import BadCalendarFile
@@ -47,7 +48,7 @@ def import_(
     """
     try:
         lines = calendar_files.read(_bytes(file))
-        kept = _with_database(lambda ctx: issues.load(ctx, lines, by=BY, dry_run=dry_run))
+        kept = _with_database(lambda ctx: issues.load(ctx, lines, by=BY, now=SystemClock().real(), dry_run=dry_run))
     except BadCalendarFile as wrong:
         for problem in wrong.problems:
             typer.echo(f"{file}: {problem}", err=True)

@@ -127,7 +127,9 @@ async def save(request: ConsoleRequest) -> Response:
     """Add an issue to the calendar, or change it."""
     issue = _wanted(request, number=issue_number(request))
     with _explained(request, issue):
-        await issues.save(request.ctx, issue, by=request.staff.actor, seen=request.text("seen", max_length=64))
+        await issues.save(
+            request.ctx, issue, by=request.staff.actor, now=request.now, seen=request.text("seen", max_length=64)
+        )
     return request.redirect(f"/issues/{issue.number}", flash=f"Issue {issue.number} saved.")
 
 

@@ -18,7 +18,7 @@ from app.db.models import CalendarWork, Comp, DerivationRun, Subscription
 from app.domain.calendar_changes import AffectedTerms
 from app.domain.subscriptions import OVER
 
-CALENDAR, CATALOGUE, NOTICES = "calendar", "catalogue", "notices"
+CALENDAR, CATALOGUE, NOTICES, DELAY = "calendar", "catalogue", "notices", "delay"
 COMP_PREFIX = "cmp_"
 
 
@@ -117,6 +117,8 @@ def _affected(found: Run) -> tuple[TextClause, dict[str, object]]:
         return _OF_PLANS, {"plans": list(found.change["plans"]), "over": sorted(OVER)}
     if found.kind == NOTICES:
         return _RUNNING, {"over": sorted(OVER)}
+    if found.kind == DELAY:
+        return _OWED_COPY, {"issue": found.change["issue"]}
     return _OF_TERMS, _values(AffectedTerms.load(dict(found.change)))
 
 
@@ -181,6 +183,10 @@ _OF_PLANS = text(
     UNION ALL SELECT id FROM comps WHERE plan = ANY(:plans) AND removed_at IS NULL
     """
 ).bindparams(bindparam("plans", type_=ARRAY(TEXT)), bindparam("over", type_=ARRAY(TEXT)))
+_OWED_COPY = text(
+    "SELECT DISTINCT subscription_id FROM terms"
+    " WHERE print_edition AND copies @> CAST(:issue AS integer) AND copies_ended_at IS NULL"
+)
 _RUNNING = text("SELECT id FROM subscriptions WHERE status <> ALL(:over)").bindparams(
     bindparam("over", type_=ARRAY(TEXT))
 )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import DateTime, Integer, bindparam, func, literal_column, select, text, tuple_, update
@@ -14,6 +14,7 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import Notification as Row
 from app.db.models import table_of
+from app.domain.issue_delays import TOLD_FROM, IssueDelay
 from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
 from app.domain.owed_notifications import ComingPrice, Known, Owed
 
@@ -194,7 +195,12 @@ _FACTS = text(
     SELECT owned.id, address.country, address.region, coalesce(
         (SELECT jsonb_agg(jsonb_build_array(kind, about, state, event_at)
              || CASE WHEN state = 'scheduled' THEN jsonb_build_array(send_at, channel, template, data) ELSE '[]' END)
-         FROM notifications WHERE notifications.subscription_id = owned.id), '[]') AS known,
+         FROM notifications WHERE notifications.subscription_id = owned.id), '[]') AS known, coalesce(
+        (SELECT jsonb_agg(jsonb_build_array(issues.number, issues.title, planned_on, expected_on, known_at))
+         FROM issue_delays JOIN issues ON issues.number = issue_delays.number AND issues.actual_mail_date IS NULL
+         JOIN terms ON terms.subscription_id = owned.id AND terms.copies @> CAST(issues.number AS integer)
+            AND terms.copies_ended_at IS NULL AND terms.starts_at < issue_delays.known_at
+         WHERE expected_on - planned_on >= :told_from), '[]') AS delays,
         coming.renewal_at, coming.rise
     FROM subscriptions owned
     LEFT JOIN LATERAL (
@@ -225,15 +231,23 @@ class Stored:
     """What is stored that the notifications of a subscription depend on."""
 
     coming: ComingPrice | None
-
     address: tuple[str, str | None] | None  # country and state
     known: Sequence[Known]
+    delays: Sequence[IssueDelay]  # of issues that it is owed in print
 
 
 async def facts_of(session: Session, subscription_ids: Sequence[str]) -> dict[str, Stored]:
     """Return the place of each subscription's reader by their postal address, and its notifications."""
-    rows = await session.execute(_FACTS, {"ids": list(subscription_ids)})
-    return {row.id: Stored(_coming(row), _place(row), [_known(*one) for one in row.known]) for row in rows}
+    rows = await session.execute(_FACTS, {"ids": list(subscription_ids), "told_from": TOLD_FROM.days})
+    return {
+        row.id: Stored(
+            coming=_coming(row),
+            address=_place(row),
+            known=[_known(*one) for one in row.known],
+            delays=[_delay(*one) for one in row.delays],
+        )
+        for row in rows
+    }
 
 
 async def drop(session: Session, unwanted: Sequence[Known]) -> None:
@@ -245,6 +259,16 @@ async def drop(session: Session, unwanted: Sequence[Known]) -> None:
 
 def _coming(row: Record) -> ComingPrice | None:
     return ComingPrice(row.renewal_at, int(row.rise)) if row.renewal_at is not None else None
+
+
+def _delay(number: int, title: str, planned_on: str, expected_on: str, known_at: str) -> IssueDelay:
+    return IssueDelay(
+        number=number,
+        title=title,
+        planned_on=date.fromisoformat(planned_on),
+        expected_on=date.fromisoformat(expected_on),
+        known_at=datetime.fromisoformat(known_at),
+    )
 
 
 def _place(row: Record) -> tuple[str, str | None] | None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from app.domain.access_status import AccessStatus
+from app.domain.issue_delays import IssueDelay
 from app.domain.notification_policies import DAYS_AHEAD, NotificationPolicy, ahead, policy_for
 from app.domain.notifications import Channel, NotificationKind, NotificationState, money
 from app.domain.places import Place
@@ -69,6 +70,7 @@ class Facts:
     place: Place
     has_address: bool = False  # a postal address
     known: Sequence[Known] = ()
+    delays: Sequence[IssueDelay] = ()  # of issues that it is owed in print
     coming: ComingPrice | None = None
 
     def is_migrated_at(self, moment: datetime) -> bool:
@@ -98,6 +100,7 @@ class _Event:
 def _events(facts: Facts, rules: Rules, *, now: datetime) -> Iterator[_Event]:
     yield from _cancellation(facts, rules, now=now)
     yield from _failed_payment(facts, rules)
+    yield from _delays(facts)
     charged_at = next_charge(facts.subscription, now=now)
     if charged_at is not None:
         yield from _charge_ahead(facts, rules, charged_at)
@@ -224,6 +227,21 @@ def _failed_payment(facts: Facts, rules: Rules) -> Iterator[_Event]:
             "card": _card(facts),
         },
     )
+
+
+def _delays(facts: Facts) -> Iterator[_Event]:
+    """Yield the delays of the issues that are owed in print."""
+    for delay in facts.delays:
+        yield _Event(
+            kind=NotificationKind.ISSUE_DELAYED,
+            about=f"{facts.subscription.id}/{delay.number}/{delay.expected_on:%Y%m%d}",
+            at=delay.known_at,
+            data={
+                "issue": delay.title,
+                "planned_on": delay.planned_on.isoformat(),
+                "expected_on": delay.expected_on.isoformat(),
+            },
+        )
 
 
 def _missing_address(facts: Facts, rules: Rules) -> Iterator[_Event]:

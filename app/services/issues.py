@@ -5,7 +5,7 @@ A change of the calendar is one short transaction. Workers then apply it to the 
 :mod:`app.services.derivations`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from app.aggregates import approvals, extensions
 from app.context import Context, DatabaseContext
 from app.db import approvals as approvals_db
-from app.db import audit, derivations, editions, issues, subscribers, subscriptions
+from app.db import audit, derivations, editions, issue_delays, issues, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
@@ -22,6 +22,7 @@ from app.domain.approvals import ApprovalKind, ApprovalRequest, ApprovalStatus, 
 from app.domain.calendar_changes import IssueChanged, MovedClosing, affected_terms, moved_closings, version_of
 from app.domain.calendar_files import BadCalendarFile, Line
 from app.domain.errors import NotFound
+from app.domain.issue_delays import IssueDelay, delay_of
 from app.domain.issues import (
     Calendar,
     ExtensionTooLarge,
@@ -117,7 +118,7 @@ async def effects(ctx: Context, issue: Issue) -> CalendarEffects:
         )
 
 
-async def save(ctx: Context, issue: Issue, *, by: str, seen: str | None = None) -> Issue:
+async def save(ctx: Context, issue: Issue, *, by: str, now: datetime, seen: str | None = None) -> Issue:
     """
     Add an issue to the calendar, or change it.
 
@@ -134,12 +135,12 @@ async def save(ctx: Context, issue: Issue, *, by: str, seen: str | None = None) 
         is_saved = found is not None and found == replace(issue, frozen_at=found.frozen_at)  # by the same form
         if seen is not None and version_of(found) != seen and not is_saved:
             raise IssueChanged
-        await _save(session, ctx.settings.zone, [issue], by=by)
+        await _save(session, ctx.settings.zone, [issue], by=by, now=now)
         saved = await issues.by_number(session, issue.number)
     return saved or issue
 
 
-async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, dry_run: bool) -> SavedIssues:
+async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, now: datetime, dry_run: bool) -> SavedIssues:
     """
     Save the issues of a file, all or none.
 
@@ -148,7 +149,9 @@ async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, dry_run:
     async with ctx.sessions.begin() as session:
         await editions.lock_changes(session)
         try:
-            return await _save(session, ctx.settings.zone, [line.issue for line in lines], by=by, dry_run=dry_run)
+            return await _save(
+                session, ctx.settings.zone, [line.issue for line in lines], by=by, now=now, dry_run=dry_run
+            )
         except IssueOutOfOrder as error:
             line_numbers = {line.issue.number: line.number for line in lines}
             wrong = [line_numbers[number] for number in (error.number, error.before) if number in line_numbers]
@@ -156,7 +159,7 @@ async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, dry_run:
 
 
 async def _save(
-    session: Session, zone: ZoneInfo, wanted: Sequence[Issue], *, by: str, dry_run: bool = False
+    session: Session, zone: ZoneInfo, wanted: Sequence[Issue], *, by: str, now: datetime, dry_run: bool = False
 ) -> SavedIssues:
     before = await issues.calendar(session, zone)
     existing = {issue.number: issue for issue in before.issues}
@@ -170,6 +173,7 @@ async def _save(
     if dry_run or not changed:
         return saved
     await issues.save(session, changed)
+    delays = await _save_delays(session, existing, changed, now=now)
     for issue in changed:
         old = existing.get(issue.number)
         await audit.record(
@@ -183,8 +187,23 @@ async def _save(
     replaced, change = await editions.publish(session), affected_terms(before, after)
     if change is not None:
         await derivations.add_run(session, derivations.CALENDAR, change.dump(), replaced=replaced)
+    for delay in delays:
+        await derivations.add_run(session, derivations.DELAY, {"issue": delay.number}, replaced=replaced)
+    if change is not None or delays:
         await leases.notify(session, "derivation_runs")
     return saved
+
+
+async def _save_delays(
+    session: Session, existing: Mapping[int, Issue], changed: Sequence[Issue], *, now: datetime
+) -> list[IssueDelay]:
+    """Store the mail dates that moved, and return the delays of which readers are told."""
+    known = await issue_delays.of_issues(session, [issue.number for issue in changed])
+    found = [delay_of(existing.get(one.number), one, known.get(one.number), now=now) for one in changed]
+    moved = [one for one in found if one is not None]
+    for one in moved:
+        await issue_delays.save(session, one)
+    return [one for one in moved if one.is_told]
 
 
 def _planned(before: Calendar, wanted: Sequence[Issue]) -> tuple[list[Issue], Calendar]:

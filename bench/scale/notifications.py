@@ -2,10 +2,11 @@
 
 from datetime import timedelta
 
-from app.db import notifications
+from app.db import issue_delays, notifications
+from app.domain.issue_delays import IssueDelay
 from app.domain.notifications import Notification, NotificationKind, NotificationState
 from app.domain.owed_notifications import Known
-from bench.scale.subject import Subject, query
+from bench.scale.subject import NOW, Subject, query
 
 
 def _new(s: Subject) -> Notification:
@@ -55,7 +56,12 @@ async def _bounce(s: Subject) -> None:
     await notifications.record_bounce(s.session, s.id("ntf"), "permanent: 550", permanent=True, at=s.now)
 
 
+DELAY = IssueDelay(
+    number=12, title="Issue 12", planned_on=NOW.date(), expected_on=NOW.date() + timedelta(days=9), known_at=NOW
+)
 NOTIFICATIONS = (
+    query("issue_delays.of_issues", lambda s: issue_delays.of_issues(s.session, [12])),
+    query("issue_delays.save", lambda s: issue_delays.save(s.session, DELAY)),
     query("notifications.schedule", lambda s: notifications.schedule(s.session, [_new(s)], now=s.now)),
     query("notifications.by_id", lambda s: notifications.by_id(s.session, s.id("ntf"))),
     query("notifications.lock", lambda s: notifications.lock(s.session, s.id("ntf"))),

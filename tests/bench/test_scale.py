@@ -33,6 +33,7 @@ SMALL = {
     "erasures",
     "figures",
     "issue_circulation",
+    "issue_delays",
     "issues",
     "label_runs",
     "leases",

@@ -31,7 +31,7 @@ from app.db.models.claims import Claim
 from app.db.models.declarations import Consent, Declaration
 from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion, StoredOffer
 from app.db.models.holds import Hold
-from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment
+from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment, IssueDelay
 from app.db.models.label_runs import Label, LabelRun
 from app.db.models.notifications import NEEDS_ATTENTION, Notification, NotificationPolicies
 from app.db.models.operations import (
@@ -105,6 +105,7 @@ __all__ = [
     "Issue",
     "IssueAdjustment",
     "IssueCirculation",
+    "IssueDelay",
     "Label",
     "LabelRun",
     "Lease",

@@ -35,6 +35,16 @@ class CalendarEdition(Base):
     __table_args__ = (CheckConstraint("id", name="one_row"),)
 
 
+class IssueDelay(Base):
+    """A mail date that moved: the one that readers know, and the one that is planned now. One row for each issue."""
+
+    __tablename__ = "issue_delays"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    planned_on: Mapped[date]
+    expected_on: Mapped[date]
+    known_at: Mapped[datetime]  # policy time
+
+
 class IssueAdjustment(Base):
     """A change of the number of issues that a term owes: positive or negative. Append-only."""
 

@@ -157,3 +157,27 @@ async def test_a_notice_for_the_publishers_own_mailer_is_an_event(
     assert '"kind": "canceled"' in event["data"]
     assert "You have access until March 1, 2027." in event["data"]
     assert mail.received == []
+
+
+async def test_a_late_issue_is_announced_to_readers_of_print_once(mailing_shop: Shop, mail: Mailbox) -> None:
+    shop, ada, ben = mailing_shop, mailing_shop.person(), mailing_shop.person("ben")
+    await shop.plan_issues(30)
+    await shop.subscribe(ada, print_edition=True)
+    await shop.subscribe(ben)
+    (issue,) = await shop.rows("SELECT * FROM issues WHERE number = 6")
+    editor = shop.person("editor", roles=("circulation",))
+    await shop.advance_to(START_TIME + timedelta(hours=1))
+    body = {
+        "title": "Issue 6",
+        "cover_date": str(issue["cover_date"]),
+        "label_cutoff": str(issue["label_cutoff"]),
+        "planned_mail_date": str(issue["planned_mail_date"] + timedelta(days=10)),
+    }
+    for _ in range(2):
+        saved = await shop.http.put("/v1/issues/6", headers=dict(editor.headers), json=body)
+        assert saved.status_code == 200, saved.text
+        await shop.wait_until_idle()
+    (received,) = await mail.wait_for()
+
+    assert (received.to, received.subject) == ("ada@example.com", "Issue 6 will be late")
+    assert "was planned for April 1, 2026. We now expect to mail it on April 11, 2026." in received.text

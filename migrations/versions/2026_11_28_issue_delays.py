@@ -1,0 +1,32 @@
+"""
+The mail dates of issues that moved, so that readers of the print edition are told.
+
+The running release doesn't know the table.
+
+Locks: the table is new.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "issue_delays"
+down_revision = "print_again"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "issue_delays",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("planned_on", sa.Date(), nullable=False),
+        sa.Column("expected_on", sa.Date(), nullable=False),
+        sa.Column("known_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("issue_delays_pkey")),
+    )
+
+
+def downgrade() -> None:
+    """Undo."""
+    op.drop_table("issue_delays")
