@@ -33,7 +33,7 @@ _SCHEDULE = text(
     ORDER BY kind, about
     ON CONFLICT (kind, about) DO UPDATE SET data = excluded.data, event_at = excluded.event_at, send_at = excluded.send_at,
         template = excluded.template, channel = excluded.channel, due_at = excluded.due_at, recipient = excluded.recipient,
-        locale = excluded.locale, attempts = 0
+        locale = excluded.locale, attempts = 0, subject = NULL, text = NULL, html = NULL, rendered_at = NULL
         WHERE notifications.state = 'scheduled'
             AND (notifications.data, notifications.event_at, notifications.send_at, notifications.template,
                  notifications.channel)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "issue_delays"
-down_revision = "print_again"
+down_revision = "webhook_endpoints"
 branch_labels = None
 depends_on = None
 
