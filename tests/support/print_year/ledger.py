@@ -216,9 +216,17 @@ class Card:
             return term.ended is None or term.ended >= issue.closes
         return self.gets_grace_copy(issue, calendar, at=issue.closes)
 
-    def on_supplement(self, issue: PlannedIssue, calendar: Sequence[PlannedIssue], *, now: datetime) -> list[str]:
-        """Return the kinds of the labels that are still to be printed for a frozen issue."""
-        term = self.copies(calendar).get(issue.number)
+    def on_supplements(self, calendar: Sequence[PlannedIssue], *, now: datetime) -> Iterator[tuple[int, str]]:
+        """Yield the frozen issues for which labels are still to be printed, with the kind of each."""
+        owed = self.copies(calendar)
+        for issue in calendar:
+            if issue.frozen:
+                yield from ((issue.number, kind) for kind in self._missing(issue, calendar, owed, now=now))
+
+    def _missing(
+        self, issue: PlannedIssue, calendar: Sequence[PlannedIssue], owed: dict[int, PaidTerm], *, now: datetime
+    ) -> list[str]:
+        term = owed.get(issue.number)
         is_owed = term is not None and term.ended is None
         missing = issue.number not in self.sent and (is_owed or self.gets_grace_copy(issue, calendar, at=now))
         again = [one for one in self.replacements if one.issue == issue.number and not one.term.refunded]

@@ -104,8 +104,10 @@ class PrintReader:
                 (2, "has another address for a while", lambda: self._is_away(now)),
                 (4, "holds copies", lambda: self._holds(today)),
                 (3, "drops print", lambda: self._drops(term, now)),
-                (4, "claims a copy", lambda: self._claims(today)),
             ]
+            mailed = [one for one in self.calendar if one.mail_date <= today and one.frozen]
+            if mailed:
+                choices.append((4, "claims a copy", lambda: self._claims(mailed[-1])))
         else:
             choices.append((3, "adds print", lambda: self._adds(term, now)))
         running = [one for one in self.card.holds if one.lifted is None and (one.until is None or one.until > today)]
@@ -194,9 +196,7 @@ class PrintReader:
         if answer.status_code == 200:
             hold.lifted = max(today, hold.since)
 
-    async def _claims(self, today: date) -> None:
-        mailed = [one for one in self.calendar if one.mail_date <= today and one.frozen]
-        issue = mailed[-1]
+    async def _claims(self, issue: PlannedIssue) -> None:
         resolution = self.rng.choice(["resend", "extend"])
         body = {"issue": issue.number, "reason": "not_received", "resolution": resolution}
         answer = await self._send("POST", "/v1/me/claims", body)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 
-from tests.support.labels import labels, preview, try_to_freeze
+from tests.support.labels import circulation, labels, preview, try_to_freeze
 from tests.support.print_year.ledger import DAY, FROM_THE_START, PaidTerm, PlannedIssue, PrintPeriod
 from tests.support.print_year.liability import Paid, day_of, owed
 from tests.support.print_year.readers import PrintReader
@@ -26,6 +26,7 @@ from tests.support.simulated_year.stripe_records import (
 AT_ONCE = 8
 MANY = 40  # readers, for whom all invoices are listed
 FIRST = 5  # the issue that closes first after the shop has opened
+DOUBLE, SLIPPING = 12, 20  # the numbers of a double issue, and of one that comes out late
 REPORT = "/v1/reports/liability"
 
 
@@ -54,6 +55,8 @@ class PrintYear:
         self.waiting = list(self.readers)
         each = -(-len(self.readers) // joining)
         for issue in self.calendar[FIRST - 1 : FIRST - 1 + cycles]:
+            if issue.number == SLIPPING - 2:
+                await self._slip(self.calendar[SLIPPING - 1])
             await self._evening(
                 issue.closes - timedelta(days=self.rng.randint(1, 4), hours=self.rng.randint(1, 12)), each
             )
@@ -66,6 +69,20 @@ class PrintYear:
             await self._freeze(issue)
             await self._all_act(self.activity / 2)
         await self._check_end()
+
+    async def _slip(self, issue: PlannedIssue) -> None:
+        """Let an issue come out some days later than planned."""
+        issue.mail_date += 4 * DAY
+        body = {
+            "title": "Late",
+            "cover_date": str(issue.mail_date),
+            "planned_mail_date": str(issue.mail_date),
+            "label_cutoff": str(issue.cutoff),
+        }
+        by = dict(circulation(self.shop).headers)
+        answer = await self.shop.http.put(f"/v1/issues/{issue.number}", headers=by, json=body)
+        assert answer.status_code == 200, answer.text
+        await self.shop.wait_until_idle()
 
     async def _evening(self, moment: datetime, joining: int) -> None:
         """Let time pass, read what happened at Stripe, and close the month that is over."""
@@ -201,18 +218,15 @@ class PrintYear:
 
     async def _freeze_supplements(self) -> None:
         """Freeze a supplement of each issue for which copies are still to be sent."""
+        wanted: dict[int, dict[tuple[str, str], PrintReader]] = {}
+        for reader in self.readers:
+            for number, kind in reader.card.on_supplements(self.calendar, now=self.now):
+                wanted.setdefault(number, {})[reader.name, kind] = reader
         for issue in self.calendar:
-            if issue.frozen:
-                await self._freeze_supplement(issue)
+            if issue.number in wanted:
+                await self._freeze_supplement(issue, wanted[issue.number])
 
-    async def _freeze_supplement(self, issue: PlannedIssue) -> None:
-        wanted = {
-            (one.name, kind): one
-            for one in self.readers
-            for kind in one.card.on_supplement(issue, self.calendar, now=self.now)
-        }
-        if not wanted:
-            return
+    async def _freeze_supplement(self, issue: PlannedIssue, wanted: dict[tuple[str, str], PrintReader]) -> None:
         number = 1 + len([key for key in self.done if key.startswith(f"supplement of {issue.number},")])
         self.done[f"supplement of {issue.number}, {number}"] = len(wanted)
         await self._print(issue, number)
@@ -233,9 +247,7 @@ class PrintYear:
 
     async def _check_months(self) -> None:
         """Compare the books of each month that is over with the model and with Stripe, and close it."""
-        while self.month.replace(day=28) + 4 * DAY <= day_of(self.now) and (
-            following := (self.month.replace(day=28) + 4 * DAY).replace(day=1)
-        ) <= day_of(self.now):
+        while (following := (self.month.replace(day=28) + 4 * DAY).replace(day=1)) <= day_of(self.now):
             await self._check_month(self.month, following - DAY)
             self.month = following
 
