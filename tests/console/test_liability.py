@@ -1,7 +1,8 @@
 """What is owed in money, at the console: a month, its subscriptions, and closing it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
+from app.services import liability
 from tests.console.conftest import OpenConsole
 from tests.support.shop import Shop
 
@@ -28,3 +29,10 @@ async def test_a_month_is_shown_listed_downloaded_and_closed(shop: Shop, open_co
     assert "Close March 2026" not in closed.text
     assert "Nothing was owed" in (await noor.open("/liability?month=2025-01")).text
     assert "Liability, April 2026" in (await noor.open("/liability?month=nonsense")).text
+
+    assert shop.app is not None
+    ctx, today = shop.app.state.api.ctx, date(2026, 4, 9)
+    for through in (date(2026, 2, 28), date(2026, 3, 31), today):
+        together = await liability.overview(ctx, through, today=today)
+        apart = await liability.report(ctx, through), await liability.closings(ctx)
+        assert together == (*apart, await liability.history(ctx, today=today))

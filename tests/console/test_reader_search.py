@@ -60,6 +60,8 @@ async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: O
     for exact in row.values():
         page = await search(robin, shop, q=exact)
         assert page.url.endswith(f"/console/readers/{row['id']}"), exact
+        assert (await search(robin, shop, q=exact, edition="digital")).url.endswith(row["id"])
+        assert names(await search(robin, shop, q=exact, edition="print")) == [], "the filters count for an ID, too"
 
 
 async def test_a_reader_is_found_by_the_present_postal_address(shop: Shop, open_console: OpenConsole) -> None:

@@ -1,5 +1,6 @@
 """What the circulation statement counts when print changes around an issue, and how copies were paid for."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from tests.support.labels import HOME, circulation, freeze
@@ -31,6 +32,23 @@ async def test_print_that_changes_between_cutoff_and_mail_date_counts_each_reade
     found = await counts(shop)
 
     assert (found["15b2"], found["16a"]) == (1, 1), "the copy that was sent, and the reader whose print begins later"
+
+
+async def test_figures_that_two_people_enter_at_once_follow_each_other_in_the_audit_log(shop: Shop) -> None:
+    await shop.plan_issues(10)
+    by = dict(circulation(shop).headers)
+
+    answers = await asyncio.gather(
+        *(
+            shop.http.put(f"/v1/issues/{ISSUE}/circulation", headers=by, json={"press_run": run})
+            for run in (100, 200, 300, 400)
+        )
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+    rows = await shop.rows("SELECT before, after FROM audit_log WHERE action = 'circulation.entered' ORDER BY id")
+    assert len(rows) == 4
+    assert [row["before"] for row in rows[1:]] == [row["after"] for row in rows[:-1]]
 
 
 async def test_a_term_that_the_customers_balance_paid_is_paid(shop: Shop) -> None:
