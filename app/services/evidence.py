@@ -12,6 +12,7 @@ from app.db import (
     consents,
     declarations,
     disputes,
+    notifications,
     payments,
     refunds,
     sent_copies,
@@ -20,11 +21,12 @@ from app.db import (
 )
 from app.db.engine.fast_reads import FastReads
 from app.domain.errors import NotFound
-from app.domain.evidence import Evidence
+from app.domain.evidence import Evidence, Message
 from app.domain.history import ReaderRecords, history_of
 from app.domain.reader_views import Viewer
 
 STAFF = "staff:"
+MOST_MESSAGES = 500
 
 
 async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: datetime) -> Evidence:
@@ -65,6 +67,17 @@ async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: da
         refunds=records.refunds,
         disputes=records.disputes,
         copies=await sent_copies.of_subscriptions(read, [one.id for one, _ in own]),
+        messages=[
+            Message(
+                kind=one.kind,
+                channel=one.channel,
+                at=one.settled_at or one.rendered_at or one.send_at,
+                result=" ".join(filter(None, (one.state, one.result, one.bounce))),
+                text=f"{one.subject or ''}\n{one.text}",
+            )
+            for one in await notifications.of_reader(read, subscriber.id, limit=MOST_MESSAGES)
+            if one.text is not None
+        ],
         history=history_of(records, ctx.localization, names=_unnamed(records)),
     )
 
