@@ -108,7 +108,7 @@ class NoWithdrawalRight(RefundRefused):
 
 
 class WithdrawalPeriodOver(RefundRefused):
-    """The period in which the reader can withdraw from the contract has ended. The publisher's guarantee may apply."""
+    """The withdrawal period has ended. The publisher's guarantee may apply."""
 
     code = "withdrawal_period_over"
     title = "Withdrawal period ended"

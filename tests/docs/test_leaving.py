@@ -12,8 +12,8 @@ def test_every_law_has_a_row_with_its_source_and_state() -> None:
         assert law.source in rows[law.code]
         assert f"| {law.days} |" in rows[law.code]
         assert rows[law.code].endswith("| yes |") == law.enabled
-    for law in early_exits.LAWS:
-        assert law.source in rows[law.code]
+    for exit_law in early_exits.LAWS:
+        assert exit_law.source in rows[exit_law.code]
     assert "not legal advice" in PAGE
 
 
