@@ -15,7 +15,12 @@ from app.services import back_issues, idempotency, issues, support
 
 LONGEST_NOTE = 500  # characters
 SHOWN = 20  # earlier orders, and issues that can be chosen from the list
-STATUSES = {BackIssueStatus.ORDERED: "Ordered", BackIssueStatus.SENT: "Sent"}
+STATUSES = {
+    BackIssueStatus.AWAITING_APPROVAL: "Awaiting approval",
+    BackIssueStatus.REJECTED: "Rejected",
+    BackIssueStatus.ORDERED: "Ordered",
+    BackIssueStatus.SENT: "Sent",
+}
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -63,10 +68,10 @@ async def order(request: ConsoleRequest) -> Response:
             by=request.staff.actor,
             now=request.now,
         )
-        return 201, {"back_issue": made.id}
+        return 202 if made.status == BackIssueStatus.AWAITING_APPROVAL else 201, {"back_issue": made.id}
 
     try:
-        await idempotency.once(
+        answer = await idempotency.once(
             ctx,
             caller=request.staff.actor,
             route=f"POST {CONSOLE}/subscriptions/{found.subscription.id}/back-issue",
@@ -77,6 +82,8 @@ async def order(request: ConsoleRequest) -> Response:
         )
     except IssueNotMailed as refusal:
         raise InvalidForm(f"{refusal}.", field="number") from None
+    if answer.status == 202:
+        return request.redirect(f"/approvals/{answer.body['back_issue']}")
     flash = f"Issue {number} ordered. It goes out with the next supplement of that issue."
     return request.redirect(f"/readers/{found.subscriber.id}", flash=flash)
 
