@@ -113,3 +113,14 @@ async def report_mail_bounce(body: BounceIn, _: BounceReporter, ctx: Ctx, now: R
         ctx, body.message_id, permanent=body.kind != "temporary", reason=reason, real_now=now
     )
     return NotificationOut.of(known)
+
+
+@router.post("/notifications/{notification_id}/unsubscribe", status_code=204, responses=problems(UnknownNotification))
+async def unsubscribe_from_notifications(notification_id: str, ctx: Ctx) -> None:
+    """
+    Unsubscribe from messages of this kind, in one click.
+
+    Mail programs call it, as `List-Unsubscribe` says (RFC 8058). Only messages that no law and no payment needs have
+    this header.
+    """
+    await notifications.unsubscribe(ctx, notification_id)

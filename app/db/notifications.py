@@ -7,13 +7,13 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import DateTime, Integer, bindparam, func, literal_column, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT, TIMESTAMP, insert
 
 from app.db.engine import leases
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session, new_id
 from app.db.models import Notification as Row
-from app.db.models import table_of
+from app.db.models import NotificationOptOut, table_of
 from app.domain.issue_delays import TOLD_FROM, IssueDelay
 from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
 from app.domain.owed_notifications import ComingPrice, Known, Owed
@@ -127,6 +127,17 @@ async def scheduled(
     begin, last = after if after is not None else (since, "")
     values = {"since": begin, "last": last, "until": until, "most": limit}
     return [_notification(row) for row in await session.execute(_SCHEDULED, values)]
+
+
+async def opt_out(session: Session, subscriber_id: str, kind: NotificationKind) -> None:
+    """Record that a reader doesn't want a kind."""
+    made = insert(NotificationOptOut).values(subscriber_id=subscriber_id, kind=kind)
+    await session.execute(made.on_conflict_do_nothing())
+
+
+async def has_opted_out(session: Session, subscriber_id: str, kind: NotificationKind) -> bool:
+    """Return whether a reader doesn't want a kind."""
+    return await session.get(NotificationOptOut, (subscriber_id, kind)) is not None
 
 
 async def record_bounce(session: Session, notification_id: str, said: str, *, permanent: bool, at: datetime) -> bool:

@@ -13,6 +13,7 @@ def _proof(erased: str = "NULL") -> Column:
 
 TABLES_OF_NOTIFICATIONS: Mapping[str, Table] = {
     "issue_delays": Table(plain="number planned_on expected_on known_at"),
+    "notification_opt_outs": Table(plain="subscriber_id kind since", of="subscriber_id = :reader", deleted=True),
     "notification_policies": Table(plain="id content since"),
     "notifications": Table(
         plain="id kind about subscriber_id subscription_id locale event_at send_at template state channel rendered_at"

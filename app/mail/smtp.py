@@ -64,7 +64,7 @@ class Message:
     text: str
     html: str
     at: datetime
-    unsubscribe: str | None = None  # the value of List-Unsubscribe
+    unsubscribe: str | None = None  # the URL to which a mail program posts
 
     def as_bytes(self) -> bytes:
         """Return the message as it is transmitted. It is the same each time, so that a repeated one can be recognized."""
@@ -79,7 +79,8 @@ class Message:
         made["Message-ID"] = self.message_id
         made["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's vacation message answers it
         if self.unsubscribe is not None:
-            made["List-Unsubscribe"] = self.unsubscribe
+            made["List-Unsubscribe"] = f"<{self.unsubscribe}>"
+            made["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         made.set_content(self.text)
         made.add_alternative(self.html, subtype="html")
         boundary = f"=_{self.message_id.strip('<>').partition('@')[0]}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -39,6 +40,7 @@ from app.mail.templates import Rendered
 
 MOST_SHOWN = 100  # notifications of a reader
 MAIL_OFF = "Mail is off (NEWSSTAND_SMTP_URL)."
+UNSUBSCRIBED = "The reader unsubscribed from messages of this kind."
 NO_ADDRESS = "The reader has no email address."
 MAY_BE_SENT = "The process ended while it was sent, so it may have been sent. It is not sent again."
 log = structlog.get_logger()
@@ -84,6 +86,13 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
     why = MAIL_OFF if ctx.mailer is None else NO_ADDRESS if recipient is None else None
     if why is not None or recipient is None:
         await notifications.settle(session, due.id, NotificationState.UNDELIVERED, result=why, now=now)
+        return None
+    if (
+        KINDS[due.kind].optional
+        and reader is not None
+        and await notifications.has_opted_out(session, reader.id, due.kind)
+    ):
+        await notifications.settle(session, due.id, NotificationState.UNDELIVERED, result=UNSUBSCRIBED, now=now)
         return None
     if due.subject is None:
         text = _rendered(ctx, due, reader)
@@ -155,7 +164,17 @@ def message_of(ctx: Context, stored: Notification) -> Message:
         text=stored.text or "",
         html=stored.html or "",
         at=stored.rendered_at,
+        unsubscribe=_unsubscribe_url(ctx, stored),
     )
+
+
+def _unsubscribe_url(ctx: Context, stored: Notification) -> str | None:
+    """Return where a reader unsubscribes with one click (RFC 8058); None if they may not, or our address is unknown."""
+    url = ctx.settings.account_url or ctx.settings.console_url
+    if not KINDS[stored.kind].optional or stored.subscriber_id is None or url is None:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/v1/notifications/{stored.id}/unsubscribe"
 
 
 def common_variables(ctx: Context) -> Mapping[str, Any]:
@@ -212,6 +231,19 @@ async def _record(session: Session, sent: Notification, result: Result, *, now: 
     log.warning(
         "notification_not_sent", notification=sent.id, kind=sent.kind, delivery=result.delivery, said=result.said
     )
+
+
+async def unsubscribe(ctx: Context, notification_id: str) -> None:
+    """
+    Send the reader of a notification no more of its kind. Whoever has the message may do so: its ID can't be guessed.
+
+    :raises UnknownNotification: there is none, or a law or a payment needs messages of its kind.
+    """
+    async with ctx.sessions.begin() as session:
+        known = await notifications.by_id(session, notification_id)
+        if known is None or known.subscriber_id is None or not KINDS[known.kind].optional:
+            raise UnknownNotification("No message that you can unsubscribe from was sent with this ID")
+        await notifications.opt_out(session, known.subscriber_id, known.kind)
 
 
 async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer) -> Sequence[Notification]:

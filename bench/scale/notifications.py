@@ -56,6 +56,7 @@ async def _bounce(s: Subject) -> None:
     await notifications.record_bounce(s.session, s.id("ntf"), "permanent: 550", permanent=True, at=s.now)
 
 
+KIND = NotificationKind.ISSUE_DELAYED
 DELAY = IssueDelay(
     number=12, title="Issue 12", planned_on=NOW.date(), expected_on=NOW.date() + timedelta(days=9), known_at=NOW
 )
@@ -74,6 +75,8 @@ NOTIFICATIONS = (
     query("notifications.postpone", _postpone),
     query("notifications.of_reader", lambda s: notifications.of_reader(s.session, s.reader, limit=100)),
     query("notifications.scheduled", _scheduled),
+    query("notifications.opt_out", lambda s: notifications.opt_out(s.session, s.reader, KIND)),
+    query("notifications.has_opted_out", lambda s: notifications.has_opted_out(s.session, s.reader, KIND)),
     query("notifications.record_bounce", _bounce),
     query("notifications.make_due", lambda s: notifications.make_due(s.session, now=s.now, limit=10)),
 )

@@ -1,9 +1,9 @@
 """
-The mail dates of issues that moved, so that readers of the print edition are told.
+The mail dates of issues that moved, so that readers of the print edition are told; and who doesn't want to be told.
 
-The running release doesn't know the table.
+The running release doesn't know the tables.
 
-Locks: the table is new.
+Locks: the tables are new.
 """
 
 import sqlalchemy as sa
@@ -25,8 +25,16 @@ def upgrade() -> None:
         sa.Column("known_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("number", name=op.f("issue_delays_pkey")),
     )
+    op.create_table(
+        "notification_opt_outs",
+        sa.Column("subscriber_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("subscriber_id", "kind", name=op.f("notification_opt_outs_pkey")),
+    )
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_table("notification_opt_outs")
     op.drop_table("issue_delays")

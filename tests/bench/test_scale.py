@@ -38,6 +38,7 @@ SMALL = {
     "label_runs",
     "leases",
     "liability_closings",
+    "notification_opt_outs",
     "notification_policies",
     "offer_versions",
     "offers",

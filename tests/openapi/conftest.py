@@ -85,6 +85,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "comp_id": created_comp.json()["id"],
             "request_id": requested_comp.json()["id"],
             "payment_id": payment["id"],
+            "notification_id": "ntf_1",
             "refund_id": kindness.json()["id"],
             "endpoint_id": endpoint,
             "key_id": created_key.json()["id"],
@@ -142,8 +143,8 @@ async def _queue_something(shop: Shop) -> str:
 async def _notify_somebody(shop: Shop) -> str:
     """Add a message that was sent, and return its ID."""
     await shop.execute(
-        "INSERT INTO notifications (id, kind, about, data, send_at, state, channel, settled_at, work_key)"
-        " VALUES ('ntf_1', 'canceled', 'scr_1', '{}', now(), 'sent', 'mail', now(), 'notification:ntf_1')"
+        "INSERT INTO notifications (id, kind, about, subscriber_id, data, send_at, state, channel, settled_at, work_key)"
+        " VALUES ('ntf_1', 'issue_delayed', 'scr_1', 'rdr_1', '{}', now(), 'sent', 'mail', now(), 'notification:ntf_1')"
     )
     return "ntf_1"
 

@@ -33,7 +33,7 @@ from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion,
 from app.db.models.holds import Hold
 from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment, IssueDelay
 from app.db.models.label_runs import Label, LabelRun
-from app.db.models.notifications import NEEDS_ATTENTION, Notification, NotificationPolicies
+from app.db.models.notifications import NEEDS_ATTENTION, Notification, NotificationOptOut, NotificationPolicies
 from app.db.models.operations import (
     Bucket,
     Difference,
@@ -113,6 +113,7 @@ __all__ = [
     "LiabilityEntry",
     "LogoutToken",
     "Notification",
+    "NotificationOptOut",
     "NotificationPolicies",
     "OfferVersion",
     "OutboxEvent",

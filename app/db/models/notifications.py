@@ -20,6 +20,15 @@ class NotificationPolicies(Base):
     since: Mapped[datetime]  # policy time
 
 
+class NotificationOptOut(Base):
+    """A kind of notification that a reader doesn't want. Only of kinds that no law and no payment needs."""
+
+    __tablename__ = "notification_opt_outs"
+    subscriber_id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
 class Notification(Base, Due):
     """
     A notification, and its text once it was rendered. ``send_at`` is policy time; ``due_at`` is the same time by the

@@ -22,5 +22,7 @@ async def mail() -> AsyncIterator[Mailbox]:
 @pytest.fixture
 async def mailing_shop(database: str, sandbox: Any, issuer: Any, mail: Mailbox) -> AsyncIterator[Shop]:
     """Provide a shop that sends its mail to the mail server."""
-    async with open_shop(database, sandbox, issuer, smtp_url=SecretStr(mail.url), mail_from=SENDER) as opened:
+    options: dict[str, Any] = {"smtp_url": SecretStr(mail.url), "mail_from": SENDER}
+    options["account_url"] = "https://billing.example.com/account"
+    async with open_shop(database, sandbox, issuer, **options) as opened:
         yield opened

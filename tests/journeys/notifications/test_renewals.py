@@ -171,7 +171,7 @@ async def test_a_late_issue_is_announced_to_readers_of_print_once(mailing_shop: 
         "title": "Issue 6",
         "cover_date": str(issue["cover_date"]),
         "label_cutoff": str(issue["label_cutoff"]),
-        "planned_mail_date": str(issue["planned_mail_date"] + timedelta(days=10)),
+        "planned_mail_date": str(issue["planned_mail_date"] + timedelta(days=7)),
     }
     for _ in range(2):
         saved = await shop.http.put("/v1/issues/6", headers=dict(editor.headers), json=body)
@@ -180,4 +180,16 @@ async def test_a_late_issue_is_announced_to_readers_of_print_once(mailing_shop: 
     (received,) = await mail.wait_for()
 
     assert (received.to, received.subject) == ("ada@example.com", "Issue 6 will be late")
-    assert "was planned for April 1, 2026. We now expect to mail it on April 11, 2026." in received.text
+    assert "was planned for April 1, 2026. We now expect to mail it on April 8, 2026." in received.text
+    url = received.message["List-Unsubscribe"].strip("<>")
+    path = url.removeprefix("https://billing.example.com")
+    assert received.message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+    one_click = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await shop.http.post(path, headers=one_click, content="List-Unsubscribe=One-Click")
+    assert answer.status_code == 204, answer.text
+    body["planned_mail_date"] = str(issue["planned_mail_date"] + timedelta(days=14))
+    saved = await shop.http.put("/v1/issues/6", headers=dict(editor.headers), json=body)
+    assert saved.status_code == 200, saved.text
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE state = 'undelivered'")
+    assert len(mail.received) == 1
