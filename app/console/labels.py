@@ -66,7 +66,7 @@ LABELS = {
     "stopped": "Stopped",
     "finished": "Finished",
     "price:planned": "Planned",
-    "price:announced": "Told",
+    "price:announced": "Notice ordered",
     "price:switching": "Changing",
     "price:switched": "Has the new price",
     "price:completed": "Renewed at the new price",

@@ -12,6 +12,7 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from demo.stack import Ports, Stack
+from tests.browser.stack_database import execute_sql
 from tests.browser.visitors import CHROMIUM, GATED_ARTICLE, PHONE, WIDE, ConsoleUser, Visitor, chromium
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
@@ -20,6 +21,25 @@ SCROLL_TO_PAYWALL = """paywall => {
   const end = document.querySelector(".plan").getBoundingClientRect().bottom + scrollY + 24
   scrollTo(0, Math.min(paywall.offsetTop - 24, Math.max(paywall.offsetTop - 220, end - innerHeight)))
 }"""
+# The last issue that was mailed, with a label and a claim for each subscription to print.
+EARLIER_LABELS = """
+UPDATE issues SET frozen_at = now() WHERE number = (SELECT max(number) FROM issues WHERE planned_mail_date <= now());
+INSERT INTO label_runs (id, issue_number, number, as_of, mail_date, frozen_at, frozen_by, copies, control_sum, counts,
+    columns)
+SELECT 'lbl_1', number, 0, now(), planned_mail_date, now(), 'staff:circulation', 1, 0, '{"bands": [], "flags": {}}',
+    '{"columns": []}' FROM issues WHERE frozen_at IS NOT NULL ON CONFLICT DO NOTHING;
+INSERT INTO labels (run_id, position, issue_number, subscription_id, term, address_id, kind, claim_id, name, line1, country,
+    lines, band, control, flags)
+SELECT 'lbl_1', row_number() OVER (ORDER BY owned.id), run.issue_number, owned.id, term.invoice_id, 'adr_1', 'copy', '',
+    'Nia Fontaine', '1 Lantern Street', 'US', ARRAY['Nia Fontaine'], 'domestic', 1, 0
+FROM subscriptions owned JOIN terms term ON term.subscription_id = owned.id CROSS JOIN label_runs run
+WHERE owned.print_edition ON CONFLICT DO NOTHING;
+INSERT INTO claims (id, subscriber_id, subscription_id, term, issue_number, run_number, address_id, reason, resolution,
+    claimed_by, created_at, granted_at)
+SELECT 'clm_' || owned.id, owned.subscriber_id, owned.id, label.term, label.issue_number, 0, 'adr_1', 'not_received',
+    'resend', 'reader:' || owned.subscriber_id, now(), now()
+FROM labels label JOIN subscriptions owned ON owned.id = label.subscription_id ON CONFLICT DO NOTHING
+"""
 SIZES = {"wide": WIDE, "phone": PHONE}
 
 
@@ -80,9 +100,25 @@ class Photographer:
         alex.page.keyboard.press("l")
         alex.page.get_by_role("heading", name="Left out").wait_for()
         self._take(alex, "console-label-run")
-        for path in ("readers", "disputes", "audit", "keyboard", "claims", "circulation"):
+        for path in ("readers", "disputes", "audit", "keyboard"):
             alex.open(f"/{path}")
             self._take(alex, f"console-{path}")
+        self._take_circulation(alex)
+
+    def _take_circulation(self, alex: ConsoleUser) -> None:
+        """Take the pages that need labels: those of an earlier issue are added to the database."""
+        execute_sql(self._shop, EARLIER_LABELS)
+        alex.open("/claims")
+        self._take(alex, "console-claims")
+        alex.page.locator("tbody a").first.click()
+        alex.page.get_by_role("main").get_by_role("link", name="Circulation", exact=True).click()
+        alex.page.get_by_label("Press run").fill("1500")
+        alex.page.get_by_label("Sold outside the mails").fill("240")
+        alex.page.get_by_label("Given away outside the mails").fill("60")
+        alex.click("Save")
+        alex.page.get_by_role("status").or_(alex.page.get_by_text("saved")).first.wait_for()
+        alex.open("/circulation")
+        self._take(alex, "console-circulation")
 
     def _new_visitor(self) -> Visitor:
         visitor = Visitor(self._browser, self._shop, size=SIZES[self._name])
