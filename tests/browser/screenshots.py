@@ -26,8 +26,9 @@ EARLIER_LABELS = """
 UPDATE issues SET frozen_at = now() WHERE number = (SELECT max(number) FROM issues WHERE planned_mail_date <= now());
 INSERT INTO label_runs (id, issue_number, number, as_of, mail_date, frozen_at, frozen_by, copies, control_sum, counts,
     columns)
-SELECT 'lbl_1', number, 0, now(), planned_mail_date, now(), 'staff:circulation', 1, 0, '{"bands": [], "flags": {}}',
-    '{"columns": []}' FROM issues WHERE frozen_at IS NOT NULL ON CONFLICT DO NOTHING;
+SELECT 'lbl_1', number, 0, now(), planned_mail_date, now(), 'staff:circulation', 1, 0, '{"bands": [["US", "domestic", 1]],
+    "flags": {"new": 1, "renewed": 0, "changed": 0, "last_issue": 0}}', '{"columns": []}'
+FROM issues WHERE frozen_at IS NOT NULL ON CONFLICT DO NOTHING;
 INSERT INTO labels (run_id, position, issue_number, subscription_id, term, address_id, kind, claim_id, name, line1, country,
     lines, band, control, flags)
 SELECT 'lbl_1', row_number() OVER (ORDER BY owned.id), run.issue_number, owned.id, term.invoice_id, 'adr_1', 'copy', '',
