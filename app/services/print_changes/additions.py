@@ -164,6 +164,12 @@ async def _add_line(
         "metadata": {OUR_PRINT_CHANGE: change.id},
     }
     intent = await intend(ctx, change, "print_line", parameters)
+    # Another process may have added it since we looked. One that is just doing so uses the same key.
+    latest = await at_stripe.invoice(ctx.gateway, seen.id)
+    if latest.status != InvoiceStatus.DRAFT or latest.has_line:
+        async with ctx.sessions.begin() as session:
+            await intents.settle(session, intent.key)
+        return latest
     await send(ctx, intent, at_stripe.add_line(ctx.gateway, intent.parameters, key=intent.key))
     return await at_stripe.invoice(ctx.gateway, seen.id)
 

@@ -52,5 +52,11 @@ async def test_a_year_of_print_with_a_few_readers(shop: Shop) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+async def test_a_year_of_print_with_a_hundred_readers(shop: Shop) -> None:
+    await simulate(shop, readers=100, cycles=31, joining=6, activity=0.05)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
 async def test_a_year_of_print_with_a_thousand_readers(shop: Shop) -> None:
     await simulate(shop, readers=READERS, cycles=31, joining=6, activity=0.03)

@@ -85,17 +85,43 @@ async def test_a_process_that_wakes_up_too_late_sends_nothing_to_stripe(shop: Sh
     assert len(await print_invoices(shop)) == 1
 
 
-async def test_a_process_that_wakes_up_after_another_has_charged_completes_the_change(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "when"),
+    [
+        pytest.param("GET", "/v1/invoices/*", "after", id="it has seen an empty draft"),
+        pytest.param("POST", "/v1/invoiceitems", "before", id="it is about to add the line"),
+    ],
+)
+async def test_a_process_that_wakes_up_after_another_has_charged_completes_the_change(
+    shop: Shop, method: str, path: str, when: str
+) -> None:
     await shop.plan_issues(50)
     ada = shop.person()
     await shop.subscribe(ada)
-    fault = await shop.add_fault(method="POST", path="/v1/invoiceitems", when="before", action="hold", times=1)
+    fault = await shop.add_fault(method=method, path=path, when=when, action="hold", times=1)
 
     click = asyncio.create_task(put(shop, ada, enabled=True, amount=23_00, address=HOME))
     await wait_until_hit(shop, fault)
+    invoice = await _add_line(shop)  # what the other process does meanwhile
+    if method == "POST":
+        await shop.stripe_post(f"/v1/invoices/{invoice}/finalize")
+        await shop.stripe_post(f"/v1/invoices/{invoice}/pay")
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    answer = await click
+    await shop.wait_until_idle()
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed"), answer.text
+    (billed,) = await print_invoices(shop)
+    assert (billed["status"], billed["amount_paid"]) == ("paid", 23_00)
+    (term,) = await shop.rows("SELECT print_edition FROM terms")
+    assert term["print_edition"]
+
+
+async def _add_line(shop: Shop) -> str:
+    """Add the line of an addition to its draft, and return the draft's ID."""
     (draft,) = await print_invoices(shop)
     (row,) = await shop.rows("SELECT id, starts_at, ends_at FROM print_changes")
-    await shop.stripe_post(  # what the other process does meanwhile
+    await shop.stripe_post(
         "/v1/invoiceitems",
         **{
             "customer": draft["customer"],
@@ -108,14 +134,4 @@ async def test_a_process_that_wakes_up_after_another_has_charged_completes_the_c
             "period[end]": str(int(row["ends_at"].timestamp())),
         },
     )
-    await shop.stripe_post(f"/v1/invoices/{draft['id']}/finalize")
-    await shop.stripe_post(f"/v1/invoices/{draft['id']}/pay")
-    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    answer = await click
-    await shop.wait_until_idle()
-
-    assert (answer.status_code, answer.json()["status"]) == (200, "completed"), answer.text
-    (invoice,) = await print_invoices(shop)
-    assert (invoice["status"], invoice["amount_paid"]) == ("paid", 23_00)
-    (term,) = await shop.rows("SELECT print_edition FROM terms")
-    assert term["print_edition"]
+    return str(draft["id"])

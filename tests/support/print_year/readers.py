@@ -232,7 +232,7 @@ class PrintReader:
         if enabled:
             body["address"] = self._address("Springfield")
         answer = await self._send("PUT", PATH, body)
-        assert answer.status_code == 200, self.story()
+        assert answer.status_code in {200, 202}, self.story()  # a worker may complete it
         return answer
 
     async def use_card(self, method: str) -> str:
