@@ -91,7 +91,7 @@ def _is_mailbox(text: str) -> bool:
 
 def _mail_server(value: SecretStr) -> SecretStr:
     if not _is_mail_server(value.get_secret_value()):
-        raise ValueError("must be a URL such as smtp://user:password@host:587, or smtps://")
+        raise ValueError("must be a URL such as smtp://smtp.example.com:587, or smtps://")
     return value
 
 

@@ -216,8 +216,9 @@ class Settings(BaseSettings):
 
     smtp_url: MailServer | None = None
     """
-    URL of your mail server, such as `smtp://user:password@smtp.example.com:587`, or `smtps://` for TLS from the first byte.
-    `smtp` requires STARTTLS, except on this machine. If not set, mail is off: readers get no notifications.
+    URL of your mail server, such as `smtp://smtp.example.com:587`, with `user:password@` before the host if it requires a
+    sign-in. `smtp` requires STARTTLS, except on this machine; `smtps` is for TLS from the first byte. If not set, mail is
+    off: readers get no notifications.
     """
     mail_from: Mailbox | None = None
     """Sender of notifications, such as `Slow Ferry <subscriptions@example.com>`. Required with `NEWSSTAND_SMTP_URL`."""

@@ -102,7 +102,7 @@ class Server:
 
 def server_of(url: str) -> Server:
     """
-    Return the mail server of a URL: ``smtp://user:password@host:587`` or ``smtps://…``.
+    Return the mail server of a URL: ``smtp://host:587`` or ``smtps://…``, with ``user:password@`` if it requires a sign-in.
 
     ``smtp`` needs STARTTLS, except on this machine, where it is used if the server offers it.
     """

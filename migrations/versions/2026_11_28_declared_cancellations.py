@@ -57,7 +57,6 @@ END $$
 def upgrade() -> None:
     """Apply."""
     op.execute("ALTER TABLE declarations ADD COLUMN IF NOT EXISTS work_key text NOT NULL DEFAULT ''")
-    op.execute("ALTER TABLE declarations ALTER COLUMN work_key DROP DEFAULT")
     op.execute("ALTER TABLE declarations ADD COLUMN IF NOT EXISTS due_at timestamptz")
     op.execute("ALTER TABLE declarations ADD COLUMN IF NOT EXISTS attempts bigint NOT NULL DEFAULT 0")
     op.execute("ALTER TABLE declarations ADD COLUMN IF NOT EXISTS last_error text")

@@ -33,7 +33,7 @@ OFFICE = (ip_network("10.1.0.0/16"),)
         "hooks.example.com",
         "https://",
         "https://hooks.example.com:port/",
-        "https://ada:secret@hooks.example.com/",
+        "https://ada:secret@hooks.example.com/",  # pragma: allowlist secret
         "https://hooks.example.com/#part",
         "https://hooks.example.com/a b",
         "https://[::1/",

@@ -16,6 +16,7 @@ class Declaration(Base, Due):
 
     __tablename__ = "declarations"
     id: Mapped[str] = mapped_column(primary_key=True)  # dcl_…
+    work_key: Mapped[str] = mapped_column(server_default="")  # of the release that did not look at them
     kind: Mapped[str]
     channel: Mapped[str]
     received_at: Mapped[datetime]  # policy time
