@@ -148,7 +148,7 @@ def contract_of(
     """
     first_paid = min((one.paid_at for one in payments if one.amount > 0), default=subscription.created_at)
     first = min(terms, key=lambda term: (term.starts_at, term.invoice_id), default=None)
-    has_print = first.print_edition and first.print_from is None if first is not None else subscription.print_edition
+    has_print = first.begins_with_print if first is not None else subscription.print_edition
     return Contract(
         concluded_at=max(subscription.created_at, first_paid), print_edition=has_print, first_copy_mailed=first_copy
     )
