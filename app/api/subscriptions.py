@@ -19,6 +19,7 @@ from app.domain.quotes import Quote
 from app.domain.refunds import GuaranteeUsed, PaidByCredit
 from app.domain.status_cells import ReaderAction
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Term
+from app.domain.withdrawal_offers import WithdrawalOffer
 from app.localization import Localization
 from app.services import cancel_previews, cancellations, subscriptions
 from app.services.cancel_previews import CancelPreview
@@ -75,6 +76,23 @@ class GuaranteeOut(ApiModel):
             amount=PriceOut.text(quote.amount, quote.currency, prices) if quote and not none else None,
             reason=quote.refusal.code if quote and quote.refusal else None,
         )
+
+
+class WithdrawalRightOut(ApiModel):
+    """
+    Whether the reader can withdraw from the contract, and until when (exclusive).
+
+    ``until`` is null if there is no such right, or no printed copy was mailed yet.
+    """
+
+    eligible: bool = Field(examples=[False])
+    until: datetime | None = Field(examples=[None])
+
+    @classmethod
+    def of(cls, offer: WithdrawalOffer) -> "WithdrawalRightOut":
+        """Return the body for what a withdrawal would do."""
+        until = offer.right.until if offer.right is not None else None
+        return cls(eligible=offer.allowed, until=until.astimezone(UTC) if until is not None else None)
 
 
 class NoticeOut(ApiModel):
@@ -144,6 +162,7 @@ class SubscriptionOut(ApiModel):
         default=None, description="A new price of which the reader was told; null if there is none.", examples=[None]
     )
     guarantee: GuaranteeOut
+    withdrawal: WithdrawalRightOut
     notice: NoticeOut | None = Field(
         default=None, description="null if there is nothing to tell the reader.", examples=[None]
     )
@@ -170,6 +189,7 @@ class SubscriptionOut(ApiModel):
             price=PriceOut.text(subscription.price, subscription.currency, prices),
             coming_price=ComingPriceOut.of(details.price_change, prices),
             guarantee=GuaranteeOut.of(quote, prices),
+            withdrawal=WithdrawalRightOut.of(details.withdrawal),
             notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,
             other_access=OtherAccessOut.of(details.other_access),
         )

@@ -58,6 +58,7 @@ class Context:
             "csrf": csrf_token(request),
             "notice": request.session.pop("notice", None),
             "path": request.url.path,
+            "hosted_account": self.settings.hosted_account_url,
         }
         return self.templates.TemplateResponse(request, template, context, status_code=status)
 

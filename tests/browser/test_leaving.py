@@ -19,6 +19,9 @@ def test_reader_withdraws_in_two_steps_and_keeps_an_acknowledgment(new_visitor: 
     reader.subscribe("Wilma Withdraws")
     execute_sql(reader.shop, "UPDATE subscriptions SET card_country = 'FR'")
     account = reader.shop.account
+    reader.open("/account")
+    reader.expect_text("Right of withdrawal")
+    page_checks.check(reader.page)
     reader.page.goto(f"{account}/")
     reader.click("Withdraw from contract")
     reader.expect_text("We refund $49 to your card: everything you paid.")

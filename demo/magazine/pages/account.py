@@ -55,7 +55,6 @@ class AccountPages:
             on_hold=messages.is_on_hold(subscription),
             notice_text=messages.notice_text(subscription, timezone),
             notice_link=messages.notice_link(subscription, hosted_account=self._context.settings.hosted_account_url),
-            hosted_account=self._context.settings.hosted_account_url,
             other_access=messages.other_access(other_access, timezone),
             preview=await self._context.newsstand.cancel_preview(reader.token) if cancelable else None,
         )  # fmt: skip
