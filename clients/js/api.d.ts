@@ -10475,6 +10475,10 @@ export interface components {
          *       "term": {
          *         "ends_at": "2027-03-01T18:00:00Z",
          *         "starts_at": "2026-03-01T18:00:00Z"
+         *       },
+         *       "withdrawal": {
+         *         "eligible": false,
+         *         "until": null
          *       }
          *     }
          */
@@ -10527,6 +10531,7 @@ export interface components {
              */
             coming_price?: components["schemas"]["ComingPriceOut"] | null;
             guarantee: components["schemas"]["GuaranteeOut"];
+            withdrawal: components["schemas"]["WithdrawalRightOut"];
             /**
              * @description null if there is nothing to tell the reader.
              * @example null
@@ -11288,6 +11293,28 @@ export interface components {
              * @example withdrawal
              */
             better: string | null;
+        };
+        /**
+         * WithdrawalRightOut
+         * @description Whether the reader can withdraw from the contract, and until when (exclusive).
+         *
+         *     ``until`` is null if there is no such right, or no printed copy was mailed yet.
+         * @example {
+         *       "eligible": false,
+         *       "until": null
+         *     }
+         */
+        WithdrawalRightOut: {
+            /**
+             * Eligible
+             * @example false
+             */
+            eligible: boolean;
+            /**
+             * Until
+             * @example null
+             */
+            until: string | null;
         };
         /**
          * WorkItemOut
