@@ -52,6 +52,7 @@ class _Prepared:
 
     notification: Notification
     message: Message
+    may_be_sent: bool  # by an attempt before
 
 
 async def deliver(ctx: Context, notification_id: str, *, now: datetime) -> None:
@@ -66,11 +67,14 @@ async def deliver(ctx: Context, notification_id: str, *, now: datetime) -> None:
         return
     result = await ctx.mailer.send(prepared.message)
     async with ctx.sessions.begin() as session:
-        await _record(session, prepared.notification, result, now=now, real_now=ctx.clock.real())
+        await _record(session, prepared, result, now=now, real_now=ctx.clock.real())
 
 
 async def _prepare(ctx: Context, session: Session, notification_id: str, *, now: datetime) -> _Prepared | None:
     """Store the text of a notification, so that its evidence exists before it is sent. None: there is nothing to send."""
+    waiting = await notifications.by_id(session, notification_id)
+    if waiting is not None and waiting.channel is Channel.WEBHOOK and waiting.subscriber_id is not None:
+        await subscribers.lock(session, waiting.subscriber_id)  # before the notification, as everybody locks them
     due = await notifications.lock(session, notification_id)
     if due is None or due.is_final:
         return None
@@ -110,7 +114,7 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
         await notifications.mark_sending(session, due.id)
     stored = await notifications.by_id(session, due.id)
     assert stored is not None
-    return _Prepared(stored, message_of(ctx, stored))
+    return _Prepared(stored, message_of(ctx, stored), may_be_sent=due.state is NotificationState.SENDING)
 
 
 async def _hand_over(ctx: Context, session: Session, due: Notification, *, now: datetime) -> None:
@@ -119,7 +123,7 @@ async def _hand_over(ctx: Context, session: Session, due: Notification, *, now: 
 
     Its text is stored too, because the event has it: the publisher's mailer may use it, or its own.
     """
-    reader = await subscribers.lock(session, due.subscriber_id) if due.subscriber_id is not None else None
+    reader = await subscribers.by_id(session, due.subscriber_id) if due.subscriber_id is not None else None
     recipient = due.recipient or (reader.email if reader is not None else None)
     text = _rendered(ctx, due, reader)
     await notifications.store_text(
@@ -212,8 +216,9 @@ async def _audit(session: Session, one: Notification, state: str) -> None:
     )
 
 
-async def _record(session: Session, sent: Notification, result: Result, *, now: datetime, real_now: datetime) -> None:
+async def _record(session: Session, prepared: _Prepared, result: Result, *, now: datetime, real_now: datetime) -> None:
     """Record what became of a message."""
+    sent = prepared.notification
     match result.delivery:
         case Delivery.ACCEPTED:
             await notifications.settle(session, sent.id, NotificationState.SENT, result=result.said, now=now)
@@ -225,12 +230,11 @@ async def _record(session: Session, sent: Notification, result: Result, *, now: 
         case _ if sent.rendered_at is not None and must_give_up(sent.rendered_at, real_now):
             await _fail(session, sent, NotificationState.FAILED, result.said, now=now)
         case _:
-            was_sent = result.delivery == Delivery.UNKNOWN
+            was_sent = prepared.may_be_sent or result.delivery is Delivery.UNKNOWN
             pause = retry_after(sent.attempts)
             await notifications.postpone(session, sent.id, pause, error=result.said, was_sent=was_sent)
-    log.warning(
-        "notification_not_sent", notification=sent.id, kind=sent.kind, delivery=result.delivery, said=result.said
-    )
+    # What the server said is in the row: it may name the reader.
+    log.warning("notification_not_sent", notification=sent.id, kind=sent.kind, delivery=result.delivery)
 
 
 async def unsubscribe(ctx: Context, notification_id: str) -> None:

@@ -67,6 +67,9 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
     hook = {"name": "the site", "url": "https://hooks.example.com/newsstand"}
     endpoint = (await shop.post("/v1/webhook-endpoints", chief, hook)).json()["endpoint"]["id"]
     await shop.post(f"/v1/webhook-endpoints/{endpoint}/disable", chief)  # it doesn't exist
+    scopes = ["entitlements:read", "bounces:write"]
+    sites_key = await shop.post("/v1/api-keys", chief, {"name": "the site", "scopes": scopes})
+    assert sites_key.status_code == 201, sites_key.text
     back = "http://127.0.0.1:8080/"
     return RunningService(
         url=shop.url,
@@ -75,7 +78,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
             "nobody": {},
             "reader": reader.headers,
             "agent": chief.headers,  # with every staff role
-            "server": {"Authorization": f"Bearer {shop.server_key}"},
+            "server": {"Authorization": f"Bearer {sites_key.json()['key']}"},
         },
         known={
             "code": "annual",

@@ -87,6 +87,17 @@ async def test_a_refusal_for_a_while_is_tried_again(mailing_shop: Shop, mail: Ma
     assert len(mail.received) == 1
 
 
+async def test_what_may_have_been_sent_counts_as_such_until_it_is_accepted(mailing_shop: Shop, mail: Mailbox) -> None:
+    mail.to_recipient += ["451 later", "451 later still"]
+    await add(mailing_shop, "ntf_1")
+    await mailing_shop.wait_until("SELECT last_error = '451 later' FROM notifications")
+
+    await mailing_shop.execute("UPDATE notifications SET state = 'sending', due_at = now()")  # as after a kill
+    await mailing_shop.wait_until("SELECT last_error = '451 later still' FROM notifications")
+
+    assert (await state_of(mailing_shop, "ntf_1"))["state"] == "sending"
+
+
 async def test_a_refusal_for_good_is_shown_to_staff(mailing_shop: Shop, mail: Mailbox) -> None:
     mail.to_recipient.append("550 no such user")
     await add(mailing_shop, "ntf_1")

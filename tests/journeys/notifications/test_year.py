@@ -78,4 +78,4 @@ async def test_a_year_of_mail_is_exactly_what_was_owed(mailing_shop: Shop, mail:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 async def test_two_years_of_mail_of_many_readers_are_what_was_owed(mailing_shop: Shop, mail: Mailbox) -> None:
-    await simulate(mailing_shop, mail, readers=25, days=760, step=(5, 40))
+    await simulate(mailing_shop, mail, readers=10, days=760, step=(10, 60))
