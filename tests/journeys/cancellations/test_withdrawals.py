@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from tests.support.shop import START_TIME, Person, Shop
+from tests.support.trials import start_trial
 
 BERLIN = {"name": "Ada Invented", "line1": "Lampengasse 1", "city": "Berlin", "postal_code": "10115", "country": "DE"}
 # March 15 is a Sunday, so Monday, March 16 is the last day; it ends last in Chicago, where the publisher is.
@@ -183,3 +184,50 @@ async def test_first_copy_starts_the_period_of_print(shop: Shop) -> None:
     assert done.status_code == 201, done.text
     await shop.wait_until_idle()
     assert await shop.rows("SELECT 1 FROM terms WHERE refunded_as = 'withdrawal'")
+
+
+async def test_withdrawal_before_anything_is_paid_ends_the_contract(shop: Shop) -> None:
+    ada = shop.person()
+    await start_trial(shop, ada)
+    await live_in_berlin(shop, ada)
+    offered = await quote(shop, ada)
+    assert (offered["allowed"], offered["amount"]["amount"], offered["better"]) == (True, 0, "withdrawal")
+    done = await withdraw(shop, ada, amount=0)
+    assert (done.status_code, done.json()["status"], done.json()["refunds"]) == (201, "done", []), done.text
+    assert not await shop.may_read(ada)
+    await shop.wait_until_idle()
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    assert held["ended_by"] == "withdrawal"
+    assert (await shop.stripe_get(f"/v1/subscriptions/{held['stripe_id']}"))["status"] == "canceled"
+    again = await withdraw(shop, ada, amount=0, key="click-2")
+    assert (again.status_code, again.json()["code"]) == (409, "already_withdrawn")
+
+
+async def test_lost_answer_of_stripe_loses_no_withdrawal(shop: Shop) -> None:
+    ada = await subscribe_in_berlin(shop)
+    await shop.add_fault(method="POST", path="/v1/refunds", when="after", action="drop", times=1)
+    done = await withdraw(shop, ada)
+    assert done.status_code in {201, 202}, done.text
+    assert "Bestätigung" in done.json()["acknowledgment"]
+    await shop.execute("UPDATE refunds SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.wait_until("SELECT bool_and(status = 'succeeded') FROM refunds")
+    assert [one["amount"] for one in (await shop.stripe_get("/v1/refunds"))["data"]] == [49_00]
+    assert not await shop.may_read(ada)
+
+
+async def test_staff_enter_a_withdrawal_that_came_by_letter(shop: Shop) -> None:
+    ada = await subscribe_in_berlin(shop)
+    (payment,) = (await shop.overview(ada))["payments"]
+    quotes = (await shop.get(f"/v1/support/payments/{payment['id']}/refund-quote", shop.agent)).json()["quotes"]
+    (offered,) = (one for one in quotes if one["basis"] == "withdrawal")
+    assert (offered["allowed"], offered["amount"]["amount"], offered["ends_access"]) == (True, 49_00, True)
+    body = {
+        "payment": payment["id"],
+        "basis": "withdrawal",
+        "reason": "requested_by_reader",
+        "expected_amount": offered["amount"],
+    }
+    done = await shop.post("/v1/support/refunds", shop.agent, body, **{"Idempotency-Key": "letter-1"})
+    assert (done.status_code, done.json()["status"]) == (201, "succeeded"), done.text
+    (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
+    assert (declared["kind"], declared["status"]) == ("withdrawal", "done")
