@@ -8,10 +8,10 @@ They follow from its place in the calendar (:mod:`app.domain.issues`) and from t
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import product
+from itertools import islice, product, takewhile
 
 from app.domain.holds import HeldCopies
-from app.domain.issues import ScheduledTerm, held_copies, printed_parts
+from app.domain.issues import Calendar, ScheduledTerm, held_copies, printed_parts
 
 Numbers = tuple[
     int, int | None
@@ -60,12 +60,15 @@ def _ranges(run: ScheduledTerm) -> Iterator[Numbers]:
         return
     calendar, doubles = run.calendar, run.doubles
     parts, held = printed_parts(run.term, calendar, doubles), held_copies(run.term, calendar, doubles)
-    for (start, end), (low, high) in product(_with_held(run, held), parts):
+    periods = list(zip(parts, run.term.print_periods, strict=True))
+    for (start, end), ((low, high), (_, ends_at)) in product(_with_held(run, held), periods):
         start, until = max(start, low), end if high is None else min(end, high)
         first = calendar.index_of_copy(start + 1, doubles=doubles) if start < until else None
         if first is None:
             continue  # nothing, or after the end of the calendar: then it is derived again once that is extended
         last = calendar.index_of_copy(until, doubles=doubles)
+        if until == high and last is not None and ends_at is not None:
+            last = _through_special_issues(calendar, last, ends_at)
         number = calendar.issues[first].number
         for skipped in sorted(held.numbers):
             if number <= skipped and (last is None or skipped <= calendar.issues[last].number):
@@ -74,6 +77,14 @@ def _ranges(run: ScheduledTerm) -> Iterator[Numbers]:
                 number = skipped + 1
         if last is None or number <= calendar.issues[last].number:
             yield number, calendar.issues[last].number + 1 if last is not None else None
+
+
+def _through_special_issues(calendar: Calendar, last: int, at: datetime) -> int:
+    """Return the index of the last of the special issues after an issue whose labels had closed when print was dropped."""
+    later = islice(calendar.issues, last + 1, None)
+    return last + sum(
+        1 for _ in takewhile(lambda one: not one.counts_as and calendar.ends(one.label_cutoff) <= at, later)
+    )
 
 
 def _with_held(run: ScheduledTerm, held: HeldCopies) -> Iterator[tuple[int, int]]:

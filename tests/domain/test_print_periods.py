@@ -111,3 +111,20 @@ def test_an_issue_is_served_by_its_labels_in_a_period_of_print_and_otherwise_by_
     ]
     assert sent(run) == [number for number in range(5, 29) if is_printed(number)]
     assert run.ledger(now).served == len(served)
+
+
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [
+        pytest.param(5, [5, 6], id="before the labels of the special issue close"),
+        pytest.param(16, [5, 6, 7], id="after they have closed"),
+    ],
+)
+def test_a_special_issue_whose_labels_had_closed_is_sent_after_print_was_dropped(day: int, expected: list[int]) -> None:
+    calendar = calendar_of([1, 1, 1, 1, 1, 1, 0, 1, *[1] * 30])  # issue 7 is special
+    (term,) = terms_of(replace(SEEN, invoices=(BOTH,)), CATALOGUE)
+    dropped_at = calendar.ends(calendar.issues[5].label_cutoff) + timedelta(days=day)
+    closes = calendar.ends(calendar.issues[6].label_cutoff)
+    assert (closes <= dropped_at) is (7 in expected)
+
+    assert sent(schedule(replace(term, print_until=dropped_at), calendar)) == expected
