@@ -304,6 +304,7 @@ class Jobs:
         await self._ctx.caller_limits.prune()
         await schedule_reconciliation(self._ctx)
         await label_runs.queue_unknown(self._ctx)
+        await label_runs.announce(self._ctx, now=await self._ctx.clock.policy())
         now = await self._ctx.clock.policy()
         await subscriptions.request_checks(self._ctx, now=now)
         await price_migrations.queue_due(self._ctx, now=now)

@@ -169,6 +169,13 @@ _LEFT_OUT = f"""
         FROM owed o LEFT JOIN addressed a ON a.subscriber_id = o.subscriber_id
             LEFT JOIN served ON served.country = a.country) reasons
 """  # noqa: S608 - no values
+ADDRESSLESS = f"""
+    WITH {_OWED}
+    SELECT DISTINCT o.subscription_id FROM owed o LEFT JOIN addressed a ON a.subscriber_id = o.subscriber_id AND a.is_usable
+        LEFT JOIN served ON served.country = a.country
+    WHERE served.country IS NULL AND NOT o.is_disputed AND o.claim_id = ''
+      AND NOT EXISTS (SELECT FROM refunding r WHERE r.invoice_id = o.invoice_id)
+"""  # noqa: S608 - no values
 _COUNTS = text(
     """
     SELECT country, band, count(*) AS copies, sum(control)::bigint AS control, min(position) AS first,
@@ -279,6 +286,8 @@ async def add(session: Session, run: domain.LabelRun) -> None:
                 "flags": dict(run.counts.flags),
             },
             columns={"columns": [[one.header, one.field] for one in run.columns]},
+            announced=0,
+            addresses_announced=run.number > 0,  # a supplement is for those who were left out before
         )
     )
     await session.flush()

@@ -227,7 +227,8 @@ TABLES: Mapping[str, Table] = {
         plain="number title cover_date planned_mail_date actual_mail_date label_cutoff counts_as frozen_at"
     ),
     "label_runs": Table(
-        plain="id issue_number number as_of mail_date frozen_at copies control_sum counts columns emptied_at",
+        plain="id issue_number number as_of mail_date frozen_at copies control_sum counts columns emptied_at"
+        " announced addresses_announced",
         personal={"frozen_by": _staff(kept="as long as the run")},
     ),
     "leases": Table(plain="key owner until"),

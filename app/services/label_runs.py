@@ -7,14 +7,15 @@ or none. It holds the lock of calendar changes, so two at once make one run.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from app.context import Context
-from app.db import audit, derivations, editions, issues, label_runs, subscriptions
+from app.db import audit, derivations, editions, issues, label_runs, mailed_copies, outbox, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.label_runs import Selection
 from app.domain.calendar_changes import affected_terms
+from app.domain.erasures import ERASED
 from app.domain.errors import NotFound
 from app.domain.issues import Calendar, Issue
 from app.domain.label_runs import (
@@ -29,8 +30,11 @@ from app.domain.label_runs import (
     cutoff_of,
     grace_expires,
 )
+from app.domain.outbox import OutboxReader, OutboxType, address_needed, copy_mailed
 
 QUEUE_SLICE = 5_000  # subscriptions
+ANNOUNCED_SLICE = 500  # copies, whose readers are locked meanwhile
+ANNOUNCED_FOR = timedelta(days=30)  # after its mailing, a copy is no news
 
 
 async def of_issue(ctx: Context, number: int) -> Sequence[LabelRun]:
@@ -223,3 +227,59 @@ async def queue_unknown(ctx: Context) -> None:
             await derivations.queue(session, run_id, unknown)
             unknown = await label_runs.unknown_copies(session, after=unknown[-1], limit=QUEUE_SLICE)
         await leases.notify(session, "derivation_runs")
+
+
+async def announce(ctx: Context, *, now: datetime) -> None:
+    """Record in the outbox which copies were mailed, and who needs an address. It can be interrupted anywhere."""
+    while await _announce_addresses(ctx, now=now):
+        pass
+    while await _announce_copies(ctx, today=now.astimezone(ctx.settings.zone).date()):
+        pass
+
+
+async def _announce_addresses(ctx: Context, *, now: datetime) -> bool:
+    """Announce who is owed a copy of the next frozen issue and has no address. Return whether there may be another one."""
+    async with ctx.sessions.begin() as session:
+        found = await mailed_copies.next_unchecked(session)
+        if found is None:
+            return False
+        run_id, number = found
+        calendar = await issues.calendar(session, ctx.settings.zone)
+        issue = next((one for one in calendar.issues if one.number == number), None)
+        if issue is not None:
+            selection = _selection(ctx, calendar, issue, (), supplement=True, now=now)
+            owners = await mailed_copies.without_address(session, selection)
+            events = [
+                address_needed(OutboxReader.of(one.reader, one.sub), subscription_id=one.subscription_id, issue=number)
+                for one in owners
+            ]
+            await outbox.add(session, events)
+        await mailed_copies.mark_checked(session, [run_id])
+    return True
+
+
+async def _announce_copies(ctx: Context, *, today: date) -> bool:
+    """Announce the next copies of a run that was mailed. Return whether there may be more."""
+    async with ctx.sessions.begin() as session:
+        run = await mailed_copies.next_mailed(session, today=today)
+        if run is None:
+            return False
+        is_news = run.mailed_on > today - ANNOUNCED_FOR
+        if not is_news or not await mailed_copies.is_wanted(session, OutboxType.COPY_MAILED):
+            await mailed_copies.mark_announced(session, run.id, position=None)
+            return True
+        copies = await mailed_copies.copies(session, run, limit=ANNOUNCED_SLICE)
+        events = [
+            copy_mailed(
+                OutboxReader.of(one.reader, one.sub),
+                subscription_id=one.subscription_id,
+                issue=run.issue_number,
+                kind=one.kind,
+            )
+            for one in copies
+            if not one.sub.startswith(ERASED)
+        ]
+        await outbox.add(session, events)
+        last = max((one.position for one in copies), default=None)
+        await mailed_copies.mark_announced(session, run.id, position=last)
+    return True

@@ -2,13 +2,16 @@
 
 from datetime import timedelta
 
-from app.db import outbox, webhook_deliveries, webhook_endpoints
+from app.db import mailed_copies, outbox, webhook_deliveries, webhook_endpoints
+from app.db.mailed_copies import MailedRun
 from app.db.webhook_deliveries import ClaimedDelivery, RecordedEvent, Result
 from app.domain.outbox import NewOutboxEvent, OutboxReader, OutboxType, reader_erased
 from app.domain.webhook_deliveries import Answer, DeliveryState
 from app.services.webhook_deliveries import EACH, QUEUE_SLICE, REPLAY_SLICE
-from bench.scale.subject import LEASE, OWNER, PAGE, Subject, days_ago, query
+from bench.scale.labels import SELECTION
+from bench.scale.subject import LEASE, NOW, OWNER, PAGE, Subject, days_ago, query
 
+RUN = MailedRun("lbl_1", 2, 1_000, NOW.date())
 TEST = NewOutboxEvent(type=OutboxType.WEBHOOK_TEST, reader=None, data={})
 
 
@@ -46,6 +49,17 @@ async def _add(s: Subject) -> None:
 
 
 WEBHOOKS = (
+    query("mailed_copies.next_mailed", lambda s: mailed_copies.next_mailed(s.session, today=s.now.date())),
+    query("mailed_copies.next_unchecked", lambda s: mailed_copies.next_unchecked(s.session)),
+    query("mailed_copies.copies", lambda s: mailed_copies.copies(s.session, RUN, limit=PAGE)),
+    query(
+        "mailed_copies.without_address",
+        lambda s: mailed_copies.without_address(s.session, SELECTION),
+        reads_all="it looks at every owed copy of an issue, once after its labels are frozen",
+    ),
+    query("mailed_copies.is_wanted", lambda s: mailed_copies.is_wanted(s.session, OutboxType.COPY_MAILED)),
+    query("mailed_copies.mark_announced", lambda s: mailed_copies.mark_announced(s.session, "lbl_1", position=7)),
+    query("mailed_copies.mark_checked", lambda s: mailed_copies.mark_checked(s.session, ["lbl_1"])),
     query("outbox.add", lambda s: outbox.add(s.session, [reader_erased(OutboxReader(s.reader, "auth0|x"))])),
     query("outbox.add_queued", lambda s: outbox.add_queued(s.session, TEST)),
     query("outbox.is_due", lambda s: outbox.is_due(s.session)),

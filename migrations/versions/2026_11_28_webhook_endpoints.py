@@ -1,9 +1,9 @@
 """
-Webhook endpoints, the deliveries of events to them, and their lanes.
+Webhook endpoints, the deliveries of events to them, and their lanes; what the outbox has of label runs.
 
-The running release doesn't know the tables.
+The running release doesn't know the tables and columns. What it freezes is not announced.
 
-Locks: the tables are new. The index of the outbox is built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads and writes continue),
+Locks: the tables are new. Adding the columns takes ACCESS EXCLUSIVE on label_runs for an instant, because no row is written. The index of the outbox is built CONCURRENTLY (SHARE UPDATE EXCLUSIVE: reads and writes continue),
 outside a transaction. An incomplete index is dropped first. Every statement can be repeated.
 """
 
@@ -24,6 +24,8 @@ def upgrade() -> None:
             "CREATE INDEX CONCURRENTLY outbox_events_erased_idx ON outbox_events (created_at)"
             " WHERE type = 'reader.erased' AND sub IS NOT NULL"
         )
+    op.execute("ALTER TABLE label_runs ADD COLUMN IF NOT EXISTS announced bigint")
+    op.execute("ALTER TABLE label_runs ADD COLUMN IF NOT EXISTS addresses_announced boolean NOT NULL DEFAULT true")
     op.create_table(
         "webhook_endpoints",
         sa.Column("id", sa.Text(), nullable=False),
@@ -103,5 +105,7 @@ def downgrade() -> None:
     op.drop_table("webhook_lanes")
     op.drop_table("webhook_deliveries")
     op.drop_table("webhook_endpoints")
+    op.drop_column("label_runs", "addresses_announced")
+    op.drop_column("label_runs", "announced")
     with op.get_context().autocommit_block():
         op.execute("DROP INDEX CONCURRENTLY IF EXISTS outbox_events_erased_idx")

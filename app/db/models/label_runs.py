@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base
@@ -24,6 +24,8 @@ class LabelRun(Base):
     counts: Mapped[JSON]  # by country and band, and of each flag
     columns: Mapped[JSON]  # of the file, as they were configured
     emptied_at: Mapped[datetime | None]  # when the addresses were removed, because they were kept long enough
+    announced: Mapped[int | None]  # the last position that the outbox has as mailed; NULL: before it was recorded
+    addresses_announced: Mapped[bool] = mapped_column(server_default=true())  # who has none is in the outbox
     __table_args__ = (
         Index("label_runs_issue_number_idx", "issue_number", "number", unique=True),
         Index("label_runs_frozen_at_idx", "frozen_at"),
