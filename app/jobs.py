@@ -194,7 +194,7 @@ def make_worker(ctx: Context, *, removes_data: bool = True) -> Worker:
                 table="webhook_lanes",
                 run=jobs.deliverer.deliver,
                 claim=jobs.deliverer.claim,
-                concurrency=webhook_deliveries.EACH * MOST_ENDPOINTS,
+                concurrency=webhook_deliveries.CLAIMED * MOST_ENDPOINTS,
             ),
             Job(table="reader_name_parts", run=jobs.index_names, claim=jobs.claim_names),
             *(

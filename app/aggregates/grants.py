@@ -23,7 +23,7 @@ from app.domain.entitlements import (
     without_past,
 )
 from app.domain.grants import denial_reason_of
-from app.domain.outbox import OutboxReader, entitlements_changed
+from app.domain.outbox import NewOutboxEvent, OutboxReader, entitlements_changed
 from app.domain.rules import Rules
 from app.domain.signing_keys import LONGEST_LIFE
 from app.domain.subscriptions import Subscription, Term
@@ -39,12 +39,14 @@ async def derive(
     *,
     now: datetime | None = None,
     all_subscriptions: Sequence[Subscription] | None = None,
+    announced: Sequence[NewOutboxEvent] = (),
 ) -> list[Term]:
     """
     Derive a subscription's grants from its terms and the calendar, and rebuild the entitlement.
 
     :param now: policy time, see :func:`rebuild`.
     :param all_subscriptions: the subscriber's, if the caller has just read them.
+    :param announced: what else the outbox records, before the change of the entitlement.
     :returns: the subscription's terms, the earliest first.
     """
     known = await subscriptions.terms_of(session, subscription.id)
@@ -55,7 +57,7 @@ async def derive(
     if all_subscriptions is None:
         all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     lapses = await _lapses(session, subscriber.id, all_subscriptions, {subscription.id: derived.terms})
-    await _save(session, subscriber, all_grants, lapses, now=now)
+    await _save(session, subscriber, all_grants, lapses, now=now, announced=announced)
     if now is not None:
         await notifications.follow(session, rules, edition, {subscription.id: (subscription, derived.terms)}, now=now)
     return derived.terms
@@ -95,6 +97,7 @@ async def _save(
     *,
     now: datetime | None,
     is_claim: bool = False,
+    announced: Sequence[NewOutboxEvent] = (),
 ) -> None:
     access = combine_grants(all_grants, lapses)
     if now is not None:  # every check reads the row, and it would grow with every term
@@ -103,10 +106,12 @@ async def _save(
     before = change.before if change is not None else None
     if before is not None and must_revoke(before.access, access, now=now):
         await revocations.add(session, subscriber.sub, before.version + 1)
+    events = list(announced)
     if change is not None or is_claim:
         reader = OutboxReader.of(subscriber.id, subscriber.sub)
         known = before.access if before is not None and not is_claim else NO_ENTITLEMENTS
-        await outbox.add(session, entitlements_changed(reader, known, access, now=now))
+        events += entitlements_changed(reader, known, access, now=now)
+    await outbox.add(session, events)
 
 
 def must_revoke(before: EntitlementSet, after: EntitlementSet, *, now: datetime | None) -> bool:

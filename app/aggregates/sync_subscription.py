@@ -150,12 +150,14 @@ async def save(
     )
     opened = await subscriptions.save_terms(session, subscription.id, terms_of(fetched, rules.catalogue))
     reader = OutboxReader.of(subscriber.id, subscriber.sub)
-    await outbox.add(session, subscription_events(reader, known, subscription, opened, now=now))
+    announced = subscription_events(reader, known, subscription, opened, now=now)
     await payments.save(session, subscription.id, payments_of(fetched), are_history=is_found_later)
     credited = credits_of(fetched)
     if known is None:  # what happened before we followed it has no consequences
         await credits.save(session, subscription.id, credited)
     elif credited:
+        await outbox.add(session, announced)  # before what may follow, such as the end of the subscription
+        announced = []
         await credits.record(session, rules, subscription, credited, now=now)
         subscription = await subscriptions.by_id(session, subscription.id) or subscription
     await cancellations.follow(session, subscription, fetched, now=now)
@@ -164,7 +166,15 @@ async def save(
     all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     if check_duplicates and subscription.is_live and sum(one.is_live for one in all_subscriptions) > 1:
         await inbox.request_refetch(session, f"{RefetchKind.DUPLICATES}:{subscriber.id}", why="double")
-    terms = await grants.derive(session, rules, subscriber, subscription, now=now, all_subscriptions=all_subscriptions)
+    terms = await grants.derive(
+        session,
+        rules,
+        subscriber,
+        subscription,
+        now=now,
+        all_subscriptions=all_subscriptions,
+        announced=announced,
+    )
     status = access_status(subscription, terms, rules.access, now=now)
     if status.check_at != subscription.check_at:
         await subscriptions.set_check(session, subscription.id, status.check_at)

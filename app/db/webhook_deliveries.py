@@ -83,7 +83,9 @@ _FREE_LANES = text(
               ORDER BY due_at LIMIT {WINDOW}) oldest
         WHERE NOT EXISTS (SELECT FROM leases WHERE key = oldest.work_key AND until > now())
         ORDER BY due_at
-        LIMIT greatest(CASE WHEN w.failing_since IS NULL THEN :each ELSE 1 END - coalesce(busy.count, 0), 0)) free
+        LIMIT CASE WHEN coalesce(busy.count, 0) = 0 AND w.failing_since IS NOT NULL THEN 1
+            WHEN coalesce(busy.count, 0) * 2 > :each OR w.failing_since IS NOT NULL THEN 0
+            ELSE :each - coalesce(busy.count, 0) END) free
     WHERE w.disabled_at IS NULL
     """  # noqa: S608 - a number
 ).bindparams(bindparam("busy", type_=ARRAY(TEXT)), bindparam("counts", type_=ARRAY(BigInteger)))
@@ -247,8 +249,8 @@ async def claim(
     So that no endpoint takes the place of others, each has its own share. One that failed last gets a single attempt at a
     time, until one succeeds.
 
-    :param busy: how many deliveries to each endpoint are being sent by this process.
-    :param each: how many deliveries to an endpoint are sent at the same time.
+    :param busy: how many deliveries to each endpoint this process has claimed and not finished.
+    :param each: how many it may have claimed. More are claimed when half of them are finished.
     """
     parameters = {"busy": list(busy), "counts": list(busy.values()), "each": each}
     free = list(await session.scalars(_FREE_LANES, parameters))

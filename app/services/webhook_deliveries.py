@@ -8,7 +8,7 @@ dies between sending and recording, the event is sent again with the same ID: a 
 import asyncio
 import json
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -44,6 +44,8 @@ QUEUE_SLICE = 1_000  # events
 REPLAY_SLICE = 1_000  # events
 MOST_REPLAYED = 100_000  # events of one request
 EACH = 8  # deliveries to one endpoint at the same time, of one worker
+CLAIMED = 64  # of one endpoint, so that the next are at hand while those are sent
+QUEUE_PAUSE = 0.05  # seconds between slices, in which events gather
 log = structlog.get_logger()
 
 
@@ -60,7 +62,8 @@ class Deliverer:
         self._is_queueing = False
         self._cipher = webhook_secret_cipher(ctx.settings.token_secrets, ctx.settings.data_dir)
         self._secrets: dict[str, str | None] = {}  # decrypted, by what is stored
-        self._busy: Counter[str] = Counter()  # by endpoint
+        self._busy: Counter[str] = Counter()  # claimed, by endpoint
+        self._sending: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(EACH))
         self._recorder = Batcher(self._record, retry_singly=(Exception,))
 
     async def claim_events(
@@ -76,7 +79,9 @@ class Deliverer:
         self._is_queueing = True
         try:
             async with self._ctx.sessions.begin() as session:
-                await webhook_deliveries.queue_slice(session, limit=QUEUE_SLICE)
+                queued = await webhook_deliveries.queue_slice(session, limit=QUEUE_SLICE)
+            if queued.events < QUEUE_SLICE:
+                await asyncio.sleep(QUEUE_PAUSE)
         finally:
             self._is_queueing = False
 
@@ -85,14 +90,15 @@ class Deliverer:
     ) -> Sequence[ClaimedDelivery]:
         """Claim due deliveries: of each endpoint as many as its share has room for."""
         await asyncio.sleep(0)  # those that were claimed a moment ago begin, and count
-        return await webhook_deliveries.claim(session, owner=owner, lease=lease, busy=+self._busy, each=EACH)
+        return await webhook_deliveries.claim(session, owner=owner, lease=lease, busy=+self._busy, each=CLAIMED)
 
     async def deliver(self, claimed: leases.Claimed, owner: str) -> None:
         """Send a claimed delivery, record what came of it, and release its lane."""
         assert isinstance(claimed, ClaimedDelivery)
         self._busy[claimed.endpoint_id] += 1
         try:
-            answer = await self._send(claimed)
+            async with self._sending[claimed.endpoint_id]:
+                answer = await self._send(claimed)
             await self._recorder.submit((_result(claimed, answer), owner))
         finally:
             self._busy[claimed.endpoint_id] -= 1

@@ -2,8 +2,8 @@
 The outbox: what it adds to applying events, and how fast webhooks are delivered.
 
 ``apply_with_outbox`` applies one event for each new subscription, in a worker in this process: with the outbox, in which
-each writes two events, and without it. ``deliver_vs_httpx`` delivers an event of each of many readers to one endpoint, against
-httpx that only posts the same signed body as often at the same time. The receiver runs on the other core.
+each writes two events, and without it. ``deliver_vs_httpx`` delivers an event of each of many readers to one endpoint,
+against httpx that only posts the same signed body as often at the same time. The receiver runs on the other core.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ import asyncpg
 import httpx2
 import uvloop
 
+from app import observability
 from app.db import outbox
 from app.db.engine.session import Session
 from app.domain.outbox import NewOutboxEvent, OutboxReader, OutboxType
@@ -47,6 +48,7 @@ _NUMBERS = itertools.count(50_000_000)
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[Any]:
     """Run a worker in this process, and provide its context."""
+    observability.configure("ERROR")
     async with open_context(settings, catalogue.load(ROOT / "catalogue.toml")) as ctx:
         task = asyncio.create_task(make_worker(ctx).run())
         try:

@@ -7,7 +7,7 @@ from app.db.mailed_copies import MailedRun
 from app.db.webhook_deliveries import ClaimedDelivery, RecordedEvent, Result
 from app.domain.outbox import NewOutboxEvent, OutboxReader, OutboxType, reader_erased
 from app.domain.webhook_deliveries import Answer, DeliveryState
-from app.services.webhook_deliveries import EACH, QUEUE_SLICE, REPLAY_SLICE
+from app.services.webhook_deliveries import CLAIMED, QUEUE_SLICE, REPLAY_SLICE
 from bench.scale.labels import SELECTION
 from bench.scale.subject import LEASE, NOW, OWNER, PAGE, Subject, days_ago, query
 
@@ -66,7 +66,7 @@ WEBHOOKS = (
     query("webhook_deliveries.queue_slice", lambda s: webhook_deliveries.queue_slice(s.session, limit=QUEUE_SLICE)),
     query(
         "webhook_deliveries.claim",
-        lambda s: webhook_deliveries.claim(s.session, owner=OWNER, lease=LEASE, busy={s.id("whe", 1): 2}, each=EACH),
+        lambda s: webhook_deliveries.claim(s.session, owner=OWNER, lease=LEASE, busy={s.id("whe", 1): 2}, each=CLAIMED),
     ),
     query("webhook_deliveries.record", _record),
     query("webhook_deliveries.event", lambda s: webhook_deliveries.event(s.session, s.id("obx"))),

@@ -19,7 +19,7 @@ from app.db.engine.session import Sessions
 from app.domain.outbox import NewOutboxEvent, OutboxReader, OutboxType
 from app.gateway.webhook_deliveries import WebhookSender
 from app.services import webhook_endpoints
-from app.services.webhook_deliveries import EACH, Deliverer
+from app.services.webhook_deliveries import CLAIMED, Deliverer
 from app.services.webhook_endpoints import NewSecret
 from app.settings import Settings
 from app.worker import Job, Worker
@@ -106,7 +106,7 @@ def worker_of(ctx: DatabaseContext, sender: WebhookSender) -> Worker:
     deliverer = Deliverer(ctx, sender, lambda: datetime.now(UTC))
     jobs = [
         Job(table="outbox_events", run=deliverer.queue, claim=deliverer.claim_events),
-        Job(table="webhook_lanes", run=deliverer.deliver, claim=deliverer.claim, concurrency=EACH * 20),
+        Job(table="webhook_lanes", run=deliverer.deliver, claim=deliverer.claim, concurrency=CLAIMED * 20),
     ]
     return Worker(ctx.sessions, jobs, housekeeping=None, lease=timedelta(seconds=3), listen_dsn=None, poll_seconds=0.02)
 
