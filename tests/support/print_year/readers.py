@@ -44,6 +44,7 @@ class PrintReader:
     payments: dict[str, Paid] = field(default_factory=dict)  # by invoice
     intents: dict[str, str] = field(default_factory=dict)  # the payment intent of each invoice
     ids: dict[str, str] = field(default_factory=dict)  # subscriber, subscription, stripe
+    is_declined: bool = False  # whether the card is
     added_print: bool = False  # since its invoices were read
     diary: list[str] = field(default_factory=list)
     _clicks: int = 0
@@ -232,6 +233,9 @@ class PrintReader:
         if enabled:
             body["address"] = self._address("Springfield")
         answer = await self._send("PUT", PATH, body)
+        if enabled and self.is_declined and quote["amount"]["amount"]:
+            assert answer.json()["code"] == "print_payment_failed", self.story()
+            return None
         assert answer.status_code in {200, 202}, self.story()  # a worker may complete it
         return answer
 
@@ -244,7 +248,8 @@ class PrintReader:
 
     async def pays_open_invoice(self, now: datetime) -> None:
         """Replace the card, and pay the renewal that is open, if there is one."""
-        self.fails, path = False, "/v1/invoices"
+        self.fails = self.is_declined = False
+        path = "/v1/invoices"
         card = await self.use_card("pm_card_visa")
         for invoice in (await self.shop.stripe_get(path, subscription=self.ids["stripe"], status="open"))["data"]:
             self.note("pays the renewal", now)

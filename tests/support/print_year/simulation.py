@@ -105,7 +105,7 @@ class PrintYear:
             if one.fails and one.term and one.card.will_renew and one.term.ends - 40 * DAY < self.now < one.term.ends
         ]  # fmt: skip
         for reader in failing:
-            reader.fails = False
+            reader.fails, reader.is_declined = False, True
             reader.note("the card is declined from now on", self.now)
         await self._at_once(one.use_card("pm_card_chargeCustomerFail") for one in failing)
         paying = [
