@@ -23,6 +23,7 @@ QUESTIONS = [
     "the catalogue push",
     "a new cancel reason",
     "the subscriber lock",
+    "which mail a subscription owes",
     "job back-off",
     "request idempotency",
     "the audit chain",
