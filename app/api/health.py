@@ -162,7 +162,7 @@ async def _readiness(api: ApiState) -> ReadinessOut:
         degraded=degraded,
         writable=seen.writable,
         oldest_unapplied_event=age.total_seconds(),
-        mail="on" if ctx.mailer is not None else "off",
+        mail="on" if ctx.settings.smtp_url is not None else "off",
         why=None,
     )
 
