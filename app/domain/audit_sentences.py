@@ -45,7 +45,6 @@ SENTENCES: Mapping[str, str] = {
     "console.signed_out": "signed out",
     "customer.deleted": "deleted the Stripe customer[ of {reader}]",
     "declaration.cancellation": "recorded the cancellation {object}[ of {reader}]",
-    "declaration.settled": "settled the declaration {object}[ of {reader}]",
     "declaration.withdrawal": "recorded the withdrawal {object}[ of {reader}]",
     "dispute.lost": "ended access[ of {reader}] after a lost dispute",
     "event.replay": "replayed the event {object}",

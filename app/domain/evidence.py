@@ -13,11 +13,9 @@ from typing import Protocol
 
 from app.domain.consents import Consent
 from app.domain.declarations import Declaration
-from app.domain.disputes import Dispute
 from app.domain.history import HistoryEntry
-from app.domain.refunds import Refund
 from app.domain.sent_copies import SentCopy
-from app.domain.subscriptions import Payment, Subscription
+from app.domain.subscriptions import Payment
 from app.domain.text import Wording
 
 LONGEST_FIELD, LONGEST_TOGETHER = 20_000, 150_000  # characters
@@ -55,10 +53,7 @@ class Evidence:
     made_at: datetime
     consents: Sequence[Consent]
     declarations: Sequence[Declaration]
-    subscriptions: Sequence[Subscription]
     payments: Sequence[Payment]
-    refunds: Sequence[Refund]
-    disputes: Sequence[Dispute]
     copies: Sequence[SentCopy]
     history: Sequence[HistoryEntry]  # the oldest first
     messages: Sequence[Message] = ()

@@ -62,10 +62,7 @@ async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: da
         made_at=now,
         consents=await consents.of_subscriber(read, subscriber.id),
         declarations=await declarations.of_subscriber(read, subscriber.id),
-        subscriptions=[one for one, _ in own],
         payments=records.payments,
-        refunds=records.refunds,
-        disputes=records.disputes,
         copies=await sent_copies.of_subscriptions(read, [one.id for one, _ in own]),
         messages=[
             Message(

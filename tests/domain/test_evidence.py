@@ -23,10 +23,7 @@ EMPTY = Evidence(
     made_at=NOW,
     consents=(),
     declarations=(),
-    subscriptions=(),
     payments=(),
-    refunds=(),
-    disputes=(),
     copies=(),
     history=(),
 )
