@@ -10,7 +10,7 @@ GOOD = {
     "NEWSSTAND_SMTP_URL": "smtp://ferry:secret@smtp.example.com:587",
     "NEWSSTAND_MAIL_FROM": "Slow Ferry <subscriptions@example.com>",
 }
-A_URL = "must be a URL such as smtp://user:password@host:587, or smtps://"
+A_URL = "must be a URL such as smtp://smtp.example.com:587, or smtps://"
 AN_ADDRESS = "must be an address such as Slow Ferry <subscriptions@example.com>"
 
 
