@@ -1,5 +1,6 @@
 """Record the SQL statements of a request at the driver, through a session or directly on the pool."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from structlog.contextvars import get_contextvars
 
+# What asyncpg itself asks, once for each connection, when it meets a type such as a list of texts.
+_LOOKS_UP_TYPES = re.compile(r"typeinfo_tree|set_config\('jit'|current_setting\('jit'\)")
 Statements = list[tuple[str, tuple[object, ...]]]
 
 
@@ -32,7 +35,7 @@ async def record_statements(
             statements.append((statement, tuple(parameters)))
 
     def on_pool_query(query: LoggedQuery) -> None:
-        if is_recorded():
+        if is_recorded() and not _LOOKS_UP_TYPES.search(query.query):
             statements.append((query.query, tuple(query.args)))
 
     event.listen(Engine, "before_cursor_execute", on_session_query)

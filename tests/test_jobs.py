@@ -12,7 +12,7 @@ from app.jobs import ROW_JOBS, event_handlers
 def test_every_table_with_due_rows_has_a_job() -> None:
     tables = {table.name for table in Base.metadata.tables.values() if "due_at" in table.columns}
 
-    assert tables == {job.table for job in ROW_JOBS} | {"events", "calendar_work", "notifications"}
+    assert tables == {job.table for job in ROW_JOBS} | {"events", "calendar_work", "notifications", "webhook_lanes"}
 
 
 def test_every_kind_of_object_in_an_event_has_a_handler() -> None:

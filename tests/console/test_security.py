@@ -3,7 +3,7 @@
 import pytest
 
 from demo.browser import Page
-from tests.console.conftest import ConsoleBrowser, OpenConsole
+from tests.console.conftest import ConsoleBrowser, OpenConsole, remove_readers
 from tests.support.shop import Shop
 from tests.support.words import words_in
 
@@ -166,9 +166,7 @@ async def test_forms_of_an_erased_reader_are_not_found(shop: Shop, open_console:
         (await robin.open(f"/readers/{ada}/comp"), "/comp"),
         (await review(robin, await payment_of(shop, "ada")), "/refund"),
     ]
-    for table in ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements", "reader_name_parts"):
-        await shop.execute(f"DELETE FROM {table}")
-    await shop.execute("DELETE FROM subscribers")
+    await remove_readers(shop)
     for form, action in forms:
         page = await robin.submit(form, action)
         assert page.status == 404, action

@@ -64,7 +64,7 @@ def test_an_announced_feature_has_its_date_in_utc(path: Path, valid: str) -> Non
 
 
 def test_prices_that_were_promised_for_good_are_locked(path: Path, valid: str) -> None:
-    promised = 'amount = 4900\nearlier = [{ amount = 3900, locked = true }, { amount = 4500, locked = false }]'
+    promised = "amount = 4900\nearlier = [{ amount = 3900, locked = true }, { amount = 4500, locked = false }]"
     path.write_text(valid.replace("amount = 4900", promised, 1))
     assert load(path).plan("annual").prices["digital"].locked_amounts == {39_00}
     path.write_text(valid.replace("amount = 4900", "amount = 4900\nlocked = true", 1))
