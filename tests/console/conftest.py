@@ -94,13 +94,3 @@ async def open_console(shop: Shop) -> AsyncIterator[OpenConsole]:
             return console
 
         yield open_browser
-
-
-async def remove_readers(shop: Shop) -> None:
-    """Remove all readers and what is about them, past the triggers that keep some of it."""
-    tables = ("payments", "terms", "grants", "checkouts", "subscriptions", "entitlements", "subscribers")
-    async with shop.pool.acquire() as connection:
-        await connection.execute("SET session_replication_role = replica")
-        for table in tables:
-            await connection.execute(f"DELETE FROM {table}")
-        await connection.execute("RESET session_replication_role")

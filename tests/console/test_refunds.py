@@ -1,7 +1,8 @@
 """Refunding a payment at the console: the amount on the page is paid, once."""
 
 from demo.browser import Page
-from tests.console.conftest import ConsoleBrowser, OpenConsole, remove_readers
+from tests.console.conftest import ConsoleBrowser, OpenConsole
+from tests.support.lost_data import lose_readers
 from tests.support.shop import Shop
 from tests.support.words import words_in
 
@@ -134,7 +135,7 @@ async def test_refund_confirmation_of_an_erased_reader_is_not_found(shop: Shop, 
     payment, robin = await subscribe(shop), await open_console("agent@example.com")
     confirmation = await review(robin, payment)
     reader = (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
-    await remove_readers(shop)
+    await lose_readers(shop)
     for page in (
         await robin.submit(confirmation, "/refund"),
         await robin.open(f"/readers/{reader}"),

