@@ -5,6 +5,7 @@ A new kind of due row is one more line in :data:`ROW_JOBS`, a new kind of object
 Which event types are about which kind of object is in :data:`app.domain.events.FAMILIES`.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -144,6 +145,7 @@ ROW_JOBS = (
     RowJob(table="retention_runs", use_case=remove_expired_data),
 )
 
+CLOCK_SECONDS = 0.5  # between two looks at a test clock, which is asked over HTTP
 NOTIFICATIONS = RowJob(table="notifications", use_case=notifications.deliver)
 
 
@@ -221,6 +223,7 @@ class Jobs:
         self._is_indexing = False
         self.deliverer = webhook_deliveries.Deliverer(ctx, ctx.webhook_sender, ctx.clock.real)
         self._progress = derivations.ProgressLog()
+        self._clock_asked_at = 0.0  # in monotonic seconds
 
     async def run_row_job(self, job: RowJob, claimed: leases.Claimed, owner: str) -> None:
         """Complete the due rows of a key."""
@@ -264,7 +267,9 @@ class Jobs:
         self, session: Session, /, *, owner: str, lease: timedelta, limit: int
     ) -> Sequence[leases.Claimed]:
         """Claim due notifications. Those that a test clock has reached become due first."""
-        if self._ctx.settings.clock_url is not None:
+        asked_before = time.monotonic() - self._clock_asked_at
+        if self._ctx.settings.clock_url is not None and asked_before > CLOCK_SECONDS:
+            self._clock_asked_at = time.monotonic()
             await notifications_db.make_due(session, now=await self._ctx.clock.policy(), limit=limit)
         return await leases.claim(session, "notifications", owner=owner, lease=lease, limit=limit)
 

