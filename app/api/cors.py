@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
-PREFIXES = ("/v1/plans", "/v1/features", "/v1/checkout-sessions", "/v1/me")
+PREFIXES = ("/v1/plans", "/v1/features", "/v1/checkout-sessions", "/v1/me", "/v1/cancellations")
 BELOW = tuple(f"{prefix}/" for prefix in PREFIXES)
 PREFLIGHT = "preflight"  # in the log and in the metrics
 METHODS = b"GET, POST, PUT, DELETE"
