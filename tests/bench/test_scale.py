@@ -65,6 +65,7 @@ async def filled(postgres: Postgres) -> AsyncIterator[str]:
     await postgres.drop(dsn)
 
 
+@pytest.mark.timeout(1800)  # with filling the database, which a busy machine does slowly
 async def test_no_plan_grows_with_a_table(filled: str) -> None:
     found = []
     for due in (0, 5_000):

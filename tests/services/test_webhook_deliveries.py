@@ -125,9 +125,16 @@ async def test_a_delivery_that_was_not_recorded_is_sent_again_with_its_id(ctx: D
     async with receiving(respond) as site:
         await add_endpoint(ctx, site.url)
         await happen(ctx, "ada")
+        others = asyncio.all_tasks()
         async with delivering(ctx):
             async with asyncio.timeout(TIMEOUT):
-                await arrived.wait()  # sent, and the worker ends before it is recorded
+                await arrived.wait()
+            # Sent, and cut off before it is recorded: a worker that is only told to stop would wait for the answer.
+            cut_off = asyncio.all_tasks() - others
+            for task in cut_off:
+                task.cancel()
+            await asyncio.gather(*cut_off, return_exceptions=True)
+        assert await rows(ctx, "SELECT state FROM webhook_deliveries") != [("delivered",)]
         hold.set()
         async with delivering(ctx):
             await until(ctx, DONE)
