@@ -172,7 +172,8 @@ def check_address(address: IPv4Address | IPv6Address, *, allowed: Sequence[Netwo
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Return whether an address is a public one of a single machine: not private, local, reserved or multicast."""
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    is_of_site = isinstance(address, IPv6Address) and address.is_site_local  # fec0::/10, which is_global lets through
+    return address.is_global and not (address.is_multicast or address.is_reserved or is_of_site)
 
 
 def _spellings(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:

@@ -50,8 +50,9 @@ def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
     "host",
     [
         "169.254.169.254", "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-        "255.255.255.255", "[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[ff02::1]", "[::ffff:169.254.169.254]",
-        "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "localhost", "metadata.localhost", "LOCALHOST.",
+        "255.255.255.255", "[::1]", "[::]", "[fe80::1]", "[fd00:ec2::254]", "[fec0::1]", "[ff02::1]",
+        "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::1]", "localhost", "metadata.localhost",
+        "LOCALHOST.",
     ],
 )  # fmt: skip
 def test_a_url_with_a_private_address_is_refused(host: str) -> None:
