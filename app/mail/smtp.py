@@ -24,10 +24,10 @@ from urllib.parse import unquote, urlsplit
 from aiosmtplib import (
     SMTP,
     SMTPAuthenticationError,
+    SMTPDataError,
     SMTPException,
     SMTPRecipientRefused,
     SMTPResponseException,
-    SMTPSenderRefused,
 )
 
 KEPT = 30.0  # seconds for which an idle connection is kept: servers close theirs after some minutes
@@ -165,8 +165,13 @@ class Mailer:
                 reply = await client.data(content)
         except SMTPAuthenticationError as wrong:  # the settings are wrong, not the message
             return Result(Delivery.POSTPONED, f"sign-in refused: {wrong.code} {wrong.message}")
-        except (SMTPRecipientRefused, SMTPSenderRefused, SMTPResponseException) as refusal:
+        except (SMTPRecipientRefused, SMTPDataError) as refusal:
             delivery = Delivery.REFUSED if refusal.code >= PERMANENT else Delivery.POSTPONED
+            return Result(delivery, f"{refusal.code} {refusal.message}")
+        except (
+            SMTPResponseException
+        ) as refusal:  # of the connection or the sender: neither this message nor its recipient
+            delivery = Delivery.UNKNOWN if transmitted else Delivery.POSTPONED
             return Result(delivery, f"{refusal.code} {refusal.message}")
         except (SMTPException, OSError, TimeoutError) as failure:
             delivery = Delivery.UNKNOWN if transmitted else Delivery.POSTPONED

@@ -12,6 +12,7 @@ import pytest
 from app.mail.smtp import Delivery, Mailer, Message, server_of
 from tests.support.certificates import certificate
 from tests.support.mailbox import Mailbox, mailbox
+from tests.support.timeouts import TIMEOUT
 
 MESSAGE = Message(
     message_id="<ntf_1@example.com>",
@@ -78,6 +79,30 @@ async def test_a_refusal_is_for_good_or_for_a_while(
     assert refused.said in {to_recipient, to_message}
     assert accepted.delivery is Delivery.ACCEPTED
     assert box.connections == 1, "the connection is kept after a refusal"
+
+
+@pytest.mark.parametrize("refused", ["connection", "EHLO", "MAIL"])
+async def test_a_refusal_of_the_publisher_refuses_no_message_for_good(refused: str) -> None:
+    """A relay that is down for maintenance, or whose account is suspended, says 5xx to every message."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        refusals = {"EHLO", "HELO"} if refused == "EHLO" else {refused}
+        writer.write(b"554 not now\r\n" if refused == "connection" else b"220 ready\r\n")
+        while line := await reader.readline():
+            writer.write(b"554 not now\r\n" if line[:4].decode() in refusals else b"250 OK\r\n")
+        writer.close()
+        hung_up.set()
+
+    hung_up = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        sending = Mailer(f"smtp://127.0.0.1:{port}", connections=1, timeout=timedelta(seconds=30))
+        result = await sending.send(MESSAGE)
+        await sending.close()
+        async with asyncio.timeout(TIMEOUT):
+            await hung_up.wait()
+
+    assert (result.delivery, result.said) == (Delivery.POSTPONED, "554 not now")
 
 
 async def test_nobody_knows_about_a_message_whose_answer_never_came(box: Mailbox) -> None:
