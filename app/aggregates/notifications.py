@@ -15,7 +15,7 @@ from app.domain.access_status import access_status
 from app.domain.derivations import Edition
 from app.domain.notification_policies import policy_for
 from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
-from app.domain.owed_notifications import Facts, Owed, owed
+from app.domain.owed_notifications import Facts, Owed, is_still_to_send, owed
 from app.domain.places import reader_place
 from app.domain.price_migrations import is_of_migration
 from app.domain.rules import Rules
@@ -144,6 +144,7 @@ async def follow(
             and one.kind not in TOLD_AT_ONCE
             and not is_of_migration(one.about)
             and (one.kind, one.about) not in names
+            and not is_still_to_send(one, subscription, now=now)
         ]
     await notifications.drop(session, unwanted)
     await notifications.schedule(session, wanted, now=now)

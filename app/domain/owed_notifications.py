@@ -109,13 +109,28 @@ def _events(facts: Facts, rules: Rules, *, now: datetime) -> Iterator[_Event]:
         yield from _missing_address(facts, rules)
 
 
+def is_still_to_send(one: Known, subscription: Subscription, *, now: datetime) -> bool:
+    """
+    Return whether a scheduled notification is sent although it is not owed anymore.
+
+    The yearly reminder is due at the anniversary itself, and from then on the next one is owed.
+    """
+    has_come = one.scheduled is not None and one.scheduled.send_at <= now
+    return one.kind is NotificationKind.YEARLY_REMINDER and has_come and _renews(subscription)
+
+
 def next_charge(subscription: Subscription, *, now: datetime) -> datetime | None:
     """Return when a subscription renews by itself; None if it doesn't, or its renewal is under way."""
     at = subscription.current_period_end
-    if not subscription.is_live or subscription.status == SubscriptionStatus.PAST_DUE or at is None or at <= now:
-        return None
-    leaves = subscription.cancel_at is not None and subscription.cancel_at <= at
-    return None if leaves or subscription.collection_paused is not None else at
+    is_under_way = subscription.status == SubscriptionStatus.PAST_DUE or at is None or at <= now
+    return None if is_under_way or not _renews(subscription) else at
+
+
+def _renews(subscription: Subscription) -> bool:
+    """Return whether a subscription goes on after its present period."""
+    until, at = subscription.cancel_at, subscription.current_period_end
+    leaves = until is not None and at is not None and until <= at
+    return subscription.is_live and not leaves and subscription.collection_paused is None
 
 
 def _charge_ahead(facts: Facts, rules: Rules, charged_at: datetime) -> Iterator[_Event]:

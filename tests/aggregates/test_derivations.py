@@ -112,6 +112,27 @@ async def test_many_at_a_time_are_derived_as_one_by_one(
         assert (await derive_together(session, offer, ids)).changed == set()
 
 
+async def test_a_yearly_reminder_that_is_due_survives_until_it_is_sent(
+    sessions: Sessions, offer: Catalogue, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    (one, *_) = await add_readers(sessions, offer, kind="active")
+    for about, moment in (("due", NOW), ("ahead", NOW + HOUR)):
+        await connection.execute(
+            "INSERT INTO notifications (id, kind, about, subscriber_id, subscription_id, data, event_at, send_at, state,"
+            " channel, work_key, due_at) SELECT $2, 'yearly_reminder', $2, subscriber_id, id, '{}', $3, $3, 'scheduled',"
+            " 'mail', 'w', now() FROM subscriptions WHERE id = $1",
+            one,
+            about,
+            moment,
+        )
+
+    async with sessions.begin() as session:
+        await derive_together(session, offer, [one])
+
+    left = await connection.fetch("SELECT about FROM notifications WHERE kind = 'yearly_reminder'")
+    assert [row["about"] for row in left] == ["due"]
+
+
 async def test_a_locked_reader_is_left_out_and_a_failing_one_holds_up_no_other(
     sessions: Sessions, offer: Catalogue, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:

@@ -14,7 +14,7 @@ from app.domain.cards import Card
 from app.domain.invoices import InvoiceStatus
 from app.domain.notification_policies import DEFAULT_POLICIES, NotificationPolicy
 from app.domain.notifications import Channel, NotificationKind, NotificationState
-from app.domain.owed_notifications import Facts, Known, Owed, owed
+from app.domain.owed_notifications import Facts, Known, Owed, is_still_to_send, owed
 from app.domain.places import Place
 from app.domain.renewals import PaymentStatus, Renewal
 from app.domain.rules import Rules
@@ -166,6 +166,34 @@ def test_a_renewal_is_announced_again_only_if_it_moved_far(moved: timedelta, is_
     again = owed_at(MID, replace(LIVE, current_period_end=END + moved), known=(told(first),))
 
     assert (NotificationKind.RENEWAL_AHEAD in again) == is_told_again
+
+
+REMINDER = Owed(
+    kind=NotificationKind.YEARLY_REMINDER, about="scr_1/20270301", event_at=END, send_at=END, channel=Channel.MAIL
+)
+
+
+@pytest.mark.parametrize(
+    ("subscription", "reminder", "now", "is_sent"),
+    [
+        pytest.param(LIVE, REMINDER, END, True, id="at the anniversary"),
+        pytest.param(LIVE, REMINDER, END + 3 * DAY, True, id="while the mail server is away"),
+        pytest.param(UNPAID, REMINDER, END, True, id="the renewal on that day is not paid yet"),
+        pytest.param(LIVE, REMINDER, END - DAY, False, id="before, only if it is owed"),
+        pytest.param(replace(LIVE, cancel_at=END), REMINDER, END, False, id="canceled"),
+        pytest.param(replace(LIVE, status="canceled"), REMINDER, END, False, id="over"),
+        pytest.param(replace(LIVE, collection_paused="void"), REMINDER, END, False, id="paused"),
+        pytest.param(
+            LIVE, replace(REMINDER, kind=NotificationKind.RENEWAL_AHEAD), END, False, id="what was to be told before"
+        ),
+    ],
+)
+def test_a_yearly_reminder_whose_moment_has_come_is_sent_if_it_is_true(
+    subscription: Subscription, reminder: Owed, now: datetime, is_sent: bool
+) -> None:
+    known = replace(told(reminder, NotificationState.SCHEDULED), scheduled=reminder)
+
+    assert is_still_to_send(known, subscription, now=now) == is_sent
 
 
 def test_a_second_cancellation_is_confirmed_too() -> None:
