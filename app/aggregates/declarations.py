@@ -56,9 +56,9 @@ async def record(
 
     :param by: the actor, as in the audit log.
     :param is_queued: whether staff have to act.
-    :param due_in: of a contract that ends early: until it does.
+    :param due_in: of a contract that ends early: until a worker makes sure that Stripe doesn't renew it.
     """
-    status = DeclarationStatus.SCHEDULED if due_in is not None else DeclarationStatus.DONE
+    status = DeclarationStatus.RECEIVED if due_in is not None else DeclarationStatus.DONE
     plan = rules.catalogue.plans.get(subscription.plan)
     contract = f"{plan.title if plan is not None else subscription.plan} ({subscription.id})"
     language = language_of(place)

@@ -94,11 +94,12 @@ async def set_outcome(session: Session, declared: Declaration, *, due_in: timede
     )
 
 
-async def revoke_scheduled(session: Session, subscription_id: str) -> None:
+async def revoke_notice(session: Session, subscription_id: str) -> None:
     """Record that a subscription does not end early after all."""
+    runs = (DeclarationStatus.RECEIVED, DeclarationStatus.SCHEDULED)
     await session.execute(
         update(Row)
-        .where(Row.subscription_id == subscription_id, Row.status == DeclarationStatus.SCHEDULED)
+        .where(Row.subscription_id == subscription_id, Row.status.in_(runs))
         .values(status=DeclarationStatus.REVOKED, due_at=None)
     )
 

@@ -53,7 +53,7 @@ class Channel(StrEnum):
 class DeclarationStatus(StrEnum):
     """What became of it."""
 
-    RECEIVED = "received"  # without a sign-in, and not looked at yet
+    RECEIVED = "received"  # not looked at yet, or Stripe has yet to hear that the contract doesn't renew
     SCHEDULED = "scheduled"  # the contract ends early, and its unserved issues are refunded then
     REVOKED = "revoked"  # the reader resumed the subscription before
     DONE = "done"

@@ -41,6 +41,6 @@ EVIDENCE = (
     query("declarations.of_subscriber", lambda s: declarations.of_subscriber(s.session, s.reader)),
     query("declarations.newest_cancellation", lambda s: declarations.newest_cancellation(s.session, s.id("scr"))),
     query("declarations.set_outcome", _outcome),
-    query("declarations.revoke_scheduled", lambda s: declarations.revoke_scheduled(s.session, s.id("scr"))),
+    query("declarations.revoke_notice", lambda s: declarations.revoke_notice(s.session, s.id("scr"))),
     query("declarations.settle", lambda s: declarations.settle(s.session, s.id("dcl"), by="staff:agent-1", now=NOW)),
 )

@@ -19,7 +19,7 @@ from app.domain.declarations import CancellationInvalid, CancellationNotice, Dec
 from app.domain.errors import StripeRefused
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Subscription
 from app.email_addresses import canonical
-from app.services.cancellations.requests import cancel_at_period_end, exit_of
+from app.services.cancellations.requests import cancel_at_period_end, exit_of, record_notice
 
 ACTOR = "policy"
 
@@ -41,6 +41,8 @@ async def act(ctx: Context, declaration_id: str, *, now: datetime) -> None:
     """
     Find the contract of a declaration and cancel it, or leave it to staff. It can be repeated.
 
+    Of a signed-in reader's notice the contract is known: what is left is that Stripe doesn't renew it.
+
     An extraordinary cancellation is for staff to judge. Until then the contract is canceled as by an ordinary one, so that
     nothing is charged meanwhile.
 
@@ -50,6 +52,34 @@ async def act(ctx: Context, declaration_id: str, *, now: datetime) -> None:
         declared = await declarations_db.by_id(session, declaration_id)
         if declared is None or declared.status != DeclarationStatus.RECEIVED:
             return
+    await (_stop_renewal if declared.subscription_id is not None else _match)(ctx, declared, now=now)
+
+
+async def _stop_renewal(ctx: Context, declared: Declaration, *, now: datetime) -> None:
+    """Make sure that Stripe doesn't renew a contract that ends at a month's notice."""
+    async with ctx.sessions.begin() as session:
+        subscriber = await subscribers.by_id(session, declared.subscriber_id or "")
+    if subscriber is None:
+        raise LookupError(declared.id)
+    try:
+        with suppress(AlreadyEnded, NoSubscription):
+            await cancel_at_period_end(
+                ctx,
+                subscriber.sub,
+                reason="requested_by_reader",
+                comment=None,
+                only=declared.subscription_id,
+                is_declared=True,
+                now=now,
+            )
+    except StripeRefused:
+        await record_notice(ctx, declared, status=DeclarationStatus.QUEUED, now=now)
+    else:
+        await record_notice(ctx, declared, now=now)
+
+
+async def _match(ctx: Context, declared: Declaration, *, now: datetime) -> None:
+    async with ctx.sessions.begin() as session:
         notice = CancellationNotice.load(declared.words)
         found = await _contract_of(session, notice)
         if found is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -13,7 +13,7 @@ from app.db import audit, intents, subscribers, subscriptions
 from app.db import declarations as declarations_db
 from app.db.engine.session import Session
 from app.domain.cancellations import end_of_unrenewed, must_end_now
-from app.domain.declarations import Channel, DeclarationKind, DeclarationStatus
+from app.domain.declarations import Channel, Declaration, DeclarationKind, DeclarationStatus
 from app.domain.early_exits import NoEarlyExit, early_exit
 from app.domain.errors import ConcurrentUpdate, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.reasons import EndReason
@@ -30,6 +30,7 @@ from app.gateway.client import Gone
 from app.services.cancellations.closing import finish
 
 RESUME = "resume"  # the intent to undo a scheduled end
+NOTICE_RUNS = frozenset({DeclarationStatus.RECEIVED, DeclarationStatus.SCHEDULED})
 
 
 async def cancel_at_period_end(
@@ -108,6 +109,10 @@ async def resume(
         subscription = await _lock_open(session, sub, only)
     # Our copy may be older than a change in the portal.
     state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
+    if state.cancel_at is None:  # perhaps Stripe hasn't heard of a notice yet
+        async with ctx.sessions.begin() as session:
+            subscription = await _lock_open(session, sub, subscription.id)
+            await declarations_db.revoke_notice(session, subscription.id)
     subscription = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
     if subscription.cancel_at is not None and subscription.is_live:
         raise StripeUnavailable("Stripe did not resume the subscription; try again")
@@ -155,7 +160,7 @@ async def _reschedule(
             if wanted.declares:
                 await _declare(ctx, session, subscription, by=action.actor, ends_at=wanted.ends_at, now=now)
             if wanted.intent == RESUME:
-                await declarations_db.revoke_scheduled(session, subscription.id)
+                await declarations_db.revoke_notice(session, subscription.id)
         await _update(ctx, subscription, intent, action)
     return await _sync(ctx, state.id, now=now)
 
@@ -245,7 +250,8 @@ async def cancel_with_notice(ctx: Context, sub: str, *, reason: str | None, now:
     Cancel a reader's renewed subscription at a month's notice: its unserved issues are refunded when it ends.
 
     The declaration is stored first, so the contract ends then whatever happens to the rest of this call. It doesn't renew
-    either: its end at the period's end is scheduled at Stripe. A repeated call has no further effect.
+    either: its end at the period's end is scheduled at Stripe, by a worker if this call doesn't complete it. A repeated call
+    has no further effect.
 
     :raises NoSubscription: the reader has none.
     :raises AlreadyEnded: it has ended.
@@ -254,14 +260,35 @@ async def cancel_with_notice(ctx: Context, sub: str, *, reason: str | None, now:
     async with ctx.sessions.begin() as session:
         subscription = await _lock_open(session, sub)
         earlier = await declarations_db.newest_cancellation(session, subscription.id)
-        if earlier is None or earlier.status != DeclarationStatus.SCHEDULED:
+        if earlier is not None and earlier.status in NOTICE_RUNS:
+            declared = earlier
+        else:
             ends_at = await exit_of(ctx, session, subscription, now=now)
             if ends_at is None:
                 raise NoEarlyExit
-            await _declare(
-                ctx, session, subscription, by=f"reader:{sub}", ends_at=ends_at, now=now, due_in=ends_at - now
-            )
+            by, due_in = f"reader:{sub}", ctx.settings.lease  # until then this call does it
+            declared = await _declare(ctx, session, subscription, by=by, ends_at=ends_at, now=now, due_in=due_in)
     await cancel_at_period_end(ctx, sub, reason=reason, comment=None, only=subscription.id, is_declared=True, now=now)
+    await record_notice(ctx, declared, now=now)
+
+
+async def record_notice(
+    ctx: Context,
+    declared: Declaration,
+    *,
+    status: DeclarationStatus = DeclarationStatus.SCHEDULED,
+    now: datetime,
+) -> None:
+    """Record that Stripe doesn't renew a contract that ends at a month's notice, or that staff have to act on it."""
+    if declared.subscriber_id is None:
+        raise LookupError(declared.id)
+    async with ctx.sessions.begin() as session:
+        await subscribers.lock(session, declared.subscriber_id)
+        found = await declarations_db.by_id(session, declared.id)
+        if found is None or found.status != DeclarationStatus.RECEIVED or found.ends_at is None:
+            return  # it was resumed meanwhile, for example
+        due_in = max(found.ends_at - now, timedelta()) if status == DeclarationStatus.SCHEDULED else None
+        await declarations_db.set_outcome(session, replace(found, status=status), due_in=due_in)
 
 
 async def exit_of(
@@ -282,12 +309,12 @@ async def _declare(
     ends_at: datetime | None,
     now: datetime,
     due_in: timedelta | None = None,
-) -> None:
+) -> Declaration:
     """Store the cancellation with its acknowledgment. The caller holds the subscriber's lock."""
     subscriber = await subscribers.by_id(session, subscription.subscriber_id)
     if subscriber is None:
         raise LookupError(subscription.subscriber_id)
-    await declarations.record(
+    return await declarations.record(
         session,
         ctx.rules,
         ctx.localization,

@@ -27,7 +27,11 @@ async def finish_exit(ctx: Context, declaration_id: str, *, now: datetime) -> No
     One that was resumed at Stripe meanwhile goes on. What can't be refunded now waits for staff.
     """
     async with ctx.sessions.begin() as session:
-        declared = await declarations.by_id(session, declaration_id)
+        known = await declarations.by_id(session, declaration_id)
+        if known is None or known.status != DeclarationStatus.SCHEDULED or known.subscriber_id is None:
+            return
+        await subscribers.lock(session, known.subscriber_id)
+        declared = await declarations.by_id(session, declaration_id)  # it may have been resumed before the lock
         if declared is None or declared.status != DeclarationStatus.SCHEDULED or declared.ends_at is None:
             return
         if now < declared.ends_at:  # the clock of the policy is behind
@@ -45,10 +49,13 @@ async def finish_exit(ctx: Context, declaration_id: str, *, now: datetime) -> No
 
 
 async def _end(ctx: Context, session: Session, declared: Declaration, *, now: datetime) -> Declaration:
-    """Store the refund, or the end without one. Return the declaration with its outcome."""
-    if declared.subscriber_id is None or declared.subscription_id is None:
+    """
+    Store the refund, or the end without one. Return the declaration with its outcome.
+
+    It was scheduled after Stripe had accepted the end at the period's end. Without that end now, it was resumed there.
+    """
+    if declared.subscription_id is None:
         raise LookupError(declared.id)
-    await subscribers.lock(session, declared.subscriber_id)
     subscription = await subscriptions.by_id(session, declared.subscription_id)
     done = replace(declared, status=DeclarationStatus.DONE)
     if subscription is None or not subscription.can_be_canceled:

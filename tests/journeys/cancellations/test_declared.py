@@ -1,11 +1,13 @@
 """Cancellations without a sign-in, their acknowledgment, and leaving a renewed term at a month's notice."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
+from tests.support.crashes import kill_and_restart
 from tests.support.shop import START_TIME, Shop
 
 RENEWED = START_TIME.replace(year=2027, day=2)
@@ -157,6 +159,36 @@ async def test_reader_who_resumes_keeps_the_renewed_term(shop: Shop) -> None:
     (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
     assert declared["status"] == "revoked"
     await shop.advance_to(RENEWED + timedelta(days=40))
+    assert await shop.may_read(ada)
+
+
+async def test_notice_survives_a_kill_before_stripe_heard_of_it(killable_shop: Shop) -> None:
+    shop = killable_shop
+    ada = await renewed_in_berlin(shop)
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    path = f"/v1/subscriptions/{held['stripe_id']}"
+    fault = await shop.add_fault(method="POST", path=path, when="before", action="hold", times=1)
+    click = asyncio.create_task(shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"}))
+    await kill_and_restart(shop, fault, click=click)
+    await shop.execute("UPDATE declarations SET due_at = now()")
+    await shop.wait_until("SELECT status = 'scheduled' AND due_at > now() FROM declarations")
+    assert (await shop.stripe_get(path))["cancel_at_period_end"]
+    (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
+    assert declared["ends_at"] == "2027-04-03T05:00:00Z"
+
+
+async def test_reader_who_resumes_while_the_notice_ends_keeps_the_term(shop: Shop) -> None:
+    ada = await renewed_in_berlin(shop)
+    assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"})).status_code == 200
+    await shop.advance_to(datetime(2027, 4, 3, 5, tzinfo=UTC))
+    async with shop.pool.acquire() as blocker, blocker.transaction():
+        await blocker.execute("SELECT id FROM subscribers FOR UPDATE")
+        await shop.execute("UPDATE declarations SET due_at = now()")
+        await shop.wait_until("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+        await blocker.execute("UPDATE declarations SET status = 'revoked', due_at = NULL")
+    await shop.wait_until_idle()
+    (row,) = await shop.rows("SELECT status, due_at FROM declarations")
+    assert tuple(row.values()) == ("revoked", None)
     assert await shop.may_read(ada)
 
 
