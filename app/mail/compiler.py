@@ -15,6 +15,7 @@ import mrml
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _MARK = re.compile(r"jinja(\d+)mark")
 _CONTENT = re.compile(r"[ \t]*<!--\s*content\s*-->")
+_NOT_READ = frozenset({"mj-title", "mj-preview"})  # the subject, and what a list of messages shows beside it
 _TITLE = re.compile(r"<mj-title>(.*?)</mj-title>", re.DOTALL)
 _TEXT = (
     "mj-title mj-preview mj-style mj-raw mj-text mj-button mj-table mj-navbar-link mj-social-element mj-accordion-title"
@@ -149,9 +150,12 @@ class _Text(HTMLParser):
         self._inside: str | None = None
         self._link: str | None = None
         self._parts: list[str] = []
+        self._is_read = True
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in {"mj-text", "mj-button"}:
+        if tag in _NOT_READ:
+            self._is_read = False
+        elif tag in {"mj-text", "mj-button"}:
             self._inside, self._link, self._parts = tag, dict(attrs).get("href"), []
         elif self._inside is not None and tag in {"br", "p", "li", "tr"}:
             self._parts.append("\n")
@@ -159,6 +163,8 @@ class _Text(HTMLParser):
             self._link = dict(attrs).get("href")
 
     def handle_endtag(self, tag: str) -> None:
+        if tag in _NOT_READ:
+            self._is_read = True
         if tag == "a" and self._inside == "mj-text" and self._link:
             self._parts.append(f" ({self._link})")
             self._link = None
@@ -175,7 +181,7 @@ class _Text(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._inside is not None:
             self._parts.append(data.replace("\n", " "))
-        else:
+        elif self._is_read:
             self.found += [mark[0] for mark in _MARK.finditer(data)]
 
 

@@ -58,6 +58,7 @@ def test_every_kind_is_written_in_every_language(kind: NotificationKind, locale:
     assert text.locale == locale
     assert text.subject
     assert "Slow &lt;Ferry&gt;" in text.html
+    assert text.text.startswith("Slow <Ferry>\n\n"), "nothing of the subject is before it"
     for said in (text.subject, text.text, text.html):
         assert "{" not in said.replace("{ ", "").replace("{\n", "") or said is text.html, "no tag is left"
         assert "None" not in said
