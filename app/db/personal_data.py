@@ -256,7 +256,10 @@ TABLES: Mapping[str, Table] = {
     "price_migrations": Table(
         plain="id plan currency targets versions from_at status told_by_publisher created_at ended_at list_again_at"
         f" {_DUE}",
-        personal={"requested_by": _staff("Says who started the migration", "as long as it"), "last_error": _fault()},
+        personal={
+            "requested_by": _staff("Says who started the migration", "as long as the migration"),
+            "last_error": _fault(),
+        },
     ),
     "print_changes": Table(
         plain="id subscription_id subscriber_id kind status issues first_issue price total tax due currency price_id"
@@ -270,7 +273,11 @@ TABLES: Mapping[str, Table] = {
     ),
     "reader_name_parts": Table(
         plain="subscriber_id",
-        personal={"part": Column(purpose="Finds a reader by a part of a name or postal address", kept="as long as it")},
+        personal={
+            "part": Column(
+                purpose="Finds a reader by a part of a name or postal address", kept="as long as the name or address"
+            )
+        },
         of="subscriber_id = :reader",
         deleted=True,
     ),

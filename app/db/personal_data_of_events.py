@@ -6,11 +6,16 @@ from app.domain.personal_data import Column, Table
 
 TABLES_OF_EVENTS: Mapping[str, Table] = {
     "outbox_events": Table(
-        plain="id sequence type version subscriber_id data created_at queued_at",
+        plain="id sequence type version subscriber_id created_at queued_at",
         personal={
             "sub": Column(
                 purpose="Tells the publisher's systems which reader an event is about", kept="NEWSSTAND_OUTBOX_KEPT"
-            )
+            ),
+            "data": Column(
+                purpose="Tells the publisher's systems what changed. That of `notice.due` has the email address and the"
+                " message",
+                kept="NEWSSTAND_OUTBOX_KEPT",
+            ),
         },
         of="subscriber_id = :reader",
         deleted=True,

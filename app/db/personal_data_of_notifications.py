@@ -27,7 +27,9 @@ TABLES_OF_NOTIFICATIONS: Mapping[str, Table] = {
             "result": _proof(),
             "bounce": _proof(),
             "last_error": Column(
-                purpose="Helps to find out why a message was not accepted", kept="until it was", erased="NULL"
+                purpose="Helps to find out why a message was not accepted",
+                kept="until the message is accepted",
+                erased="NULL",
             ),
         },
         of="subscriber_id = :reader",

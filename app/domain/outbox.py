@@ -5,7 +5,7 @@ An event is recorded in the transaction of the change that it reports, and never
 receiver needs: the state after the change, and where it matters the state before. The events of a reader are in order of
 their sequence, because each is recorded while the reader is locked.
 
-A change of a payload that a receiver could trip over gets a new version; a new member doesn't.
+A breaking change of a payload gets a new version; a new member doesn't.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs.reference import api, cli, events, outbox_events, personal_data, settings, staff_actions, states
+from tests.docs.reference import (
+    api,
+    cli,
+    events,
+    outbox_events,
+    personal_data,
+    settings,
+    staff_actions,
+    states,
+    template_variables,
+)
 
 ROOT = Path(__file__).parents[3]
 PAGES: dict[str, Callable[[], str]] = {
@@ -13,6 +23,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/settings.md": settings.page,
     "docs/reference/events.md": events.page,
     "docs/reference/outbox-events.md": outbox_events.page,
+    "docs/reference/template-variables.md": template_variables.page,
     "docs/reference/personal-data.md": personal_data.page,
     "docs/concepts/subscription-states.md": states.page,
     "docs/staff/actions.md": staff_actions.page,

@@ -4,24 +4,30 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from babel import Locale
 
 from app.domain import outbox
 from app.domain.claims import Claim, ClaimResolution
 from app.domain.entitlements import NO_ENTITLEMENTS, AccessPeriod, EntitlementSet
 from app.domain.invoices import InvoiceStatus
+from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState, handed_over, money
 from app.domain.outbox import NewOutboxEvent, OutboxReader, OutboxType
 from app.domain.refunds import Refund
 from app.domain.renewals import Renewal
 from app.domain.subscriptions import Subscription, Term
 from app.domain.webhook_deliveries import TEST_DATA, DeliveredEvent, body_of
+from app.localization import Localization
+from app.mail.templates import load
 from tests.docs.reference.markdown import NOTE, table
 
 INTRODUCTION = """\
 # Event types
 
 What Newsstand tells your other systems, by [webhooks](../integrate/receive-events.md). Each event has the state after the
-change, so that nothing has to be fetched. A payload may get new members in any release. A change that a receiver could trip
-over gets a new `version`.
+change, so that nothing has to be fetched. A payload may get new members in any release. A breaking change gets a new
+`version`.
 
 All bodies have the same members:
 
@@ -38,22 +44,22 @@ MEANINGS: dict[OutboxType, str] = {
     OutboxType.SUBSCRIPTION_STARTED: "A subscription is paid, or its trial began. Not after an import.",
     OutboxType.SUBSCRIPTION_RENEWED: "The next term is paid. `term` is that term.",
     OutboxType.SUBSCRIPTION_CANCEL_SCHEDULED: "It will end at `ends_at`, or at another time than before.",
-    OutboxType.SUBSCRIPTION_CANCEL_UNDONE: "It will not end, but renew.",
+    OutboxType.SUBSCRIPTION_CANCEL_UNDONE: "The scheduled cancellation was undone. The subscription will renew.",
     OutboxType.SUBSCRIPTION_ENDED: "It has ended. `reason` is Stripe's, or ours, such as `guarantee` or `cancel_now`.",
     OutboxType.SUBSCRIPTION_PAYMENT_FAILED: "The reader has to pay, or to confirm the payment (`action_required`). Once for"
     " each invoice.",
     OutboxType.SUBSCRIPTION_PAUSED: "It is paused at Stripe, or nothing is collected for it.",
     OutboxType.SUBSCRIPTION_RESUMED: "It is not paused anymore.",
     OutboxType.ENTITLEMENTS_CHANGED: "What the reader may use changed, now or later. `before` and `after` are complete: of"
-    " each feature the periods that are not over, and the reason otherwise. `until` is null while no end is known. That time"
-    " passes is no event.",
+    " each feature the periods that are not over, and the reason otherwise. `until` is null while no end is known. No event"
+    " is sent when a period simply expires.",
     OutboxType.REFUND_SUCCEEDED: "The money is on its way to the reader.",
     OutboxType.REFUND_FAILED: "Stripe or the reader's bank refused it.",
     OutboxType.ADDRESS_NEEDED: "A copy could not be sent, because the reader has no postal address that can be used.",
     OutboxType.COPY_MAILED: "A printed copy was mailed. Recorded only while an endpoint asks for it.",
     OutboxType.CLAIM_DECIDED: "A claimed copy is `granted` or `rejected`.",
     OutboxType.READER_ERASED: "The reader was erased here. Erase them, too: their `sub` is sent one last time.",
-    OutboxType.NOTICE_DUE: "A notice to the reader is due.",
+    OutboxType.NOTICE_DUE: "A notification whose channel is `webhook` is due. Send it to `to` with your own mailer.",
     OutboxType.WEBHOOK_TEST: "An administrator sent a test. It is about no reader.",
 }
 READER = OutboxReader("rdr_0c5e", "auth0|4711")
@@ -115,6 +121,25 @@ CLAIM = Claim(
     claimed_by="reader:rdr_0c5e",
     created_at=NOW,
 )
+LOOK = {"brand": {"accent": "#b3361d", "on_accent": "#ffffff", "font": "Georgia, serif"}}
+NOTIFICATION = Notification(
+    id="ntf_0c5e",
+    kind=NotificationKind.RENEWAL_AHEAD,
+    about="scr_0c5e/20270301",
+    subscriber_id="rdr_0c5e",
+    subscription_id="scr_0c5e",
+    data={
+        "plan": "Annual",
+        "price": money(73_00, "usd"),
+        "discounted": False,
+        "renews_at": END.isoformat(),
+        "interval": "year",
+    },
+    event_at=END,
+    send_at=END - timedelta(days=30),
+    state=NotificationState.SENDING,
+    channel=Channel.WEBHOOK,
+)
 
 
 def synced(before: Subscription | None, after: Subscription, *opened: Term) -> Sequence[NewOutboxEvent]:
@@ -142,10 +167,18 @@ def examples() -> dict[OutboxType, NewOutboxEvent]:
         outbox.copy_mailed(READER, subscription_id="scr_0c5e", issue=7, kind="copy"),
         outbox.claim_decided(READER, CLAIM, granted=True),
         outbox.reader_erased(READER),
-        outbox.notice_due(READER, {"kind": "renewal_ahead"}),
+        _notice_due(),
         NewOutboxEvent(type=OutboxType.WEBHOOK_TEST, reader=None, data=TEST_DATA),
     ]
     return {event.type: event for event in found}
+
+
+def _notice_due() -> NewOutboxEvent:
+    common = {"publisher": "Slow Ferry", "account_url": "https://billing.example.com/account"}
+    publisher = Localization(Locale("en", "US"), ZoneInfo("UTC"))
+    made = load(None).render(NOTIFICATION.kind, NOTIFICATION.data, common | LOOK, wanted=None, publisher=publisher)
+    its = {"locale": made.locale, "subject": made.subject, "text": made.text, "html": f"{made.html.strip()[:15]}…"}
+    return outbox.notice_due(READER, handed_over(NOTIFICATION, recipient="ada@example.com", text=its))
 
 
 def page() -> str:
