@@ -10,6 +10,7 @@ from app.domain.declarations import DeclarationKind, Language
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.errors import DomainError
 from app.domain.promotion_codes import PromotionCodeInvalid
+from app.domain.refunds import ENDING
 from app.domain.subscriptions import SubscriptionStatus
 from app.localization import Localization
 from app.services.subscriptions import SubscriptionDetails
@@ -27,16 +28,13 @@ NEXT_PAYMENT: Mapping[str, str] = {
     SubscriptionStatus.ACTIVE: "It renews on {}.",
     SubscriptionStatus.TRIALING: "Your first payment is on {}.",
 }
-REFUNDED = frozenset(
-    {"guarantee", "withdrawal", "unserved_issues", "duplicate"}
-)  # refund bases that end the subscription
 SAID_BY_STATUS = frozenset({"ended", "ends"})  # notices that only repeat the status
 ERRORS: Mapping[str, str] = {
     "already_subscribed": "You already have a subscription, so you don’t need another one.",
     "no_subscription": "You don’t have a subscription.",
     "already_withdrawn": "You have already withdrawn from this contract.",
     "no_withdrawal_right": "There is no right of withdrawal where you live.",
-    "withdrawal_period_over": "The time in which you could withdraw from this contract is over.",
+    "withdrawal_period_over": "Your withdrawal period has ended.",
     "already_ended": "Your subscription has already ended.",
     "stripe_unavailable": "Our payment processor isn’t responding. Nothing was changed. Please try again in a minute.",
     "stripe_refused": "Our payment processor declined this. Nothing was changed. Please try again, or ask us for help.",
@@ -151,7 +149,7 @@ def status(details: SubscriptionDetails, localization: Localization) -> str:
     ends_at = subscription.over_at or lapsed
     ends = localization.date(ends_at) if ends_at is not None else None
     message = STATUSES.get(subscription.effective_status, "Your subscription has ended.")
-    if subscription.ended_by in REFUNDED:
+    if subscription.ended_by in ENDING:
         return f"Your subscription was refunded and ended on {ends}." if ends else "Your subscription was refunded."
     if subscription.effective_status == SubscriptionStatus.INCOMPLETE_EXPIRED:
         return message

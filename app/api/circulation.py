@@ -51,7 +51,7 @@ class CirculationIn(ApiModel):
     press_run: Count = Field(description="The copies that were printed: line 15a.", examples=[1000])
     dealer_sales: Count = Field(default=0, description="Sold outside the mails: line 15b3.", examples=[20])
     single_copies_mailed: Count = Field(
-        default=0, description="Sold and mailed at other classes, beside the labels: part of line 15b4.", examples=[3]
+        default=0, description="Sold and mailed at other classes, without a label: part of line 15b4.", examples=[3]
     )
     free_outside_mail: Count = Field(default=0, description="Given away outside the mails: line 15d4.", examples=[15])
 

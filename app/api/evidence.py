@@ -57,8 +57,8 @@ class ConsentOut(ApiModel):
 class MessageOut(ApiModel):
     """A message that was sent to the reader."""
 
-    notice: str = Field(description="Which notice it was.", examples=["renewal"])
-    channel: str = Field(examples=["email"])
+    notice: str = Field(description="Which notice it was.", examples=["renewal_ahead"])
+    channel: str = Field(examples=["mail"])
     at: datetime = Field(examples=["2027-02-01T15:00:00Z"])
     result: str = Field(examples=["sent"])
     text: str = Field(examples=["Your subscription renews on March 1, 2027 for $49."])
@@ -101,6 +101,6 @@ class EvidenceOut(ApiModel):
 
 @router.get("/{subscriber_id}/evidence", responses=problems(NotFound))
 async def reader_evidence(subscriber_id: str, agent: SupportAgent, ctx: Ctx, now: Now) -> EvidenceOut:
-    """Retrieve what a reader agreed to, got and was told, as evidence for a dispute."""
+    """Retrieve the evidence for a dispute: consents, deliveries and messages."""
     found = await evidence.of_reader(ctx, subscriber_id, viewer=seen_by(agent), now=now)
     return EvidenceOut.of(found, ctx.localization)

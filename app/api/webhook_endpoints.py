@@ -53,7 +53,7 @@ class WebhookEndpointIn(ApiModel):
 
 
 class SecretRotationIn(ApiModel):
-    """How long the old secret signs too."""
+    """How long the old secret remains valid."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,7 +107,7 @@ class WebhookEndpointOut(ApiModel):
         examples=[None],
     )
     old_secret_until: datetime | None = Field(
-        description="Until when the secret before the rotation signs too.", examples=[None]
+        description="Until when requests are signed with both secrets.", examples=[None]
     )
 
     @classmethod
@@ -243,13 +243,23 @@ async def rotate_webhook_secret(
 
 @router.post("/{endpoint_id}/disable", responses=problems(NotFound))
 async def disable_webhook_endpoint(endpoint_id: str, admin: Admin, ctx: Ctx) -> WebhookEndpointOut:
-    """Stop sending events to a webhook endpoint. A repeated request has no further effect."""
+    """
+    Stop sending events to a webhook endpoint. A repeated request has no further effect.
+
+    While an endpoint is disabled, new events are not queued for it. Enabling it resumes the deliveries that were pending.
+    Replay the events in between.
+    """
     return WebhookEndpointOut.of(await webhook_endpoints.disable(ctx, endpoint_id, by=admin.actor))
 
 
 @router.post("/{endpoint_id}/enable", responses=problems(NotFound))
 async def enable_webhook_endpoint(endpoint_id: str, admin: Admin, ctx: Ctx) -> WebhookEndpointOut:
-    """Send events to a webhook endpoint again: those from now on, and those that were pending."""
+    """
+    Send events to a webhook endpoint again.
+
+    While an endpoint is disabled, new events are not queued for it. Enabling it resumes the deliveries that were pending.
+    Replay the events in between.
+    """
     return WebhookEndpointOut.of(await webhook_endpoints.enable(ctx, endpoint_id, by=admin.actor))
 
 

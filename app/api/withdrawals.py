@@ -126,7 +126,9 @@ class DeclarationOut(ApiModel):
     received_at: datetime = Field(examples=["2026-03-08T18:00:00Z"])
     subscription: str | None = Field(examples=["scr_0c5e"])
     status: DeclarationStatusText = Field(
-        description="`done`, `queued` (staff act on it) or `settled` (they did).", examples=["done"]
+        description="`received`, `scheduled` (ends early), `revoked` (the reader resumed), `done`, `queued` (waiting for"
+        " staff) or `settled` (handled by staff).",
+        examples=["done"],
     )
     ends_at: datetime | None = Field(examples=["2026-03-08T18:00:00Z"])
     acknowledgment: str = Field(examples=["Slow Ferry\nAcknowledgment of your withdrawal from the contract\n…"])

@@ -47,7 +47,7 @@ A price at Stripe never changes: a new amount becomes a new version, and current
 one until you migrate them.""",
 )
 cli.command(short_help="Move current subscribers to a new price.")(price_migrations.migrate)
-cli.command(short_help="Show how far price migrations are.")(price_migrations.migrations)
+cli.command(short_help="Show the progress of price migrations.")(price_migrations.migrations)
 cli.command(short_help="Stop a price migration.")(price_migrations.stop_migration)
 File = Annotated[Path | None, typer.Option("--file", help="The catalogue file. Default: NEWSSTAND_CATALOGUE.")]
 

@@ -88,7 +88,7 @@ def migrations(
         bool, typer.Option("--changes", help="Print a line for each subscription of the migration, as CSV.")
     ] = False,
 ) -> None:
-    """Show how far price migrations are: how many readers were told, have the new price, or keep theirs, and why.
+    """Show the progress of price migrations: how many readers were told, have the new price, or keep theirs, and why.
 
     \b
     newsstand catalogue migrations

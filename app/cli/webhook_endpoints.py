@@ -67,7 +67,7 @@ def remove(endpoint: Endpoint) -> None:
 @cli.command()
 def rotate(
     endpoint: Endpoint,
-    overlap: Annotated[str, typer.Option(help="How long the old secret signs too, such as 24h.")] = "24h",
+    overlap: Annotated[str, typer.Option(help="How long the old secret remains valid, such as 24h.")] = "24h",
 ) -> None:
     """Replace the secret of an endpoint, and print the new one. Both sign during the overlap."""
     both_for = parse_duration(overlap, option="--overlap")
@@ -79,14 +79,24 @@ def rotate(
 
 @cli.command()
 def disable(endpoint: Endpoint) -> None:
-    """Stop sending events to an endpoint."""
+    """
+    Stop sending events to an endpoint.
+
+    While an endpoint is disabled, new events are not queued for it. Enabling it resumes the deliveries that were pending.
+    Replay the events in between.
+    """
     with command_settings() as settings:
         asyncio.run(_switch(settings, endpoint, on=False))
 
 
 @cli.command()
 def enable(endpoint: Endpoint) -> None:
-    """Send events to an endpoint again: those from now on, and those that were pending."""
+    """
+    Send events to an endpoint again.
+
+    While an endpoint is disabled, new events are not queued for it. Enabling it resumes the deliveries that were pending.
+    Replay the events in between.
+    """
     with command_settings() as settings:
         asyncio.run(_switch(settings, endpoint, on=True))
 

@@ -85,7 +85,7 @@ async def show_issue(request: ConsoleRequest) -> Response:
 
 
 async def enter(request: ConsoleRequest) -> Response:
-    """Enter the press run of an issue, and what was sold or given away beside the labels."""
+    """Enter the press run of an issue, and the copies that have no label."""
     number = issue_number(request)
     with request.fields() as fields:
         press_run = fields.integer("press_run", minimum=0, maximum=LARGEST_COUNT)

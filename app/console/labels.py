@@ -66,7 +66,7 @@ LABELS = {
     "stopped": "Stopped",
     "finished": "Finished",
     "price:planned": "Planned",
-    "price:announced": "Notice ordered",
+    "price:announced": "Notice scheduled",
     "price:switching": "Changing",
     "price:switched": "Has the new price",
     "price:completed": "Renewed at the new price",
@@ -92,7 +92,7 @@ LABELS = {
     "mail:handed_over": "Handed to your mailer",
     "mail:refused": "Refused",
     "mail:uncertain": "May not have been sent",
-    "mail:failed": "Gave up",
+    "mail:failed": "Failed permanently",
     "mail:undelivered": "Not delivered",
     # claims of copies
     "claim:awaiting_approval": "Awaiting approval",
@@ -114,9 +114,9 @@ LABELS = {
     "event:received": "Waiting to be applied",
     "event:failed": "Failed, will be retried",
     "event:dead": "Failed permanently",
-    "delivery:pending": "Waiting",
+    "delivery:pending": "Pending",
     "delivery:delivered": "Delivered",
-    "delivery:failed": "Given up",
+    "delivery:failed": "Failed permanently",
     "delivery:canceled": "Canceled",
 }
 

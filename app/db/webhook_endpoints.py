@@ -64,7 +64,7 @@ async def lock(session: Session, endpoint_id: str) -> WebhookEndpoint | None:
 
 
 async def rotate(session: Session, endpoint_id: str, *, sealed: str, overlap: timedelta) -> None:
-    """Replace the secret of an endpoint. The one before signs too during the overlap."""
+    """Replace the secret of an endpoint. Requests are signed with both during the overlap."""
     values: dict[str, Any] = {"sealed": sealed, "old_sealed": None, "old_until": None}
     if overlap:
         until = func.now() + bindparam(None, overlap, type_=INTERVAL)

@@ -19,7 +19,7 @@ from app.domain.text import Wording, is_showable
 
 
 class ConsentInvalid(Invalid):
-    """A part of ``consent`` is not what it should be."""
+    """A field of ``consent`` is invalid."""
 
     code = "consent_invalid"
     title = "Invalid consent"

@@ -3,7 +3,8 @@ The dated policy for notifications: which are sent, for whom, and how many days 
 
 An entry of ``[[policies.notices]]`` applies to what happens on its date or later: to renewals from that day on, for example.
 The reader's place decides which entries apply to them. The more specific place counts: a state before its country, and that
-before an entry without places. If a reader's place is unknown, the strictest entry counts: the one that tells them earliest.
+before an entry without places. If a reader's place is unknown, the strictest entry counts: one that is sent
+before one that is off, then the earliest.
 
 Sources, as of November 2026: California asks for notice 15 to 45 days before the renewal of a term of a year or more, and
 for a yearly reminder (Business and Professions Code, section 17602). Mastercard asks for notice 7 to 30 days before the

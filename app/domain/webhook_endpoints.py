@@ -65,14 +65,14 @@ class UnknownEventType(Invalid):
 
 
 class InvalidOverlap(Invalid):
-    """The old secret can't be used for so long."""
+    """The old secret can't remain valid for so long."""
 
     code = "invalid_overlap"
     title = "Invalid overlap"
 
 
 class TooManyEndpoints(Conflict):
-    """There are as many webhook endpoints as there can be."""
+    """The limit of 20 webhook endpoints is reached."""
 
     code = "too_many_endpoints"
     title = "Too many webhook endpoints"
@@ -211,7 +211,7 @@ def check_secret(secret: str) -> None:
 
 def check_overlap(overlap: timedelta) -> None:
     """
-    Check for how long the old secret signs too, after a rotation.
+    Check for how long the old secret remains valid, after a rotation.
 
     :raises InvalidOverlap: it is too long.
     """

@@ -169,10 +169,10 @@ def _result(claimed: ClaimedDelivery, answer: Answer | None) -> Result:
 
 async def _report_disabled(session: Session, endpoint: WebhookEndpoint) -> None:
     """Alert staff that an endpoint is disabled: in the log, the metrics and the work queue."""
-    why = "it answered that it is gone" if endpoint.disabled_as == "gone" else "nothing was delivered for five days"
+    why = "it returned 410 Gone" if endpoint.disabled_as == "gone" else "no delivery succeeded for five days"
     log.error("webhook_endpoint_disabled", endpoint=endpoint.id, reason=endpoint.disabled_as)
     observability.WEBHOOK_ENDPOINTS_DISABLED.inc()
-    reason = f"The webhook endpoint “{endpoint.name}” was disabled, because {why}. Events are not sent to it."
+    reason = f"The webhook endpoint “{endpoint.name}” was disabled because {why}. Events are not sent to it."
     await anomalies.report(session, endpoint.id, {WEBHOOK_ENDPOINT_DISABLED: reason}, subscriber_id=None)
 
 

@@ -52,7 +52,7 @@ async def add(
     :raises PrivateAddress: its address is not public, and the settings don't allow it.
     :raises UnknownEventType: there is no such type.
     :raises InvalidSecret: the secret is too short, for example.
-    :raises TooManyEndpoints: there are as many as there can be.
+    :raises TooManyEndpoints: the limit is reached.
     """
     check_url(url, allowed=ctx.settings.webhook_networks)
     wanted = checked_types(types)

@@ -1060,7 +1060,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Retrieve what a reader agreed to, got and was told, as evidence for a dispute */
+        /** Retrieve the evidence for a dispute: consents, deliveries and messages */
         get: operations["reader_evidence"];
         put?: never;
         post?: never;
@@ -1997,6 +1997,9 @@ export interface paths {
         /**
          * Stop sending events to a webhook endpoint
          * @description A repeated request has no further effect.
+         *
+         *     While an endpoint is disabled, new events are not queued for it. Enabling it resumes the deliveries that were pending.
+         *     Replay the events in between.
          */
         post: operations["disable_webhook_endpoint"];
         delete?: never;
@@ -2014,7 +2017,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send events to a webhook endpoint again: those from now on, and those that were pending */
+        /**
+         * Send events to a webhook endpoint again
+         * @description While an endpoint is disabled, new events are not queued for it. Enabling it resumes the deliveries that were pending.
+         *     Replay the events in between.
+         */
         post: operations["enable_webhook_endpoint"];
         delete?: never;
         options?: never;
@@ -3750,7 +3757,7 @@ export interface components {
             dealer_sales: number;
             /**
              * Single Copies Mailed
-             * @description Sold and mailed at other classes, beside the labels: part of line 15b4.
+             * @description Sold and mailed at other classes, without a label: part of line 15b4.
              * @default 0
              * @example 3
              */
@@ -4450,7 +4457,7 @@ export interface components {
             subscription: string | null;
             /**
              * Status
-             * @description `done`, `queued` (staff act on it) or `settled` (they did).
+             * @description `received`, `scheduled` (ends early), `revoked` (the reader resumed), `done`, `queued` (waiting for staff) or `settled` (handled by staff).
              * @example done
              * @enum {string}
              */
@@ -5347,8 +5354,8 @@ export interface components {
          *       "messages": [
          *         {
          *           "at": "2027-02-01T15:00:00Z",
-         *           "channel": "email",
-         *           "notice": "renewal",
+         *           "channel": "mail",
+         *           "notice": "renewal_ahead",
          *           "result": "sent",
          *           "text": "Your subscription renews on March 1, 2027 for $49."
          *         }
@@ -6766,8 +6773,8 @@ export interface components {
          * @description A message that was sent to the reader.
          * @example {
          *       "at": "2027-02-01T15:00:00Z",
-         *       "channel": "email",
-         *       "notice": "renewal",
+         *       "channel": "mail",
+         *       "notice": "renewal_ahead",
          *       "result": "sent",
          *       "text": "Your subscription renews on March 1, 2027 for $49."
          *     }
@@ -6776,12 +6783,12 @@ export interface components {
             /**
              * Notice
              * @description Which notice it was.
-             * @example renewal
+             * @example renewal_ahead
              */
             notice: string;
             /**
              * Channel
-             * @example email
+             * @example mail
              */
             channel: string;
             /**
@@ -10048,7 +10055,7 @@ export interface components {
         };
         /**
          * SecretRotationIn
-         * @description How long the old secret signs too.
+         * @description How long the old secret remains valid.
          * @example {
          *       "overlap_hours": 24
          *     }
@@ -10955,7 +10962,7 @@ export interface components {
             disabled_as: ("staff" | "failing" | "gone") | null;
             /**
              * Old Secret Until
-             * @description Until when the secret before the rotation signs too.
+             * @description Until when requests are signed with both secrets.
              * @example null
              */
             old_secret_until: string | null;
@@ -11191,7 +11198,7 @@ export interface components {
             subscription: string | null;
             /**
              * Status
-             * @description `done`, `queued` (staff act on it) or `settled` (they did).
+             * @description `received`, `scheduled` (ends early), `revoked` (the reader resumed), `done`, `queued` (waiting for staff) or `settled` (handled by staff).
              * @example done
              * @enum {string}
              */

@@ -1,4 +1,4 @@
-"""Leaving as laws require, in a real browser: withdrawing, and canceling without a sign-in."""
+"""Withdrawal and cancellation rights, in a real browser: withdrawing, and canceling without a sign-in."""
 
 from collections.abc import Callable
 

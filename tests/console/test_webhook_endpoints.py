@@ -29,7 +29,7 @@ async def test_an_endpoint_is_managed_at_the_console(shop: Shop, open_console: O
 
     assert row["types"] == ["copy.mailed"]
     assert "Sending the test obx_" in sent.text
-    assert "The old secret signs too until" in rotated.text
+    assert "Requests are signed with both secrets until" in rotated.text
     assert "Sending 0 events again." in replayed.text
     assert "The endpoint is disabled." in off.text
     assert "The endpoint is enabled." in on.text

@@ -17,7 +17,7 @@ class WebhookEndpoint(Base):
     url: Mapped[str]
     types: Mapped[list[str]]  # empty: all
     sealed: Mapped[str]  # the secret
-    old_sealed: Mapped[str | None]  # the secret before, which signs too until …
+    old_sealed: Mapped[str | None]  # the secret before, with which requests are signed too until …
     old_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     created_by: Mapped[str]
