@@ -43,7 +43,8 @@ _TO_DO = {
     ItemKind.NOTIFICATION: "Tell the reader in another way, or correct the address at the identity provider. Then dismiss"
     " this item.",
     ItemKind.DECLARATION: "It counts from the time when it was received. Find the reader’s contract and end it, refund"
-    " what can’t be refunded automatically, write to the reader, then dismiss this item.",
+    " what can’t be refunded automatically (such as the unserved share of what the customer’s balance paid), write to the"
+    " reader, then dismiss this item.",
     ItemKind.EVENT: "Fix the cause, then replay the event.",
     ItemKind.ANOMALY: "Check it in Stripe’s Dashboard. This item disappears when the cause is gone.",
 }

@@ -68,7 +68,8 @@ async def _end(ctx: Context, session: Session, declared: Declaration, *, now: da
     paid = [one for one in found.case.payments if running and one.invoice_id == running[-1].invoice_id] if found else []
     if found is None or not paid:
         await cancellations.end(session, ctx.rules, subscription.id, by=EndReason.CANCEL_NOW, now=now)
-        return done
+        of_balance = any(term.paid_by_balance > 0 for term in running)  # no payment to refund: staff return the share
+        return replace(declared, status=DeclarationStatus.QUEUED) if of_balance else done
     quote = quote_unserved(replace(found.case, payment=payments_of_term(paid[0], paid, terms)[0]))
     if isinstance(quote.refusal, NOTHING_LEFT):
         return done  # everything was served, so it ends with its period

@@ -13,7 +13,7 @@ from datetime import datetime
 from app.aggregates import cancellations, current_subscription, declarations, quotes
 from app.context import Context
 from app.db import declarations as declarations_db
-from app.db import payments, refunds, subscribers
+from app.db import payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, new_id
 from app.db.subscribers import Subscriber
 from app.domain.declarations import AlreadyWithdrawn, Channel, Declaration, DeclarationKind
@@ -153,6 +153,10 @@ async def _declare(
         is_queued=found.held_back is not None,
     )
     if subscription.can_be_canceled:
+        if found.held_back is None:
+            for term in terms:  # closing the end returns to the customer's balance what it paid
+                if term.paid_by_balance > 0 and not term.is_refunded:
+                    await subscriptions.mark_term_refunded(session, term.invoice_id, RefundBasis.WITHDRAWAL, at=now)
         await cancellations.end(session, ctx.rules, subscription.id, by=RefundBasis.WITHDRAWAL, now=now)
     return declared
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.journeys.lifecycle.test_manual_changes_at_stripe import customer_of
 from tests.support.crashes import kill_and_restart
 from tests.support.shop import START_TIME, Shop
 
@@ -114,13 +115,16 @@ async def test_signed_in_cancellation_has_an_acknowledgment(shop: Shop) -> None:
     assert "Ends on: March 1, 2027" in declared["acknowledgment"]
 
 
-async def renewed_in_berlin(shop: Shop) -> Any:
-    """Subscribe a reader in Germany, and renew the subscription."""
+async def renewed_in_berlin(shop: Shop, *, balance: int = 0) -> Any:
+    """Subscribe a reader in Germany, and renew the subscription, out of the customer's balance if there is one."""
     ada = shop.person()
     await shop.plan_issues(60)
     await shop.subscribe(ada)
     address = {"name": "Ada", "line1": "Lampengasse 1", "city": "Berlin", "postal_code": "10115", "country": "DE"}
     assert (await shop.http.put("/v1/me/address", headers=dict(ada.headers), json=address)).status_code == 200
+    if balance:
+        path = f"/v1/customers/{await customer_of(shop, ada)}/balance_transactions"
+        await shop.stripe_post(path, amount=str(-balance), currency="usd")
     await shop.advance_to(RENEWED)
     return ada
 
@@ -150,6 +154,17 @@ async def test_renewed_term_ends_at_a_months_notice_with_its_unserved_issues_ref
     )
     assert (refund["basis"], refund["status"]) == ("unserved_issues", "succeeded")
     assert refund["amount"]["amount"] == 49_00 - 49_00 * served["n"] // 24
+
+
+async def test_staff_return_the_share_of_a_renewal_that_the_balance_paid(shop: Shop) -> None:
+    ada = await renewed_in_berlin(shop, balance=49_00)
+    assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"})).status_code == 200
+    await shop.advance_to(datetime(2027, 4, 3, 5, tzinfo=UTC))
+    await shop.execute("UPDATE declarations SET due_at = now()")
+    await shop.wait_until("SELECT status NOT IN ('received', 'scheduled') FROM declarations")
+    (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
+    assert declared["status"] == "queued"
+    assert not await shop.may_read(ada)
 
 
 async def test_reader_who_resumes_keeps_the_renewed_term(shop: Shop) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.journeys.refunds.test_credits import balance, subscribe_with_credit
 from tests.support.shop import START_TIME, Person, Shop
 from tests.support.trials import start_trial
 
@@ -71,6 +72,18 @@ async def test_withdrawal_on_the_last_day_refunds_everything_and_ends_access(sho
     assert [tuple(row.values()) for row in told] == [("withdrawal_received", "de")]
     listed = (await shop.get("/v1/me/declarations", ada)).json()["data"]
     assert [(one["id"], one["acknowledgment"]) for one in listed] == [(done.json()["id"], text)]
+
+
+async def test_withdrawal_returns_what_the_balance_paid_to_the_balance(shop: Shop) -> None:
+    ada = shop.person()
+    await subscribe_with_credit(shop, ada, 49_00)
+    await live_in_berlin(shop, ada)
+    assert await balance(shop, ada) == 0
+    done = await withdraw(shop, ada, amount=0)
+    assert done.status_code == 201, done.text
+    await shop.wait_until_idle()
+    assert await balance(shop, ada) == 49_00
+    assert not await shop.may_read(ada)
 
 
 async def test_the_day_after_withdrawal_is_refused_and_the_guarantee_is_better(shop: Shop) -> None:
