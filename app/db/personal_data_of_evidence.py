@@ -9,8 +9,16 @@ _AGREED = Column(purpose="Proves who agreed to the terms, in a dispute of the pa
 
 TABLES_OF_EVIDENCE: Mapping[str, Table] = {
     "consents": Table(
-        plain="id checkout_id subscriber_id agreed_at shown digest terms_version",
-        personal={"ip": _AGREED, "user_agent": _AGREED},
+        plain="id checkout_id subscriber_id agreed_at shown terms_version",
+        personal={
+            "ip": _AGREED,
+            "user_agent": _AGREED,
+            "digest": Column(
+                purpose="Recognizes a consent that is sent again. The address could be computed from it",
+                kept=EVIDENCE,
+                erased="id",
+            ),
+        },
         of="subscriber_id = :reader",
     ),
     "declarations": Table(

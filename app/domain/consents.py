@@ -63,7 +63,7 @@ class Consent:
     subscriber_id: str
     agreed_at: datetime  # when the reader went on to the payment page
     shown: Mapping[str, Any]
-    digest: str  # of what was shown and of the details
+    digest: str  # of what was shown and of the details; the ID if the reader was erased
     details: ConsentDetails = field(default_factory=ConsentDetails)
     stripe_subscription_id: str | None = None  # that was paid for; None: none was
 

@@ -63,9 +63,10 @@ BEGIN
         END IF;
         RETURN OLD;
     END IF;
-    IF NEW.ip IS NULL AND NEW.user_agent IS NULL THEN
+    IF NEW.ip IS NULL AND NEW.user_agent IS NULL AND NEW.digest = OLD.id THEN -- the digest could be used to find the address
         allowed.ip := OLD.ip;
         allowed.user_agent := OLD.user_agent;
+        allowed.digest := OLD.digest;
     END IF;
     IF allowed IS DISTINCT FROM OLD THEN
         RAISE EXCEPTION 'a consent never changes';
