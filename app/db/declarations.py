@@ -83,7 +83,8 @@ async def set_outcome(session: Session, declared: Declaration, *, due_in: timede
         .where(Row.id == declared.id)
         .values(
             status=declared.status,
-            subscriber_id=declared.subscriber_id,
+            # An erasure may have set it meanwhile.
+            subscriber_id=func.coalesce(declared.subscriber_id, Row.subscriber_id),
             subscription_id=declared.subscription_id,
             ends_at=declared.ends_at,
             refund_id=declared.refund_id,

@@ -62,9 +62,25 @@ UNION SELECT id FROM holds WHERE subscriber_id = :reader
 UNION SELECT id FROM credits WHERE subscription_id IN (SELECT id FROM owned)
 """
 
+# A cancellation without a sign-in that nobody could match is the reader's if it has their address and nobody else has it.
+# The order has ended the contract, so nothing is left to do about it.
+_TAKE_DECLARATIONS = text(
+    """
+    UPDATE declarations SET subscriber_id = :reader, due_at = NULL,
+        status = CASE WHEN status IN ('received', 'queued') THEN 'done' ELSE status END
+    WHERE subscriber_id IS NULL
+        AND lower(words->>'email') IN (
+            SELECT lower(email) FROM subscribers WHERE id = :reader
+            UNION SELECT lower(email) FROM contact_changes WHERE subscriber_id = :reader)
+        AND NOT EXISTS (
+            SELECT FROM subscribers other WHERE other.id <> :reader AND lower(other.email) = lower(words->>'email'))
+    """
+).bindparams(bindparam("reader", type_=Text))
+
 
 async def start(session: Session, subscriber_id: str, *, sub: str, customer_id: str | None, by: str) -> Erasure:
     """Insert an erasure, due now, and make the reader unknown: their ``sub``, email address and name are gone at once."""
+    await session.execute(_TAKE_DECLARATIONS, {"reader": subscriber_id})  # while their address is known
     row = Row(
         id=new_id("era"),
         subscriber_id=subscriber_id,

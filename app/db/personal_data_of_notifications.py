@@ -4,7 +4,10 @@ from collections.abc import Mapping
 
 from app.domain.personal_data import Column, Table
 
-_KEPT = "until the reader is erased: on request, or after NEWSSTAND_FORMER_READERS_KEPT"
+_KEPT = (
+    "until the reader is erased: on request, or after NEWSSTAND_FORMER_READERS_KEPT. Without a reader: 3 years, or as long"
+    " as the declaration that it acknowledges"
+)
 
 
 def _proof(erased: str = "NULL") -> Column:
@@ -32,6 +35,7 @@ TABLES_OF_NOTIFICATIONS: Mapping[str, Table] = {
                 erased="NULL",
             ),
         },
-        of="subscriber_id = :reader",
+        # A cancellation without a sign-in is acknowledged before anybody knows whose it is.
+        of="(subscriber_id = :reader OR (kind = 'cancellation_received' AND about = ANY(:ids)))",
     ),
 }

@@ -156,6 +156,16 @@ EXPIRIES = (
             f"received_at < now() - :kept AND status <> 'queued' AND {_HAS_ENDED.format(table='declarations')}",
         ),
     ),
+    Expiry(  # after the declaration above that it acknowledges
+        what="notifications to nobody that we know",
+        kept=EVIDENCE_KEPT,
+        statement=_expire(
+            "notifications",
+            "DELETE FROM notifications",
+            "subscriber_id IS NULL AND due_at IS NULL AND created_at < now() - :kept"
+            " AND NOT EXISTS (SELECT FROM declarations WHERE declarations.id = notifications.about)",
+        ),
+    ),
     Expiry(
         what="what readers agreed to",
         kept=EVIDENCE_KEPT,

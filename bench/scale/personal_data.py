@@ -50,7 +50,7 @@ def _expire(expiry: Expiry) -> Query:
 
 PERSONAL_DATA = (
     query("approvals.of_subscriber", lambda s: approvals.of_subscriber(s.session, s.reader)),
-    query("erasures.start", _started),
+    query("erasures.start", _started, reads_all=ONCE_FOR_A_READER),
     query(
         "erasures.inactive",
         lambda s: erasures.inactive(s.session, before=s.now, after="", limit=100),
@@ -58,7 +58,7 @@ PERSONAL_DATA = (
     ),
     query("erasures.by_id", lambda s: erasures.by_id(s.session, "era_1")),
     query("erasures.find", lambda s: erasures.find(s.session, s.reader)),
-    query("erasures.add_customer", _add_customer),
+    query("erasures.add_customer", _add_customer, reads_all=ONCE_FOR_A_READER),
     query("erasures.unclosed_subscriptions", lambda s: erasures.unclosed_subscriptions(s.session, s.reader)),
     query("erasures.unfinished_refunds", lambda s: erasures.unfinished_refunds(s.session, s.reader)),
     query("erasures.object_ids", lambda s: erasures.object_ids(s.session, s.reader)),
@@ -66,7 +66,7 @@ PERSONAL_DATA = (
     query(
         "erasures.erase_rows", lambda s: erasures.erase_rows(s.session, s.reader, sub=SUB), reads_all=ONCE_FOR_A_READER
     ),
-    query("erasures.finish", _finish),
+    query("erasures.finish", _finish, reads_all=ONCE_FOR_A_READER),
     query("erasures.reopen", lambda s: erasures.reopen(s.session, s.reader)),
     query("erasures.remove_last_trace", _remove_last_trace, reads_all=ONCE_FOR_A_READER),
     query("retention.schedule", _run_retention),

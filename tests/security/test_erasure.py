@@ -75,6 +75,9 @@ async def with_history(shop: Shop) -> Person:
         while not await shop.rows("SELECT FROM contact_changes"):
             await shop.get("/v1/me/subscription", Person(SUB, "", {"Authorization": f"Bearer {renamed}"}))
     await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end", "comment": "Moved to Ohio"})
+    for name in (f"New {SUB}", "Invented"):  # without a sign-in: the worker finds the contract of the first one
+        notice = {"name": name, "email": f"new-{SUB}@example.com", "contract": "24 Issues", "type": "ordinary"}
+        assert (await shop.http.post("/v1/cancellations", json=notice)).status_code == 202
     await shop.get(f"/v1/support/subscribers/{reader}", shop.agent)
     await shop.pool.execute(  # as earlier releases did
         "INSERT INTO audit_log (actor, action, object_id, subscriber_id) VALUES ($1, 'a', 'b', $2)",
@@ -102,8 +105,8 @@ async def test_an_erased_reader_is_in_no_table_and_the_books_are_kept(shop: Shop
     methods = (await shop.stripe_get("/v1/payment_methods", customer=customer["id"]))["data"]
     before = {table for table, _ in await traces(shop)}
     assert before >= {
-        "anomalies", "audit_log", "audit_notes", "comps", "contact_changes", "differences", "entitlements",
-        "idempotent_requests", "intents", "issue_adjustments", "refunds", "subscribers",
+        "anomalies", "audit_log", "audit_notes", "comps", "contact_changes", "declarations", "differences", "entitlements",
+        "idempotent_requests", "intents", "issue_adjustments", "notifications", "refunds", "subscribers",
     }  # fmt: skip
     books = await shop.rows("SELECT id, amount, paid_at FROM payments")
 

@@ -1,6 +1,7 @@
 """Every column is classified in the register of personal data, and what expires is removed."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -77,6 +78,9 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     "declarations of readers who left": _ENDED
     + "INSERT INTO declarations (id, kind, channel, received_at, subscriber_id, words, acknowledgment, status,"
     " work_key) VALUES ('{id}', 'cancellation', 'reader', now() - interval '{age}', 'rdr_1', '{{}}', '', 'done', 'w')",
+    "notifications to nobody that we know": "INSERT INTO notifications (id, kind, about, recipient, data, send_at, state,"
+    " channel, created_at, work_key) VALUES ('{id}', 'cancellation_received', '{id}', 'ada@example.com', '{{}}', now(),"
+    " 'sent', 'mail', now() - interval '{age}', 'w')",
     "what readers agreed to": _ENDED + _CONSENT,
     "what readers agreed to and did not pay for": _CONSENT,
     "resolved anomalies": "INSERT INTO anomalies (id, object_id, code, reason, gone_at)"
@@ -149,6 +153,64 @@ async def test_every_statement_of_the_register_can_be_run(sessions: Sessions) ->
 
     assert set(found) == {"subscribers", "erasures"}
     assert erased == {"subscribers": 1}
+
+
+@pytest.mark.parametrize(
+    ("address", "left"),
+    [
+        pytest.param("ada@example.com", {}, id="the reader's"),
+        pytest.param("ADA@example.com", {}, id="in another case"),
+        pytest.param("old@example.com", {}, id="a former one"),
+        pytest.param("ben@example.com", {"email": "ben@example.com"}, id="another reader's"),
+        pytest.param("both@example.com", {"email": "both@example.com"}, id="a former one that another reader has now"),
+    ],
+)
+@pytest.mark.parametrize("status", ["received", "queued", "settled"])
+async def test_an_erasure_takes_the_cancellations_from_the_readers_address(
+    database: str, sessions: Sessions, address: str, left: dict[str, str], status: str
+) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(ROWS)
+    for number, email in enumerate(("old@example.com", "both@example.com")):
+        await connection.execute(
+            OLD_AND_NEW["former email addresses and names"]
+            .format(id=f"one_{number}", age="1 day")
+            .replace("old@example.com", email)
+        )
+    await connection.execute(
+        "INSERT INTO subscribers (id, sub, email) VALUES ('rdr_2', 'ben', 'ben@example.com'),"
+        " ('rdr_3', 'eve', 'Both@example.com')"
+    )
+    await connection.execute(
+        "INSERT INTO declarations (id, kind, channel, received_at, words, acknowledgment, status, work_key, due_at)"
+        " VALUES ('dcl_1', 'cancellation', 'page', now(), $1, 'Dear Ada', $2, 'w', now())",
+        json.dumps({"email": address}),
+        status,
+    )
+    await connection.execute(
+        "INSERT INTO notifications (id, kind, about, recipient, data, send_at, state, channel, text, html, work_key)"
+        " VALUES ('ntf_1', 'cancellation_received', 'dcl_1', $1, '{\"name\": \"Ada\"}', now(), 'sent', 'mail', 'Ada',"
+        " 'Ada', 'w')",
+        address,
+    )
+
+    async with sessions.begin() as session:
+        await erasures.start(session, "rdr_1", sub="ada", customer_id=None, by="staff:officer")
+        await erasures.erase_rows(session, "rdr_1", sub="ada")
+
+    declared = await connection.fetchrow("SELECT words, acknowledgment, status, due_at FROM declarations")
+    told = await connection.fetchrow("SELECT recipient, data, text, html FROM notifications")
+    await connection.close()
+    assert declared is not None
+    assert told is not None
+    assert json.loads(declared["words"]) == left
+    assert (declared["acknowledgment"], told["recipient"]) == (("Dear Ada", address) if left else ("", None))
+    assert json.loads(told["data"]) == ({"name": "Ada"} if left else {})
+    assert (told["text"], told["html"]) == (("Ada", "Ada") if left else (None, None))
+    if left:
+        assert (declared["status"], declared["due_at"] is None) == (status, False), "it is still to be acted on"
+    else:
+        assert (declared["status"], declared["due_at"]) == ("settled" if status == "settled" else "done", None)
 
 
 def test_every_expiry_has_an_example() -> None:
