@@ -268,6 +268,12 @@ async def drop(session: Session, unwanted: Sequence[Known]) -> None:
         await session.execute(_DROP, {"kinds": kinds, "abouts": abouts})
 
 
+async def drop_unsent(session: Session, kind: NotificationKind, abouts: Sequence[str]) -> None:
+    """Delete the notifications of a kind that are about these things, unless they are being sent or were."""
+    if abouts:
+        await session.execute(_DROP, {"kinds": [kind.value] * len(abouts), "abouts": list(abouts)})
+
+
 def _coming(row: Record) -> ComingPrice | None:
     return ComingPrice(row.renewal_at, int(row.rise)) if row.renewal_at is not None else None
 

@@ -15,6 +15,7 @@ from app.domain.price_migrations import (
     OPEN,
     STOPPABLE,
     UNFINISHED,
+    UNSWITCHED,
     UPCOMING,
     ChangeStatus,
     ItemChange,
@@ -24,6 +25,7 @@ from app.domain.price_migrations import (
     PriceMigration,
     Quote,
     Target,
+    notice_about,
 )
 
 BATCH = 500  # changes that become due in one transaction
@@ -196,18 +198,26 @@ async def clear_change_due(session: Session, change_id: str) -> None:
     await session.execute(update(ChangeRow).where(ChangeRow.id == change_id).values(due_at=None))
 
 
-async def stop_changes(session: Session, migration_id: str) -> int:
-    """Stop the changes of a migration that are not made at Stripe yet. They are due: for their notices. Return how many."""
-    stopped = await session.scalars(
+async def stop_changes(session: Session, migration_id: str) -> Sequence[str]:
+    """
+    Stop the changes of a migration for which Stripe was not asked yet. They are due: for their notices.
+
+    Those for which it was asked are locked, so that their next step sees the stopped migration.
+
+    :return: what the newest notice of each stopped change is about.
+    """
+    unswitched = select(ChangeRow.id).where(ChangeRow.migration_id == migration_id, ChangeRow.status.in_(UNSWITCHED))
+    await session.execute(unswitched.order_by(ChangeRow.id).with_for_update())
+    stopped = await session.execute(
         update(ChangeRow)
         .where(
             ChangeRow.migration_id == migration_id,
             ChangeRow.status.in_(STOPPABLE),
         )
         .values(status=ChangeStatus.STOPPED, reason=Keeps.MIGRATION_STOPPED, act_at=None, due_at=func.now())
-        .returning(ChangeRow.id)
+        .returning(ChangeRow.subscription_id, ChangeRow.id, ChangeRow.notices)
     )
-    return len(stopped.all())
+    return [notice_about(*one) for one in stopped]
 
 
 async def counts(session: Session, migration_id: str) -> Mapping[tuple[str, str | None], int]:

@@ -52,6 +52,7 @@ class ChangeStatus(StrEnum):
 
 UNFINISHED = frozenset({MigrationStatus.PLANNING, MigrationStatus.RUNNING})
 STOPPABLE = (ChangeStatus.PLANNED, ChangeStatus.ANNOUNCED)
+UNSWITCHED = (*STOPPABLE, ChangeStatus.SWITCHING)  # a stop waits for these; Stripe decides whether it comes in time
 UPCOMING = (ChangeStatus.ANNOUNCED, ChangeStatus.SWITCHING, ChangeStatus.SWITCHED)  # what the reader is shown
 OPEN = frozenset({*STOPPABLE, *UPCOMING})
 
@@ -192,7 +193,7 @@ class PriceChange:
     @property
     def notice_about(self) -> str:
         """What its newest notification is about: with the subscription first, as for its other ones."""
-        return f"{self.subscription_id}/{self.id}/{self.notices}"
+        return notice_about(self.subscription_id, self.id, self.notices)
 
     @property
     def before(self) -> int:
@@ -203,6 +204,11 @@ class PriceChange:
     def after(self) -> int:
         """What the changed items cost, without discounts and tax."""
         return sum(item.to_amount * item.quantity for item in self.items)
+
+
+def notice_about(subscription_id: str | None, change_id: str, notices: int) -> str:
+    """Return what the newest notification of a change is about. ``notices``: how many were ordered."""
+    return f"{subscription_id}/{change_id}/{notices}"
 
 
 def is_of_migration(about: str) -> bool:

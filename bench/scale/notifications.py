@@ -69,6 +69,7 @@ NOTIFICATIONS = (
     query("notifications.find", lambda s: notifications.find(s.session, NotificationKind.CANCELED, s.id("in"))),
     query("notifications.facts_of", lambda s: notifications.facts_of(s.session, [s.subscription])),
     query("notifications.drop", lambda s: notifications.drop(s.session, [_stale()])),
+    query("notifications.drop_unsent", lambda s: notifications.drop_unsent(s.session, KIND, [s.id("ntf")])),
     query("notifications.store_text", _store_text),
     query("notifications.mark_sending", lambda s: notifications.mark_sending(s.session, s.id("ntf"))),
     query("notifications.settle", _settle),

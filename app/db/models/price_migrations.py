@@ -46,7 +46,7 @@ class PriceChange(Base, Due):
     stripe_id: Mapped[str]  # of the subscription
     subscription_id: Mapped[str | None] = mapped_column(ForeignKey("subscriptions.id"), index=True)
     subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
-    status: Mapped[str]  # planned, announced, switched, completed, left_out, stopped
+    status: Mapped[str]  # planned, announced, switching, switched, completed, left_out, stopped
     reason: Mapped[str | None]
     currency: Mapped[str]
     items: Mapped[list[JSON]] = mapped_column(JSONB)

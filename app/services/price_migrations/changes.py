@@ -20,6 +20,7 @@ from app.domain.price_migrations import (
     ChangeStatus,
     Keep,
     Keeps,
+    MigrationStatus,
     Planned,
     PriceChange,
     PriceMigration,
@@ -82,6 +83,9 @@ async def _announce(
     ctx: Context, change: PriceChange, migration: PriceMigration, seen: StripeSubscriptionState, *, now: datetime
 ) -> None:
     """Quote the renewal and tell the reader, once its day has come."""
+    if migration.status == MigrationStatus.STOPPED:
+        await _keep(ctx, change, Keeps.MIGRATION_STOPPED, now=now)
+        return
     decided = decide(seen, _terms(ctx, migration), is_ours=True, now=now)
     if isinstance(decided, Keep):
         await _keep(ctx, change, decided.reason, now=now)
@@ -103,7 +107,7 @@ async def _announce(
         act_at=max(now, decided.renewal_at - QUOTED_AGAIN_AHEAD),
     )
     async with ctx.sessions.begin() as session:
-        await _lock(session, change)
+        await _lock_running(session, change)
         is_told = migration.told_by_publisher or await _tell(session, ctx.rules, told, quote, now=now)
         if is_told:
             await price_migrations.save_change(session, told)
@@ -156,6 +160,9 @@ async def _switch(
     if has_new_price(change, seen):  # the process that asked Stripe stopped before it recorded the answer
         await _record_switch(ctx, change, migration)
         return
+    if migration.status == MigrationStatus.STOPPED:
+        await _keep(ctx, change, Keeps.MIGRATION_STOPPED, now=now)
+        return
     decided = decide(seen, _terms(ctx, migration), is_ours=True, now=now, least=NO_TIME)
     if isinstance(decided, Keep):
         await _keep(ctx, change, decided.reason, now=now)
@@ -177,7 +184,7 @@ async def _ask_stripe(ctx: Context, change: PriceChange, migration: PriceMigrati
     parameters = at_stripe.switch(change.items)
     switching = replace(change, status=ChangeStatus.SWITCHING, act_at=None)
     async with ctx.sessions.begin() as session:
-        await _lock(session, change)
+        await _lock_running(session, change)
         intent = await intents.record(session, change.id, ACTION, parameters)
         if intent.parameters != parameters:
             await intents.settle(session, intent.key)
@@ -240,13 +247,19 @@ async def _keep(ctx: Context, change: PriceChange, reason: Keeps, *, now: dateti
             before={"status": change.status},
             after={"status": kept.status},
         )
+        await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, [change.notice_about])
         await _follow(session, ctx.rules, kept, now=now)
 
 
 async def _save(ctx: Context, before: PriceChange, after: PriceChange, *, now: datetime) -> None:
     async with ctx.sessions.begin() as session:
-        await _lock(session, before)
+        if before.status == ChangeStatus.SWITCHED:  # also of a stopped migration: the reader keeps the new price
+            await _lock(session, before)
+        else:
+            await _lock_running(session, before)
         await price_migrations.save_change(session, after)
+        if after.status == ChangeStatus.PLANNED:  # a notice that is still on its way names what does not come
+            await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, [before.notice_about])
         await _follow(session, ctx.rules, after, now=now)
 
 
@@ -261,6 +274,20 @@ async def _lock(session: Session, change: PriceChange) -> None:
     latest = await price_migrations.change_by_id(session, change.id, lock=True)
     if latest is None or latest.status != change.status:
         raise ConcurrentUpdate("Another process has changed this")
+
+
+async def _lock_running(session: Session, change: PriceChange) -> None:
+    """
+    Do as :func:`_lock`, and make sure that the migration was not stopped since it was read.
+
+    A stop waits for the changes that are locked, so whoever comes after it sees it here.
+
+    :raises ConcurrentUpdate: it was, or the change was.
+    """
+    await _lock(session, change)
+    migration = await price_migrations.by_id(session, change.migration_id)
+    if migration is None or migration.status == MigrationStatus.STOPPED:
+        raise ConcurrentUpdate("Its migration was stopped")
 
 
 async def _quote(ctx: Context, decided: Planned, stripe_id: str) -> Quote:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from app.context import Context
-from app.db import audit, price_migrations
+from app.db import audit, notifications, price_migrations
 from app.domain.notifications import Channel, NotificationKind
 from app.domain.pages import BadCursor, Page, page_of
 from app.domain.price_migrations import (
@@ -136,6 +136,9 @@ async def stop(ctx: Context, migration_id: str, *, by: str, now: datetime) -> Pr
     """
     Stop a migration. Subscriptions without the new price keep theirs; those that have it since at most three days keep it.
 
+    If Stripe was asked for a new price and has not answered, the next step of the change sees whether it has it. Notices
+    that are ordered and not sent are dropped.
+
     :raises NoSuchMigration: it does not exist.
     :raises MigrationNotRunning: it is finished or was stopped.
     """
@@ -146,13 +149,14 @@ async def stop(ctx: Context, migration_id: str, *, by: str, now: datetime) -> Pr
         if not await price_migrations.set_status(session, migration_id, MigrationStatus.STOPPED, ended_at=now):
             raise MigrationNotRunning
         stopped = await price_migrations.stop_changes(session, migration_id)
+        await notifications.drop_unsent(session, NotificationKind.PRICE_CHANGE, stopped)
         await audit.record(
             session,
             actor=by,
             action="price_migration.stopped",
             object_id=migration_id,
             before={"status": migration.status},
-            after={"status": MigrationStatus.STOPPED, "stopped": stopped},
+            after={"status": MigrationStatus.STOPPED, "stopped": len(stopped)},
         )
     return await progress(ctx, migration_id)
 
