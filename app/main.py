@@ -185,16 +185,17 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
 async def record_offers(ctx: Context) -> None:
     """
     Record the offers of the catalogue. Repeated until all are recorded, because the database may be away, and because a
-    catalogue that was changed back counts a day later.
+    catalogue that was changed back counts a day later. A day after an upgrade, notices are followed again.
     """
     was_told = False
     while True:
         try:
-            if await derivations.record_offers(ctx, now=await ctx.clock.policy()):
-                return
-            if not was_told:
+            is_recorded = await derivations.record_offers(ctx, now=await ctx.clock.policy())
+            if not is_recorded and not was_told:
                 log.warning("catalogue_older_than_recorded")
                 was_told = True
+            if is_recorded and await derivations.repeat_notices(ctx, now=await ctx.clock.policy()):
+                return
             await asyncio.sleep(RETURN_SECONDS)
         except Exception as error:
             log.warning("catalogue_not_recorded", error=f"{type(error).__name__}: {error}")

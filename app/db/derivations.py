@@ -85,6 +85,11 @@ async def unfinished(session: Session) -> list[Run]:
     return [_run(row) for row in rows]
 
 
+async def must_repeat_notices(session: Session) -> bool:
+    """Return whether the notices were followed, and not yet again with ``{"again": true}``."""
+    return bool(await session.scalar(_MUST_REPEAT))
+
+
 async def postpone_run(session: Session, run_id: str, pause: timedelta) -> None:
     """Make a change due again after a pause, without counting an attempt."""
     await session.execute(
@@ -189,6 +194,9 @@ _OWED_COPY = text(
 )
 _RUNNING = text("SELECT id FROM subscriptions WHERE status <> ALL(:over)").bindparams(
     bindparam("over", type_=ARRAY(TEXT))
+)
+_MUST_REPEAT = text(
+    "SELECT count(*) > 0 AND bool_and(change->>'again' IS NULL) FROM derivation_runs WHERE kind = 'notices'"
 )
 _QUEUE = text(
     """

@@ -22,7 +22,7 @@ from app.db.engine.outages import is_outage
 from app.db.engine.session import Session
 from app.domain.backoff import retry_delay
 from app.domain.derivations import Edition
-from app.domain.notification_policies import RecordedPolicies, returns_early
+from app.domain.notification_policies import A_DAY, RecordedPolicies, returns_early
 from app.domain.offers import Offer, OfferChange, OfferHistory, OfferVersion, improved_plans, offers_of
 from app.domain.offers import offer_changes as offer_changes_of
 from app.domain.rules import Rules
@@ -82,6 +82,29 @@ async def record_offers(ctx: Context, *, now: datetime) -> bool:
     what = [offer.plan for offer in changed]
     log.info("catalogue_recorded", changed=what, improved=improved, notices=policies is not None)
     return not early and not policies_early
+
+
+async def repeat_notices(ctx: Context, *, now: datetime) -> bool:
+    """
+    Follow the notices of all subscriptions once more, a day after the first policies were recorded.
+
+    During a rolling upgrade, workers of the release before take part in the first time. They know no notices, so the readers
+    that they take get none.
+
+    :param now: policy time.
+    :returns: whether it is done, or not necessary. If not, call again later.
+    """
+    async with ctx.sessions.begin() as session:
+        if not await queue.must_repeat_notices(session):
+            return True
+        first = (await editions.current(session, ctx.rules.zone)).policies[0]
+        if now - first.since < A_DAY:
+            return False
+        await editions.lock_changes(session)
+        if await queue.must_repeat_notices(session):  # no other process has
+            await queue.add_run(session, queue.NOTICES, {"again": True}, replaced="")
+            await leases.notify(session, "derivation_runs")
+    return True
 
 
 def _policy_change(edition: Edition, rules: Rules, *, now: datetime) -> tuple[RecordedPolicies | None, bool]:

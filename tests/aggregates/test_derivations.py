@@ -310,6 +310,24 @@ async def test_an_old_catalogue_is_not_the_latest_offer_until_a_day_later(sessio
     assert await has_audio()
 
 
+async def test_notices_that_old_workers_took_are_followed_again_a_day_later(
+    sessions: Sessions, offer: Catalogue, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    ctx, ids = context(sessions, offer), await add_readers(sessions, offer, kind="active")
+    assert await service.record_offers(ctx, now=NOW)
+    (first,) = [run for run in await service.recent(ctx) if run.kind == queue.NOTICES]
+    await service.queue_affected(ctx, first.id, now=NOW)
+    await connection.execute("DELETE FROM calendar_work")  # as workers of the release before do
+
+    assert not await service.repeat_notices(ctx, now=NOW + 23 * HOUR)
+    assert all(await asyncio.gather(*(service.repeat_notices(ctx, now=NOW + 25 * HOUR) for _ in range(2))))
+    again = [run for run in await service.recent(ctx) if run.kind == queue.NOTICES and run.id != first.id]
+    await service.queue_affected(ctx, again[0].id, now=NOW)
+
+    assert len(again) == 1, "once, however many processes there are"
+    assert await connection.fetchval("SELECT count(*) FROM calendar_work") == len(ids)
+
+
 async def test_a_change_that_affects_no_subscription_is_finished(sessions: Sessions, offer: Catalogue) -> None:
     ctx = context(sessions, offer)
     async with sessions.begin() as session:
