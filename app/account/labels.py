@@ -1,6 +1,7 @@
 """What the pages call things, and what they say about a subscription, to its reader."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -24,6 +25,7 @@ STATUSES: Mapping[str, str] = {
     SubscriptionStatus.INCOMPLETE_EXPIRED: "Your first payment never arrived, so your subscription didn’t start.",
     SubscriptionStatus.PAUSED: "Your subscription is paused.",
 }
+REFUNDED_AT_THE_END = "You keep access until then, and we refund the issues you haven’t received."
 NEXT_PAYMENT: Mapping[str, str] = {
     SubscriptionStatus.ACTIVE: "It renews on {}.",
     SubscriptionStatus.TRIALING: "Your first payment is on {}.",
@@ -142,9 +144,15 @@ def error(problem: DomainError) -> str:
     return typographic(text if text.endswith((".", "!", "?")) else f"{text}.")
 
 
-def status(details: SubscriptionDetails, localization: Localization) -> str:
-    """Return the status of a subscription and what happens next, with one date, in one or two sentences."""
+def status(details: SubscriptionDetails, localization: Localization, *, notice: datetime | None = None) -> str:
+    """
+    Return the status of a subscription and what happens next, with one date, in one or two sentences.
+
+    :param notice: when it ends at a month's notice.
+    """
     subscription = details.subscription
+    if notice is not None and subscription.over_at is None and not details.status.has_lapsed and not details.on_hold:
+        return f"Your subscription ends on {localization.date(notice)}. {REFUNDED_AT_THE_END}"
     lapsed = details.status.until if details.status.has_lapsed else subscription.cancel_at
     ends_at = subscription.over_at or lapsed
     ends = localization.date(ends_at) if ends_at is not None else None

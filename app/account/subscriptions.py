@@ -8,6 +8,7 @@ from starlette.responses import Response
 from app.account import labels
 from app.account.access_control import form_route, page_route
 from app.account.request import AccountRequest
+from app.domain.declarations import notice_of
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.issues import Issue
 from app.domain.subscriptions import NoSubscription
@@ -26,6 +27,7 @@ async def show(request: AccountRequest) -> Response:
     except NoSubscription as none:
         return request.render("no_subscription.html", other_access=_other_access(none))
     subscription, catalogue = details.subscription, request.ctx.catalogue
+    declared = await declarations.of_reader(request.ctx, request.sub)
     copies = await sent_copies.of_subscription(request.ctx, subscription.id)
     return request.render(
         "overview.html",
@@ -33,7 +35,7 @@ async def show(request: AccountRequest) -> Response:
         subscription=subscription,
         price_change=details.price_change,
         plan=catalogue.plans.get(subscription.plan),
-        headline=labels.status(details, request.ctx.localization),
+        headline=labels.status(details, request.ctx.localization, notice=notice_of(subscription.id, declared)),
         notice=details.notice,
         notice_text=labels.notice(details.notice),
         upcoming=_dated(request, details.issues.upcoming[:UPCOMING]) if details.issues else [],
@@ -47,7 +49,7 @@ async def show(request: AccountRequest) -> Response:
         can_subscribe=details.status.may_subscribe,
         can_withdraw=details.withdrawal.allowed,
         withdraw_until=details.withdrawal.right.until if details.withdrawal.right is not None else None,
-        declarations=await declarations.of_reader(request.ctx, request.sub),
+        declarations=declared,
         guarantee=details.guarantee if details.guarantee is not None and details.guarantee.allowed else None,
     )
 

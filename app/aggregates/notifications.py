@@ -132,6 +132,7 @@ async def follow(
             known=stored.known,
             delays=stored.delays,
             coming=stored.coming,
+            notice_ends_at=stored.notice_ends_at,
         )
         its = owed(facts, rules, edition.notification_policies(rules), now=now)
         names = {(one.kind, one.about) for one in its}

@@ -212,6 +212,8 @@ _FACTS = text(
          JOIN terms ON terms.subscription_id = owned.id AND terms.copies @> CAST(issues.number AS integer)
             AND terms.copies_ended_at IS NULL AND terms.starts_at < issue_delays.known_at
          WHERE expected_on - planned_on >= :told_from), '[]') AS delays,
+        (SELECT min(ends_at) FROM declarations WHERE declarations.subscription_id = owned.id
+            AND declarations.kind = 'cancellation' AND declarations.status IN ('received', 'scheduled')) AS notice_ends_at,
         coming.renewal_at, coming.rise
     FROM subscriptions owned
     LEFT JOIN LATERAL (
@@ -245,6 +247,7 @@ class Stored:
     address: tuple[str, str | None] | None  # country and state
     known: Sequence[Known]
     delays: Sequence[IssueDelay]  # of issues that it is owed in print
+    notice_ends_at: datetime | None  # when it ends at a month's notice
 
 
 async def facts_of(session: Session, subscription_ids: Sequence[str]) -> dict[str, Stored]:
@@ -256,6 +259,7 @@ async def facts_of(session: Session, subscription_ids: Sequence[str]) -> dict[st
             address=_place(row),
             known=[_known(*one) for one in row.known],
             delays=[_delay(*one) for one in row.delays],
+            notice_ends_at=row.notice_ends_at,
         )
         for row in rows
     }

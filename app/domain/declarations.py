@@ -6,7 +6,7 @@ its acknowledgment never change: a reader and the publisher may both need to pro
 article 11a (inserted by Directive (EU) 2023/2673), and section 312k of the German Civil Code (BGB).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -61,6 +61,9 @@ class DeclarationStatus(StrEnum):
     SETTLED = "settled"  # staff acted
 
 
+NOTICE_RUNS = frozenset({DeclarationStatus.RECEIVED, DeclarationStatus.SCHEDULED})
+
+
 class Language(StrEnum):
     """A language in which acknowledgments are written."""
 
@@ -87,6 +90,12 @@ class Declaration:
     refund_id: str | None = None  # the first of the refunds that it requested
     settled_by: str | None = None
     settled_at: datetime | None = None
+
+
+def notice_of(subscription_id: str, declarations: Iterable[Declaration]) -> datetime | None:
+    """Return when a subscription ends at a month's notice; None: no notice runs."""
+    running = (one for one in declarations if one.subscription_id == subscription_id and one.status in NOTICE_RUNS)
+    return min((one.ends_at for one in running if one.ends_at is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,7 @@ class Facts:
     known: Sequence[Known] = ()
     delays: Sequence[IssueDelay] = ()  # of issues that it is owed in print
     coming: ComingPrice | None = None
+    notice_ends_at: datetime | None = None  # when it ends at a month's notice
 
     def is_migrated_at(self, moment: datetime) -> bool:
         """Return whether a price migration changes the price at a renewal."""
@@ -285,7 +286,7 @@ def _cancellation(facts: Facts, rules: Rules, *, now: datetime) -> Iterator[_Eve
     at = ended_here or (its.canceled_at if is_canceled else None)
     if at is None or its.status == SubscriptionStatus.INCOMPLETE_EXPIRED:
         return
-    until = facts.status.until
+    until, notice = facts.status.until, facts.notice_ends_at if its.over_at is None else None
     yield _Event(
         kind=NotificationKind.CANCELED,
         about=f"{its.id}/{at.astimezone(UTC):%Y%m%dT%H%M%S}",
@@ -294,6 +295,7 @@ def _cancellation(facts: Facts, rules: Rules, *, now: datetime) -> Iterator[_Eve
             "plan": rules.catalogue.plan(its.plan).title,
             "canceled_at": at.isoformat(),
             "access_until": until.isoformat() if until is not None and until > now else None,
+            "notice_ends_at": notice.isoformat() if notice is not None else None,
             "resumable": its.over_at is None,
             "unpaid": its.end_reason == UNPAID_END,
         },

@@ -22,6 +22,21 @@ async def test_an_unpaid_renewal_says_until_when_and_offers_the_card(shop: Shop,
     assert "Get your money back" not in main, "the term that began was not paid"
 
 
+async def test_a_months_notice_says_when_it_ends(shop: Shop, open_account: OpenAccount) -> None:
+    person = shop.person("nia")
+    await shop.subscribe(person)
+    await shop.execute(
+        "INSERT INTO declarations (id, kind, channel, received_at, subscriber_id, subscription_id, words, acknowledgment,"
+        " status, ends_at) SELECT 'dcl_1', 'cancellation', 'reader', now(), subscriber_id, id, '{}', '', 'scheduled',"
+        " '2026-04-03 05:00Z' FROM subscriptions"
+    )
+    nia = await open_account(person)
+
+    main = next((await nia.open("/")).find("main")).text
+
+    assert "Your subscription ends on April 3, 2026. You keep access until then, and we refund the issues" in main, main
+
+
 async def test_a_trial_says_when_it_ends_and_what_follows(shop: Shop, open_account: OpenAccount) -> None:
     person = shop.person("nia")
     await start_trial(shop, person)

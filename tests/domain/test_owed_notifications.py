@@ -196,6 +196,13 @@ def test_a_yearly_reminder_whose_moment_has_come_is_sent_if_it_is_true(
     assert is_still_to_send(known, subscription, now=now) == is_sent
 
 
+def test_a_months_notice_tells_when_the_subscription_ends() -> None:
+    notice = MID + 31 * DAY
+    told_of = owed_at(MID, replace(LIVE, cancel_at=END, canceled_at=MID), notice_ends_at=notice)
+
+    assert told_of[NotificationKind.CANCELED].data["notice_ends_at"] == notice.isoformat()
+
+
 def test_a_second_cancellation_is_confirmed_too() -> None:
     first = owed_at(MID, replace(LIVE, cancel_at=END, canceled_at=MID))[NotificationKind.CANCELED]
     again = owed_at(MID + DAY, replace(LIVE, cancel_at=END, canceled_at=MID + DAY), known=(told(first),))

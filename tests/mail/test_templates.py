@@ -77,6 +77,23 @@ def test_a_message_can_be_written_without_any_optional_value(kind: NotificationK
         assert text.text
 
 
+@pytest.mark.parametrize(
+    ("notice", "expected"),
+    [
+        (
+            "2027-04-03T05:00:00+00:00",
+            "Your subscription ends on April 3, 2027. You keep access until then, and we refund",
+        ),
+        (None, "You have access until March 1, 2027."),
+    ],
+)
+def test_a_cancellation_tells_the_end_of_a_months_notice(notice: str | None, expected: str) -> None:
+    data = {**data_for(NotificationKind.CANCELED), "notice_ends_at": notice}
+    text = load(None).render(NotificationKind.CANCELED, data, COMMON, wanted="en_US", publisher=PUBLISHER)
+
+    assert expected in " ".join(text.text.split())
+
+
 def test_a_language_without_templates_falls_back_to_the_publishers() -> None:
     german = Localization(Locale("de", "AT"), PUBLISHER.zone)
 

@@ -7,7 +7,7 @@ worker then looks for the contract. What it can't match with certainty, or what 
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from app.aggregates import declarations
 from app.context import Context
@@ -15,7 +15,7 @@ from app.db import declarations as declarations_db
 from app.db import payments, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
-from app.domain.declarations import CancellationInvalid, CancellationNotice, Declaration, DeclarationStatus
+from app.domain.declarations import CancellationInvalid, CancellationNotice, Channel, Declaration, DeclarationStatus
 from app.domain.errors import StripeRefused
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Subscription
 from app.email_addresses import canonical
@@ -41,7 +41,7 @@ async def act(ctx: Context, declaration_id: str, *, now: datetime) -> None:
     """
     Find the contract of a declaration and cancel it, or leave it to staff. It can be repeated.
 
-    Of a signed-in reader's notice the contract is known: what is left is that Stripe doesn't renew it.
+    If the contract ends at a month's notice and is known already, what is left is that Stripe doesn't renew it.
 
     An extraordinary cancellation is for staff to judge. Until then the contract is canceled as by an ordinary one, so that
     nothing is charged meanwhile.
@@ -68,6 +68,7 @@ async def _stop_renewal(ctx: Context, declared: Declaration, *, now: datetime) -
                 subscriber.sub,
                 reason="requested_by_reader",
                 comment=None,
+                by=ACTOR if declared.channel == Channel.PAGE else None,
                 only=declared.subscription_id,
                 is_declared=True,
                 now=now,
@@ -88,10 +89,17 @@ async def _match(ctx: Context, declared: Declaration, *, now: datetime) -> None:
         subscriber, subscription = found
         exit_at = await exit_of(ctx, session, subscription, now=now, wanted=notice.ends_on)
         ends_at = exit_at or subscription.current_period_end or now
+        if exit_at is not None and not notice.extraordinary:
+            declared = replace(
+                declared, subscriber_id=subscriber.id, subscription_id=subscription.id, ends_at=exit_at
+            )  # stored first, because the notification of the cancellation says when it ends
+            await declarations_db.set_outcome(session, declared, due_in=ctx.settings.lease)
+    if declared.subscription_id is not None:
+        await _stop_renewal(ctx, declared, now=now)
+        return
     known = replace(declared, subscriber_id=subscriber.id, subscription_id=subscription.id)
     last_day = ends_at.astimezone(ctx.rules.zone).date()
     outcome = replace(known, status=DeclarationStatus.DONE, ends_at=ends_at)
-    due_in: timedelta | None = None
     if notice.ends_on is not None and exit_at is None and notice.ends_on > last_day:
         outcome = replace(known, status=DeclarationStatus.QUEUED)  # it would renew before: staff ask the reader
     else:
@@ -112,10 +120,8 @@ async def _match(ctx: Context, declared: Declaration, *, now: datetime) -> None:
         else:
             if notice.extraordinary:
                 outcome = replace(outcome, status=DeclarationStatus.QUEUED)
-            elif exit_at is not None:
-                outcome, due_in = replace(outcome, status=DeclarationStatus.SCHEDULED), exit_at - now
     async with ctx.sessions.begin() as session:
-        await declarations_db.set_outcome(session, outcome, due_in=due_in)
+        await declarations_db.set_outcome(session, outcome)
 
 
 async def _contract_of(session: Session, notice: CancellationNotice) -> tuple[Subscriber, Subscription] | None:

@@ -13,7 +13,7 @@ from app.db import audit, intents, subscribers, subscriptions
 from app.db import declarations as declarations_db
 from app.db.engine.session import Session
 from app.domain.cancellations import end_of_unrenewed, must_end_now
-from app.domain.declarations import Channel, Declaration, DeclarationKind, DeclarationStatus
+from app.domain.declarations import NOTICE_RUNS, Channel, Declaration, DeclarationKind, DeclarationStatus
 from app.domain.early_exits import NoEarlyExit, early_exit
 from app.domain.errors import ConcurrentUpdate, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.reasons import EndReason
@@ -30,7 +30,6 @@ from app.gateway.client import Gone
 from app.services.cancellations.closing import finish
 
 RESUME = "resume"  # the intent to undo a scheduled end
-NOTICE_RUNS = frozenset({DeclarationStatus.RECEIVED, DeclarationStatus.SCHEDULED})
 
 
 async def cancel_at_period_end(

@@ -137,6 +137,9 @@ async def test_renewed_term_ends_at_a_months_notice_with_its_unserved_issues_ref
     assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"})).status_code == 200
     (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
     assert (declared["status"], declared["ends_at"]) == ("scheduled", "2027-04-03T05:00:00Z")
+    assert "3. April 2027" in declared["acknowledgment"]
+    (told,) = await shop.rows("SELECT data ->> 'notice_ends_at' AS ends_at FROM notifications WHERE kind = 'canceled'")
+    assert told["ends_at"] == "2027-04-03T05:00:00+00:00"
     await shop.advance_to(datetime(2027, 4, 3, 4, tzinfo=UTC))
     await shop.execute("UPDATE declarations SET due_at = now()")
     await shop.wait_until("SELECT due_at > now() FROM declarations")
@@ -154,6 +157,15 @@ async def test_renewed_term_ends_at_a_months_notice_with_its_unserved_issues_ref
     )
     assert (refund["basis"], refund["status"]) == ("unserved_issues", "succeeded")
     assert refund["amount"]["amount"] == 49_00 - 49_00 * served["n"] // 24
+
+
+async def test_notice_without_a_sign_in_tells_when_the_renewed_term_ends(shop: Shop) -> None:
+    ada = await renewed_in_berlin(shop)
+    assert await status_of(shop, (await declare(shop)).json()["id"]) == "scheduled"
+    await shop.wait_until_idle()
+    (told,) = await shop.rows("SELECT data ->> 'notice_ends_at' AS ends_at FROM notifications WHERE kind = 'canceled'")
+    assert told["ends_at"] == "2027-04-03T05:00:00+00:00"
+    assert (await shop.get("/v1/me/subscription", ada)).json()["ends_at"] is not None
 
 
 async def test_staff_return_the_share_of_a_renewal_that_the_balance_paid(shop: Shop) -> None:
