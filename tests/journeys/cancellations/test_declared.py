@@ -194,7 +194,7 @@ async def test_notice_survives_a_kill_before_stripe_heard_of_it(killable_shop: S
     ada = await renewed_in_berlin(shop)
     (held,) = (await shop.overview(ada))["subscriptions"]
     path = f"/v1/subscriptions/{held['stripe_id']}"
-    fault = await shop.add_fault(method="POST", path=path, when="before", action="hold", times=1)
+    fault = await shop.add_fault(method="GET", path=path, when="before", action="hold", times=1)
     click = asyncio.create_task(shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"}))
     await kill_and_restart(shop, fault, click=click)
     await shop.execute("UPDATE declarations SET due_at = now()")
