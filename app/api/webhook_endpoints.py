@@ -227,7 +227,7 @@ async def create_webhook_endpoint(
 
 @router.delete("/{endpoint_id}", status_code=204, responses=problems(NotFound))
 async def delete_webhook_endpoint(endpoint_id: str, admin: Admin, ctx: Ctx) -> None:
-    """Delete a webhook endpoint. What is pending for it is canceled."""
+    """Delete a webhook endpoint. Its pending deliveries are canceled."""
     await webhook_endpoints.remove(ctx, endpoint_id, by=admin.actor)
 
 

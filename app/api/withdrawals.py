@@ -54,7 +54,7 @@ class WithdrawalQuoteOut(ApiModel):
     reason: RefundRefusal | None = Field(description="Why it is not possible, as a code.", examples=[None])
     detail: str | None = Field(description="Why it is not possible, as a sentence.", examples=[None])
     subscription: str = Field(description="The contract.", examples=["scr_0c5e"])
-    amount: PriceOut = Field(description="What is refunded at once: everything that was paid.")
+    amount: PriceOut = Field(description="Amount that is refunded at once: everything that was paid.")
     tax: PriceOut = Field(description="Tax included in the amount.")
     until: datetime | None = Field(
         description="When the right ends (exclusive). null if it is open: no printed copy was mailed yet, or there is no "
@@ -119,7 +119,7 @@ class WithdrawalIn(ApiModel):
 
 
 class DeclarationOut(ApiModel):
-    """What a reader declared to leave, as it was received. ``acknowledgment`` is a text to keep."""
+    """A reader's withdrawal or cancellation, as it was received. ``acknowledgment`` is a text to keep."""
 
     id: str = Field(examples=["dcl_0c5e"])
     kind: DeclarationKindText = Field(examples=["withdrawal"])

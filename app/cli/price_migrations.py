@@ -93,7 +93,7 @@ def migrations(
     \b
     newsstand catalogue migrations
     newsstand catalogue migrations pmg_123 --changes > changes.csv
-    Exit status: 1 if there is no such migration.
+    Exit status: 1 if the migration does not exist.
     """
 
     async def work(ctx: Context, _: datetime) -> None:

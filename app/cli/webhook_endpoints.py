@@ -59,7 +59,7 @@ def list_endpoints() -> None:
 
 @cli.command()
 def remove(endpoint: Endpoint) -> None:
-    """Delete an endpoint. What is pending for it is canceled."""
+    """Delete an endpoint. Its pending deliveries are canceled."""
     with command_settings() as settings:
         asyncio.run(_remove(settings, endpoint))
 

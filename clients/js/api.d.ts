@@ -1957,7 +1957,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a webhook endpoint
-         * @description What is pending for it is canceled.
+         * @description Its pending deliveries are canceled.
          */
         delete: operations["delete_webhook_endpoint"];
         options?: never;
@@ -4421,7 +4421,7 @@ export interface components {
         };
         /**
          * DeclarationOut
-         * @description What a reader declared to leave, as it was received. ``acknowledgment`` is a text to keep.
+         * @description A reader's withdrawal or cancellation, as it was received. ``acknowledgment`` is a text to keep.
          * @example {
          *       "acknowledgment": "Slow Ferry\nAcknowledgment of your withdrawal from the contract\n…",
          *       "ends_at": "2026-03-08T18:00:00Z",
@@ -11271,7 +11271,7 @@ export interface components {
              * @example scr_0c5e
              */
             subscription: string;
-            /** @description What is refunded at once: everything that was paid. */
+            /** @description Amount that is refunded at once: everything that was paid. */
             amount: components["schemas"]["PriceOut"];
             /** @description Tax included in the amount. */
             tax: components["schemas"]["PriceOut"];
