@@ -33,21 +33,12 @@ def open_reader(agent: ConsoleUser, email: str) -> None:
     agent.expect_url("/readers/rdr_")
 
 
-def reload_until(visitor: Visitor, path: str, text: str) -> None:
-    """Reload a page until an event has been applied."""
-    for _ in range(100):
-        visitor.open(path)
-        if text in visitor.page.get_by_role("main").inner_text():
-            return
-        visitor.page.wait_for_timeout(200)
-    visitor.expect_text(text)
-
-
 def test_a_disputed_payment_is_shown_to_reader_and_staff(new_visitor: NewVisitor, new_agent: NewAgent) -> None:
     reader, robin = new_visitor(), new_agent()
     reader.subscribe("Dina Disputes")
     dispute_payment(reader.shop, reader.email)
-    reload_until(reader, "/account", "Your bank is disputing your payment")
+    reader.open("/account")
+    reader.reload_until_shown(reader.page.get_by_text("Your bank is disputing your payment"))
     reader.expect_text("Your access stays on hold until the dispute is settled.")
     reader.expect_no_text("of 24 left")
     reader.expect_no_text("You’ll keep access until")

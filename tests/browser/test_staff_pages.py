@@ -77,8 +77,7 @@ def test_readers_are_listed_filtered_and_found(new_visitor: NewVisitor, new_agen
     sam.click("Clear all")
     for query in ("castelane", "fuente 4242"):  # once the name is indexed
         sam.open(f"/readers?q={query}")
-        while not sam.page.get_by_role("link", name=name).count():
-            sam.page.reload()
+        sam.reload_until_shown(sam.page.get_by_role("link", name=name))
     if scripts:  # the checks are scripts
         page_checks.check(sam.page)
         sam.page.set_viewport_size({"width": 320, "height": 640})

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from demo.identity_provider.users import DEMO_PASSWORD
 from demo.stack import Stack
@@ -73,6 +73,13 @@ class Visitor:
     def expect_text(self, text: str | re.Pattern[str]) -> None:
         """Wait until the page contains a text."""
         expect(self.page.get_by_role("main")).to_contain_text(text)
+
+    def reload_until_shown(self, locator: Locator) -> None:
+        """Load the page again until it shows an element: what it shows follows later than the change, a worker does it."""
+        deadline = time.monotonic() + TIMEOUT
+        while not locator.count():
+            assert time.monotonic() < deadline, f"the page never showed {locator}: {self.page.url}"
+            self.page.reload()
 
     def expect_no_text(self, text: str) -> None:
         """Wait until the page does not contain a text."""
