@@ -114,36 +114,6 @@ async def test_many_events_arrive_in_order_from_several_workers(ctx: DatabaseCon
         assert [one["data"]["n"] for one in site.bodies if one["reader"]["sub"] == reader] == list(range(10))
 
 
-async def test_a_delivery_that_was_not_recorded_is_sent_again_with_its_id(ctx: DatabaseContext) -> None:
-    arrived, hold = asyncio.Event(), asyncio.Event()
-
-    async def respond(_: Mapping[str, Any]) -> web.Response:
-        arrived.set()
-        await hold.wait()
-        return web.Response()
-
-    async with receiving(respond) as site:
-        await add_endpoint(ctx, site.url)
-        await happen(ctx, "ada")
-        others = asyncio.all_tasks()
-        async with delivering(ctx):
-            async with asyncio.timeout(TIMEOUT):
-                await arrived.wait()
-            # Sent, and cut off before it is recorded: a worker that is only told to stop would wait for the answer.
-            cut_off = asyncio.all_tasks() - others
-            for task in cut_off:
-                task.cancel()
-            await asyncio.gather(*cut_off, return_exceptions=True)
-        assert await rows(ctx, "SELECT state FROM webhook_deliveries") != [("delivered",)]
-        hold.set()
-        async with delivering(ctx):
-            await until(ctx, DONE)
-
-    assert len(site.ids) == 2
-    assert len(set(site.ids)) == 1
-    assert await rows(ctx, "SELECT state, attempts FROM webhook_deliveries") == [("delivered", 2)]
-
-
 async def test_an_answer_that_comes_too_late_is_a_failure(ctx: DatabaseContext) -> None:
     late = asyncio.Event()
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 
+import asyncpg
 import httpx2
 
 from tests.support.shop import Shop
@@ -37,3 +38,27 @@ async def kill_and_restart(shop: Shop, fault: str | None = None, *, click: Await
     if fault is not None:
         await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.process.start()
+
+
+class Recording:
+    """Rows that are locked, so that nothing can be recorded about them."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def wait_until_tried(self, shop: Shop) -> None:
+        """Wait until the service tries to record something about the rows."""
+        pid = self._connection.get_server_pid()
+        await shop.wait_until(f"SELECT count(*) > 0 FROM pg_stat_activity WHERE {pid} = ANY(pg_blocking_pids(pid))")
+
+
+@contextlib.asynccontextmanager
+async def held_recording(shop: Shop, table: str) -> AsyncIterator[Recording]:
+    """Lock all rows of a table, so that a kill can come exactly before the service records what it did."""
+    connection = await asyncpg.connect(shop.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SELECT FROM {table} FOR UPDATE")
+            yield Recording(connection)
+    finally:
+        await connection.close()

@@ -6,7 +6,7 @@ from tests.support.shop import Person, Shop
 async def start_trial(shop: Shop, reader: Person, *, days: int = 30) -> str:
     """Start a trial of the digital edition with a card; return the Stripe ID of the subscription."""
     await shop.open_checkout(reader)
-    (customer,) = await shop.stripe_customers()
+    (customer,) = [one for one in await shop.stripe_customers() if one["email"] == reader.email]
     card = await shop.stripe_post("/v1/payment_methods/pm_card_visa/attach", customer=customer["id"])
     (price,) = [
         one["id"]

@@ -4,12 +4,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from tests.support.mailbox import Mailbox, mailbox
-from tests.support.shop import Shop, open_shop
-
-SENDER = "Slow Ferry <subscriptions@example.com>"
+from tests.support.notices import open_mailing_shop
+from tests.support.shop import Shop
 
 
 @pytest.fixture
@@ -22,7 +20,5 @@ async def mail() -> AsyncIterator[Mailbox]:
 @pytest.fixture
 async def mailing_shop(database: str, sandbox: Any, issuer: Any, mail: Mailbox) -> AsyncIterator[Shop]:
     """Provide a shop that sends its mail to the mail server."""
-    options: dict[str, Any] = {"smtp_url": SecretStr(mail.url), "mail_from": SENDER}
-    options["account_url"] = "https://billing.example.com/account"
-    async with open_shop(database, sandbox, issuer, **options) as opened:
+    async with open_mailing_shop(database, sandbox, issuer, mail) as opened:
         yield opened

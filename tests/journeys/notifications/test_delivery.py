@@ -1,14 +1,16 @@
 """What happens between handing a message over and recording it, and what a mail server refuses."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from tests.journeys.notifications.conftest import SENDER
+from tests.support.crashes import held_recording
 from tests.support.mailbox import Mailbox
+from tests.support.notices import SENDER
 from tests.support.shop import Shop, open_shop
 from tests.support.timeouts import TIMEOUT
 
@@ -46,6 +48,7 @@ async def killable(database: str, sandbox: Any, issuer: Any, mail: Mailbox) -> A
         yield opened
 
 
+@pytest.mark.parametrize("answered", [False, True], ids=["before the answer", "before it is recorded"])
 @pytest.mark.parametrize(
     ("kind", "state", "copies"),
     [
@@ -54,19 +57,27 @@ async def killable(database: str, sandbox: Any, issuer: Any, mail: Mailbox) -> A
     ],
 )
 async def test_a_kill_between_sending_and_recording(
-    killable: Shop, mail: Mailbox, kind: str, state: str, copies: int
+    killable: Shop, mail: Mailbox, kind: str, state: str, copies: int, *, answered: bool
 ) -> None:
     assert killable.process is not None
-    killed = asyncio.Event()
+    arrived = asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        held = []
 
-    async def accept_and_kill() -> str:
-        killable.process.kill()  # type: ignore[union-attr]  # the server has the message, and the answer never arrives
-        killed.set()
-        return "250 OK, kept"
+        async def accept() -> str:
+            if answered:  # the process reads the answer, and can't record it
+                held.append(await stack.enter_async_context(held_recording(killable, "notifications")))
+            else:  # the server has the message, and the answer never arrives
+                killable.process.kill()  # type: ignore[union-attr]
+            arrived.set()
+            return "250 OK, kept"
 
-    mail.to_message.append(accept_and_kill)
-    await add(killable, "ntf_1", kind)
-    await asyncio.wait_for(killed.wait(), TIMEOUT)
+        mail.to_message.append(accept)
+        await add(killable, "ntf_1", kind)
+        await asyncio.wait_for(arrived.wait(), TIMEOUT)
+        for recording in held:
+            await recording.wait_until_tried(killable)
+        killable.process.kill()
     await killable.process.start()
 
     found = await wait_for_state(killable, "ntf_1", "sent", "uncertain")

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 
 from app import main
 from app.services import catalogue, derivations
-from tests.journeys.notifications.conftest import SENDER
 from tests.support.mailbox import Mailbox
+from tests.support.notices import SENDER
 from tests.support.shop import CATALOGUE, START_TIME, Person, Shop, open_shop
 
 A_YEAR = START_TIME.replace(year=2027)

@@ -1,6 +1,5 @@
 """A simulated year: each mailbox holds exactly the messages that the policy owed, says an independent model."""
 
-import asyncio
 import os
 from collections import defaultdict
 from datetime import datetime, timedelta
@@ -10,12 +9,11 @@ import pytest
 
 from tests.support.mail_oracle import AHEAD, ToldReader
 from tests.support.mailbox import Mailbox
+from tests.support.notices import reach
 from tests.support.shop import START_TIME, Person, Shop
-from tests.support.timeouts import TIMEOUT
 
 SEED = int(os.environ.get("NEWSSTAND_TEST_SEED") or SystemRandom().getrandbits(32))
 AN_HOUR = timedelta(hours=1)
-LEFT = "SELECT count(*) FROM notifications WHERE state IN ('scheduled', 'sending') AND send_at <= $1"
 
 
 async def act(shop: Shop, reader: Person, told: ToldReader, rng: Random, now: datetime, refunded: set[str]) -> None:
@@ -58,12 +56,9 @@ async def simulate(shop: Shop, mail: Mailbox, *, readers: int, days: int, step: 
         due = [told.renews_at - AHEAD + AN_HOUR for _, told in people if told.renews_at is not None]
         stops = [at for at in due if at > now]
         now = min([now + timedelta(days=rng.randint(*step), hours=5), *stops])
-        await shop.advance_to(now)
+        await reach(shop, now)
         for _, told in people:
             told.live_until(now)
-        async with asyncio.timeout(TIMEOUT):
-            while (await shop.rows(LEFT, now))[0]["count"]:
-                await asyncio.sleep(0.05)
         received: defaultdict[str, list[str]] = defaultdict(list)
         for message in mail.received:
             received[message.to].append(message.subject)

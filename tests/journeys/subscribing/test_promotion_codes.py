@@ -9,7 +9,7 @@ from tests.support.shop import Person, Shop
 
 async def create_code(shop: Shop, code: str, *, coupon: dict[str, str] | None = None, **restrictions: str) -> None:
     """Create a promotion code of half the price."""
-    made = await shop.stripe_post("/v1/coupons", duration="once", **(coupon or {"percent_off": "50"}))
+    made = await shop.stripe_post("/v1/coupons", **{"duration": "once", **(coupon or {"percent_off": "50"})})
     promotion = {"promotion[type]": "coupon", "promotion[coupon]": made["id"]}
     limits = {f"restrictions[{name}]": value for name, value in restrictions.items()}
     await shop.stripe_post("/v1/promotion_codes", code=code, **promotion, **limits)
