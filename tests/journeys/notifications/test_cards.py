@@ -29,7 +29,7 @@ async def use_card(shop: Shop, reader: Person, method: str) -> str:
     return stripe_id
 
 
-async def test_a_card_that_expires_before_the_renewal_is_told_once(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_a_card_that_expires_before_the_renewal_is_announced_once(mailing_shop: Shop, mail: Mailbox) -> None:
     shop, ada = mailing_shop, mailing_shop.person()
     await subscribe_with_card_of_december(shop, ada)
     assert await scheduled(shop, "card_expiring") == [("ada", "card_expiring", DUE)]
@@ -62,7 +62,7 @@ async def test_a_new_card_or_a_cancellation_stops_the_notice_of_the_card(mailing
     assert [one.subject for one in mail.received] == ["Your subscription is canceled"]
 
 
-async def test_a_payment_to_confirm_is_told_once_in_german(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_a_payment_to_confirm_is_announced_once_in_german(mailing_shop: Shop, mail: Mailbox) -> None:
     shop, ada = mailing_shop, german(mailing_shop)
     await shop.subscribe(ada)
     await reach(shop, A_YEAR - 30 * DAY + AN_HOUR)
@@ -84,7 +84,7 @@ async def test_a_payment_to_confirm_is_told_once_in_german(mailing_shop: Shop, m
     assert [kind for _, kind, _ in await scheduled(shop)] == ["renewal_ahead"]
 
 
-async def test_a_payment_that_was_confirmed_meanwhile_is_not_told_anymore(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_a_payment_confirmed_meanwhile_is_not_announced(mailing_shop: Shop, mail: Mailbox) -> None:
     shop, ada = mailing_shop, mailing_shop.person()
     await shop.subscribe(ada)
     await reach(shop, A_YEAR - 30 * DAY + AN_HOUR)

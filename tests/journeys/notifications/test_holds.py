@@ -28,7 +28,7 @@ async def test_a_hold_leaves_the_notice_of_the_renewal_where_it_is(mailing_shop:
     assert [one.subject for one in mail.received] == ["Your subscription renews on March 1, 2027"]
 
 
-async def test_the_delay_of_a_held_copy_is_not_told(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_the_delay_of_a_held_copy_is_not_announced(mailing_shop: Shop, mail: Mailbox) -> None:
     shop, ada, ben = mailing_shop, mailing_shop.person(), mailing_shop.person("ben")
     await shop.plan_issues(30)
     for reader in (ada, ben):

@@ -13,7 +13,7 @@ TRIAL_ENDS = START_TIME + 30 * DAY  # March 31, 2026
 A_YEAR = START_TIME.replace(year=2027)
 
 
-async def test_the_end_of_a_trial_is_told_once_a_week_ahead(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_the_end_of_a_trial_is_announced_once_a_week_ahead(mailing_shop: Shop, mail: Mailbox) -> None:
     shop, ada = mailing_shop, mailing_shop.person()
     await start_trial(shop, ada)
     assert await scheduled(shop) == [("ada", "trial_ending", TRIAL_ENDS - 7 * DAY)]
@@ -50,7 +50,7 @@ async def test_a_longer_trial_moves_its_notice_and_a_cancellation_stops_it(maili
     assert {one.subject for one in mail.received} == {"Your subscription is canceled"}
 
 
-async def test_a_german_reader_is_told_in_german_when_the_trial_ends(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_the_end_of_a_trial_is_announced_in_german(mailing_shop: Shop, mail: Mailbox) -> None:
     shop, ada = mailing_shop, german(mailing_shop)
     await start_trial(shop, ada)
     await shop.post("/v1/me/subscription/cancel-preview", ada)  # which says who reads
@@ -62,7 +62,7 @@ async def test_a_german_reader_is_told_in_german_when_the_trial_ends(mailing_sho
     assert "Wenn Sie vor dem 31. März 2026 kündigen, buchen wir nichts ab." in told.text
 
 
-async def test_the_end_of_a_promotion_is_told_once_with_the_full_price(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_the_end_of_a_promotion_is_announced_once(mailing_shop: Shop, mail: Mailbox) -> None:
     shop, ada = mailing_shop, mailing_shop.person()
     await create_code(shop, "HALF")
     await shop.subscribe(ada, promotion_code="HALF")
