@@ -115,6 +115,35 @@ async def test_renewed_late_after_two_grace_copies_and_a_gap_year(shop: Shop) ->
     assert (await _ledger(shop, ben))["owed"] == 24
 
 
+async def test_copies_stop_for_a_gap_year_and_start_again_with_the_next_issue(shop: Shop) -> None:
+    await shop.plan_issues(60)
+    ada = shop.person("ada")
+    await shop.subscribe(ada, print_edition=True)
+    await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
+    back = 54  # its labels close on March 12, 2028
+
+    copies = [await _copies(shop, number) for number in (LAST, LAST + 1, back - 1)]
+    await shop.advance_to(CUTOFF + (back - ISSUE) * 15 * DAY - 3 * DAY)
+    await shop.subscribe(ada, print_edition=True)
+    assert (await try_to_freeze(shop, LAST + 1, supplement=True)).json()["code"] == "nothing_to_add"
+    copies.append(await _copies(shop, back))
+
+    assert copies == [1, 0, 0, 1], "the last one, none in the gap year, and the next one"
+    (label,) = await labels(shop, back)
+    assert (label["new"], label["renewed"], label["kind"]) == ("1", "", "copy")
+    assert (await _ledger(shop, ada)) == {"owed": 24, "served": 1, "unserved": 23, "last_issue": None}
+    twice = (
+        "SELECT FROM labels l JOIN subscriptions s ON s.id = l.subscription_id GROUP BY s.subscriber_id, issue_number"
+    )
+    assert await shop.rows(f"{twice} HAVING count(*) > 1") == []
+
+
+async def _copies(shop: Shop, issue: int) -> int:
+    """Freeze an issue once its labels have closed. Return how many copies there are."""
+    await shop.advance_to(CUTOFF + (issue - ISSUE) * 15 * DAY + DAY)
+    return int((await freeze(shop, issue))["counts"]["copies"])
+
+
 async def test_a_grace_copy_in_a_hold_is_not_sent_and_not_charged(shop: Shop) -> None:
     await shop.plan_issues(60)
     ada = shop.person("ada")

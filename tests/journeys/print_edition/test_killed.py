@@ -1,14 +1,20 @@
-"""The service is killed between the phases of a change and restarted: the change is whole or absent, and paid once."""
+"""
+The service is killed between the phases of a change and restarted: the change is whole or absent, and paid once. No copy is
+sent twice, or to a reader who has dropped print.
+"""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.support.crashes import kill_and_restart
-from tests.support.labels import HOME
+from tests.support.labels import HOME, freeze, labels, try_to_freeze
 from tests.support.print_edition import change, items, print_invoices, put
 from tests.support.shop import Shop
 
+ISSUE = 5  # of the planned ones
+CUTOFF = datetime(2026, 3, 9, 5, tzinfo=UTC)
 DIGITAL, PRINT = "newsstand_annual_digital", "newsstand_annual_print"
 ADDING = [
     pytest.param("/v1/invoices", "before", id="intent stored, no draft"),
@@ -52,6 +58,10 @@ async def test_an_addition_that_is_killed_is_completed_and_paid_once(killable_sh
     assert len(await shop.rows("SELECT * FROM audit_log WHERE action = 'print_edition.added'")) == 1
     again = await put(shop, ada, enabled=True, amount=23_00, address=HOME)
     assert again.status_code == 200 or again.json()["code"] == "idempotency_key_in_use", again.text
+    await shop.advance_to(CUTOFF)
+    await freeze(shop, ISSUE)
+    assert len(await labels(shop, ISSUE)) == 1
+    assert (await try_to_freeze(shop, ISSUE, supplement=True)).json()["code"] == "nothing_to_add"
 
 
 @pytest.mark.slow
@@ -102,3 +112,6 @@ async def test_a_removal_that_is_killed_is_completed_and_refunded_once(
     (term,) = await shop.rows("SELECT copies::text AS copies FROM terms")
     assert term["copies"] == "{}"
     assert await shop.may_read(ada)
+    await shop.advance_to(CUTOFF)
+    assert (await freeze(shop, ISSUE))["counts"]["copies"] == 0
+    assert (await try_to_freeze(shop, ISSUE, supplement=True)).json()["code"] == "nothing_to_add"

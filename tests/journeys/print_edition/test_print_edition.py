@@ -34,9 +34,7 @@ async def test_add_print_in_month_five_and_drop_it_in_month_nine(shop: Shop) -> 
     assert await shop.may_read(ada, "print_edition")
 
     issue = quoted["from_issue"]
-    (row,) = await shop.rows("SELECT label_cutoff FROM issues WHERE number = $1", issue)
-    closes = datetime.combine(row["label_cutoff"] + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=6)
-    await shop.advance_to(closes)
+    await shop.advance_to(await _closing(shop, issue))
     await freeze(shop, issue)
     assert [label["city"] for label in await labels(shop, issue)] == ["Springfield"]
 
@@ -54,6 +52,11 @@ async def test_add_print_in_month_five_and_drop_it_in_month_nine(shop: Shop) -> 
     assert tuple(term.values()) == (back["from_issue"], None)
     assert await shop.may_read(ada)
     assert (await shop.get("/v1/me/subscription", ada)).json()["price"]["amount"] == 49_00
+    copies = []
+    for number in (back["from_issue"] - 1, back["from_issue"]):  # the labels of the first had closed
+        await shop.advance_to(await _closing(shop, number))
+        copies.append((await freeze(shop, number))["counts"]["copies"])
+    assert copies == [1, 0]
     assert await shop.rows("SELECT * FROM anomalies") == []
     actions = [row["action"] for row in await shop.rows("SELECT action FROM audit_log ORDER BY id")]
     assert [one for one in actions if one.startswith("print_edition")] == [
@@ -300,3 +303,9 @@ async def test_without_a_key_or_a_subscription_nothing_is_changed(shop: Shop) ->
 
     assert unkeyed.json()["code"] == "idempotency_key_required"
     assert (nobody.status_code, nobody.json()["code"]) == (404, "no_subscription")
+
+
+async def _closing(shop: Shop, issue: int) -> datetime:
+    """Return when the labels of an issue have closed."""
+    (row,) = await shop.rows("SELECT label_cutoff FROM issues WHERE number = $1", issue)
+    return datetime.combine(row["label_cutoff"] + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=6)
