@@ -7,8 +7,10 @@ worker.
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,6 +36,7 @@ from tests.support.timeouts import TIMEOUT
 CATALOGUE = shop_template.CATALOGUE
 START_TIME = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
 VISA, DECLINED, REQUIRES_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
+RENEW_TOKENS_AFTER = 300  # seconds: the service refuses the tokens of staff after 15 minutes
 CHARGE_FAILS_LATER = "4000000000000341"
 # A client must drop an idle connection well before the servers do, which is after a minute.
 KEEPALIVE_LIMITS = httpx2.Limits(keepalive_expiry=2)
@@ -73,11 +76,13 @@ EVENTS = [
 
 @dataclass(frozen=True)
 class Person:
-    """A signed-in person."""
+    """A signed-in person. Their access token is renewed after a while, because the service refuses old ones."""
 
     sub: str
     email: str
     headers: Mapping[str, str]
+    roles: tuple[str, ...] = ()
+    renew_at: float = field(default=math.inf, compare=False)  # in monotonic seconds
 
 
 @dataclass
@@ -99,10 +104,13 @@ class Shop:
     people: dict[str, Person] = field(default_factory=dict)
 
     def person(self, name: str = "ada", *, roles: tuple[str, ...] = ()) -> Person:
-        """Return a signed-in person; the same one for the same name."""
-        if name not in self.people:
-            token = self.issuer.token(name, email=f"{name}@example.com", name=name.title(), roles=list(roles))
-            self.people[name] = Person(name, f"{name}@example.com", {"Authorization": f"Bearer {token}"})
+        """Return a signed-in person; the same one for the same name, with a new access token in a long test."""
+        known, now = self.people.get(name), time.monotonic()
+        if known is None or known.renew_at < now:
+            roles, email = roles if known is None else known.roles, f"{name}@example.com"
+            token = self.issuer.token(name, email=email, name=name.title(), roles=list(roles))
+            headers = {"Authorization": f"Bearer {token}"}
+            self.people[name] = Person(name, email, headers, roles, renew_at=now + RENEW_TOKENS_AFTER)
         return self.people[name]
 
     @property

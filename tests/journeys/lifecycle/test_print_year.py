@@ -34,7 +34,7 @@ async def simulate(shop: Shop, *, readers: int, cycles: int, joining: int, activ
         simulated.append(
             PrintReader(
                 shop=shop,
-                person=shop.person(f"reader-{n:04d}"),
+                sub=f"reader-{n:04d}",
                 rng=own,
                 calendar=calendar,
                 fails=own.random() < 0.2,

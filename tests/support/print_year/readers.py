@@ -35,7 +35,7 @@ class PrintReader:
     """One reader with at most one subscription."""
 
     shop: Shop
-    person: Person
+    sub: str
     rng: Random
     calendar: Sequence[PlannedIssue]
     fails: bool  # whether the card is declined at the renewal
@@ -50,9 +50,14 @@ class PrintReader:
     _clicks: int = 0
 
     @property
+    def person(self) -> Person:
+        """The reader, with an access token that is not too old."""
+        return self.shop.person(self.sub)
+
+    @property
     def name(self) -> str:
         """The name on the labels."""
-        return self.person.sub.replace("-", " ").title()
+        return self.sub.replace("-", " ").title()
 
     @property
     def term(self) -> PaidTerm | None:
@@ -118,7 +123,7 @@ class PrintReader:
 
     async def _send(self, method: str, path: str, body: object = None, *, by: Person | None = None) -> httpx2.Response:
         self._clicks += 1
-        headers = {**(by or self.person).headers, "Idempotency-Key": f"{self.person.sub}-{self._clicks}"}
+        headers = {**(by or self.person).headers, "Idempotency-Key": f"{self.sub}-{self._clicks}"}
         answer = await self.shop.http.request(method, path, headers=headers, json=body)
         assert answer.status_code < 500, (path, answer.text)
         self.diary.append(f"  {answer.status_code} {answer.text[:200]}")
@@ -257,6 +262,4 @@ class PrintReader:
 
     def story(self, what: str = "") -> str:
         """Return everything that happened to the reader."""
-        return "\n".join(
-            [f"{self.person.sub} {what}", *self.diary, *map(str, self.card.terms), *map(str, self.card.holds)]
-        )
+        return "\n".join([f"{self.sub} {what}", *self.diary, *map(str, self.card.terms), *map(str, self.card.holds)])

@@ -143,7 +143,7 @@ class PrintYear:
         )
         found = {row.pop("sub"): row for row in rows}
         for reader in new:
-            reader.ids = found[reader.person.sub]
+            reader.ids = found[reader.sub]
         await self._read_invoices(new)
 
     async def _read_invoices(self, readers: list[PrintReader]) -> None:
