@@ -34,7 +34,7 @@ TABLES_OF_EVENTS: Mapping[str, Table] = {
         deleted=True,
     ),
     "webhook_endpoints": Table(
-        plain="id name url types sealed old_sealed old_until created_at failing_since disabled_at disabled_as",
+        plain="id name url types sealed old_sealed old_until created_at failing_since resting_until disabled_at disabled_as",
         personal={
             "created_by": Column(purpose="Says who added the endpoint", kept="as long as the endpoint", staff=True)
         },

@@ -86,7 +86,7 @@ _FREE_LANES = text(
         LIMIT CASE WHEN coalesce(busy.count, 0) = 0 AND w.failing_since IS NOT NULL THEN 1
             WHEN coalesce(busy.count, 0) * 2 > :each OR w.failing_since IS NOT NULL THEN 0
             ELSE :each - coalesce(busy.count, 0) END) free
-    WHERE w.disabled_at IS NULL
+    WHERE w.disabled_at IS NULL AND (w.resting_until IS NULL OR w.resting_until <= now())
     """  # noqa: S608 - a number
 ).bindparams(bindparam("busy", type_=ARRAY(TEXT)), bindparam("counts", type_=ARRAY(BigInteger)))
 _FIRST_OF_LANES = text(

@@ -1,6 +1,6 @@
 """Webhook endpoints, with their encrypted secrets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +27,12 @@ _DISABLE_FAILING = (
     )
     .bindparams(as_gone=DisabledAs.GONE, as_failing=DisabledAs.FAILING, after=DISABLED_AFTER)
 )
+_REST = text(
+    """
+    UPDATE webhook_endpoints SET resting_until = greatest(resting_until, now() + wait)
+    FROM unnest(:endpoints, :waits) AS asked (id, wait) WHERE webhook_endpoints.id = asked.id
+    """
+).bindparams(bindparam("endpoints", type_=ARRAY(TEXT)), bindparam("waits", type_=ARRAY(INTERVAL)))
 _LOCK_LIST = "SELECT pg_advisory_xact_lock(hashtext('webhook_endpoints'))"
 
 
@@ -81,7 +87,7 @@ async def disable(session: Session, endpoint_id: str) -> None:
 
 async def enable(session: Session, endpoint_id: str) -> None:
     """Enable an endpoint. What is pending for it is sent at once."""
-    values = {"disabled_at": None, "disabled_as": None, "failing_since": None}
+    values = {"disabled_at": None, "disabled_as": None, "failing_since": None, "resting_until": None}
     await session.execute(update(Row).where(Row.id == endpoint_id).values(values))
     await session.execute(
         update(WebhookLane)
@@ -121,6 +127,12 @@ async def record_results(
     ids = await session.scalars(_DISABLE_FAILING, {"failed": list(failed), "gone": list(gone)})
     found = [await by_id(session, one) for one in ids.all()]
     return [one for one in found if one is not None]
+
+
+async def rest(session: Session, waits: Mapping[str, timedelta]) -> None:
+    """Send nothing to endpoints for a while, by ID, because their receivers asked for it."""
+    if waits:
+        await session.execute(_REST, {"endpoints": sorted(waits), "waits": [waits[one] for one in sorted(waits)]})
 
 
 def _endpoint(row: Row) -> WebhookEndpoint:

@@ -9,6 +9,7 @@ if the answer comes too late; both have the same ID.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
 from app.domain.errors import Invalid
@@ -21,6 +22,8 @@ DELAYS = tuple(
 TIMEOUT = timedelta(seconds=15)  # for an answer
 ANSWER_BYTES = 1024  # of an answer that are read
 GONE = 410  # the receiver says that it is gone for good
+ASKS_TO_WAIT = frozenset({429, 503})  # RFC 9110, section 10.2.3, and RFC 6585, section 4: with ``Retry-After``
+LONGEST_WAIT = timedelta(hours=1)  # that a receiver can ask for; it may ask again
 
 
 class DeliveryState(StrEnum):
@@ -68,6 +71,7 @@ class Answer:
     error: str | None
     body: str
     took: timedelta
+    retry_after: timedelta | None = None  # what the receiver asked for, at most LONGEST_WAIT
 
     @property
     def is_success(self) -> bool:
@@ -124,7 +128,29 @@ class Replay:
             raise InvalidReplay("The period ends before it begins")
 
 
-def next_delay(attempts: int, *, first_tried_at: datetime, now: datetime, jitter: float) -> timedelta | None:
+def wait_asked_for(status: int, header: str | None, *, now: datetime) -> timedelta | None:
+    """
+    Return how long a receiver asks to wait with ``Retry-After``; None: it doesn't, or not in a known form.
+
+    It has seconds, or a date (RFC 9110, section 10.2.3).
+    """
+    if status not in ASKS_TO_WAIT or header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(timedelta(seconds=int(text[:9])), LONGEST_WAIT)  # more digits are longer than that anyway
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if until.tzinfo is None:  # "-0000": no zone is known
+        until = until.replace(tzinfo=UTC)
+    return min(max(until - now, timedelta(0)), LONGEST_WAIT)
+
+
+def next_delay(
+    attempts: int, *, first_tried_at: datetime, now: datetime, jitter: float, asked: timedelta | None = None
+) -> timedelta | None:
     """
     Return how long to wait before the next attempt; None: it is given up.
 
@@ -132,12 +158,13 @@ def next_delay(attempts: int, *, first_tried_at: datetime, now: datetime, jitter
 
     :param attempts: so far, at least 1.
     :param jitter: from 0 to 1, chosen at random: it adds up to a tenth.
+    :param asked: how long the receiver asked to wait. It makes the delay longer, never shorter.
     """
     left = first_tried_at + RETRIED_FOR - now
     if left <= timedelta(0):
         return None
     delay = DELAYS[min(attempts, len(DELAYS)) - 1]
-    return min(delay + delay * 0.1 * jitter, left)
+    return min(max(delay, asked or delay) + delay * 0.1 * jitter, left)
 
 
 def body_of(event: DeliveredEvent) -> dict[str, object]:

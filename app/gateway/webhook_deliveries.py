@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks import Webhook
 
-from app.domain.webhook_deliveries import ANSWER_BYTES, TIMEOUT, Answer
+from app.domain.webhook_deliveries import ANSWER_BYTES, TIMEOUT, Answer, wait_asked_for
 from app.domain.webhook_endpoints import MOST_ENDPOINTS, Network, PrivateAddress, check_address
 
 CONNECT_SECONDS = 5.0
@@ -92,7 +92,9 @@ class WebhookSender:
                 if not response.content.at_eof():
                     response.close()  # the rest is not read, so the connection can't be used again
             text = beginning.decode(errors="replace").replace("\0", "")
-            return Answer(response.status, None, text, timedelta(seconds=monotonic() - began))
+            took, asked = timedelta(seconds=monotonic() - began), response.headers.get("Retry-After")
+            wait = wait_asked_for(response.status, asked, now=now)
+            return Answer(response.status, None, text, took, wait)
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             return Answer(None, _describe(failure, self._timeout), "", timedelta(seconds=monotonic() - began))
 

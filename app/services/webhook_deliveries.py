@@ -125,12 +125,16 @@ class Deliverer:
         sent = [(one.claimed.endpoint_id, one.answer) for one in results if one.answer is not None]
         succeeded = {endpoint for endpoint, answer in sent if answer.is_success}
         failed = {endpoint for endpoint, _ in sent} - succeeded
+        asked: defaultdict[str, timedelta] = defaultdict(timedelta)  # to wait
+        for endpoint, answer in sent:
+            asked[endpoint] = max(asked[endpoint], answer.retry_after or timedelta(0))
         gone = sorted({endpoint for endpoint, answer in sent if answer.is_gone} & failed)
         async with self._ctx.sessions.begin() as session:
             await webhook_deliveries.record(session, results)
             disabled = await webhook_endpoints.record_results(
                 session, succeeded=sorted(succeeded), failed=sorted(failed), gone=gone
             )
+            await webhook_endpoints.rest(session, {one: wait for one, wait in asked.items() if wait})
             for endpoint in disabled:
                 await _report_disabled(session, endpoint)
             for owner in {owner for _, owner in batch}:
@@ -153,6 +157,7 @@ def _result(claimed: ClaimedDelivery, answer: Answer | None) -> Result:
         first_tried_at=claimed.first_tried_at,
         now=claimed.claimed_at,
         jitter=random.random(),  # noqa: S311 - it only spreads the load
+        asked=answer.retry_after,
     )
     state = DeliveryState.FAILED if again_in is None else DeliveryState.PENDING
     log.warning(

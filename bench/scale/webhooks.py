@@ -106,4 +106,7 @@ WEBHOOKS = (
         reads_all="it cancels each pending delivery to the endpoint, when somebody deletes it",
     ),
     query("webhook_endpoints.record_results", _results),
+    query(
+        "webhook_endpoints.rest", lambda s: webhook_endpoints.rest(s.session, {s.id("whe", 1): timedelta(minutes=1)})
+    ),
 )

@@ -40,6 +40,7 @@ def upgrade() -> None:
         ),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("resting_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disabled_as", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("webhook_endpoints_pkey")),

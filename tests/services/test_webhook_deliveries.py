@@ -114,6 +114,30 @@ async def test_many_events_arrive_in_order_from_several_workers(ctx: DatabaseCon
         assert [one["data"]["n"] for one in site.bodies if one["reader"]["sub"] == reader] == list(range(10))
 
 
+async def test_an_endpoint_that_asks_to_wait_gets_nothing_until_then(ctx: DatabaseContext) -> None:
+    async def respond(_: Mapping[str, Any]) -> web.Response:
+        return web.Response(status=503, headers={"Retry-After": "1800"})
+
+    async with receiving(respond) as site, receiving() as other, delivering(ctx):
+        await add_endpoint(ctx, site.url)
+        await happen(ctx, "ada")
+        await until(ctx, "SELECT bool_and(resting_until > now() + interval '29 minutes') FROM webhook_endpoints")
+        await until(ctx, "SELECT bool_and(due_at > now() + interval '29 minutes') FROM webhook_lanes")
+        await retry_now(ctx)
+        await happen(ctx, "bob")  # another lane, which is due
+        await add_endpoint(ctx, other.url)
+        await happen(ctx, "cleo")
+        await other.wait_for(1)
+        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE state = 'delivered'")
+        assert len(site.requests) == 1
+        site.respond = None
+        async with ctx.sessions.begin() as session:
+            await session.execute(text("UPDATE webhook_endpoints SET resting_until = now()"))
+        await until(ctx, DONE)
+
+    assert sorted(body["reader"]["sub"] for body in site.bodies) == ["ada", "ada", "bob", "cleo"]
+
+
 async def test_an_answer_that_comes_too_late_is_a_failure(ctx: DatabaseContext) -> None:
     late = asyncio.Event()
 

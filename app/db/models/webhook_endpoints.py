@@ -22,6 +22,7 @@ class WebhookEndpoint(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     created_by: Mapped[str]
     failing_since: Mapped[datetime | None]  # the first failure since the last success
+    resting_until: Mapped[datetime | None]  # the receiver asked to wait until then
     disabled_at: Mapped[datetime | None]
     disabled_as: Mapped[str | None]  # staff, failing, gone
 
