@@ -126,8 +126,8 @@ class Deliverer:
         succeeded = {endpoint for endpoint, answer in sent if answer.is_success}
         failed = {endpoint for endpoint, _ in sent} - succeeded
         asked: defaultdict[str, timedelta] = defaultdict(timedelta)  # to wait
-        for endpoint, answer in sent:
-            asked[endpoint] = max(asked[endpoint], answer.retry_after or timedelta(0))
+        for its_id, answer in sent:
+            asked[its_id] = max(asked[its_id], answer.retry_after or timedelta(0))
         gone = sorted({endpoint for endpoint, answer in sent if answer.is_gone} & failed)
         async with self._ctx.sessions.begin() as session:
             await webhook_deliveries.record(session, results)
