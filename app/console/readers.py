@@ -10,7 +10,6 @@ from app.console.access_control import page_route
 from app.console.request import ConsoleRequest
 from app.domain import reader_summary
 from app.domain.callers import Role
-from app.domain.current_subscription import current_subscription
 from app.domain.disputes import Dispute
 from app.domain.entitlements import OPEN_ENDED, Grant
 from app.domain.refunds import CONFIRMED, Refund
@@ -43,7 +42,7 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
         now=request.now,
     )
     refunded = _refunded_amounts(overview.refunds)
-    current = current_subscription(overview.subscriptions)
+    current = overview.current
     payments, history_days = overview.payments[::-1], history.days(overview.timeline)
     refundable = _refundable(overview, refunded)
     grants = [(grant, _grant_until(grant)) for grant in overview.grants]
@@ -119,13 +118,13 @@ def _refunded_amounts(refunds: Sequence[Refund]) -> dict[str, int]:
 
 def _cancelable(overview: Overview) -> Subscription | None:
     """Return the current subscription, if it has not ended. It may be paused or unpaid."""
-    chosen = current_subscription(overview.subscriptions)
+    chosen = overview.current
     return chosen[0] if chosen is not None and chosen[0].can_be_canceled else None
 
 
 def _extendable(overview: Overview) -> Subscription | None:
     """Return the subscription that can be extended: a live one, whose newest term still owes issues."""
-    chosen = current_subscription(overview.subscriptions)
+    chosen = overview.current
     if chosen is None or not chosen[1]:
         return None
     ledger = overview.ledgers.get(chosen[1][-1].invoice_id)
@@ -134,7 +133,7 @@ def _extendable(overview: Overview) -> Subscription | None:
 
 def _printable(request: ConsoleRequest, overview: Overview) -> Subscription | None:
     """Return the subscription whose print edition can be changed: an active one with a paid term, if its plan has print."""
-    chosen = current_subscription(overview.subscriptions)
+    chosen = overview.current
     if chosen is None or not any(term.starts_at <= request.now < term.ends_at for term in chosen[1]):
         return None
     plan = request.ctx.catalogue.plans.get(chosen[0].plan)

@@ -1,6 +1,7 @@
 """Links to objects at Stripe: in its Dashboard, in test or live mode, or at the local Stripe's own pages."""
 
-from urllib.parse import urlencode, urlsplit
+from functools import lru_cache
+from urllib.parse import quote, urlsplit
 
 from app.settings import Settings
 
@@ -20,8 +21,16 @@ SECTIONS = {  # of the Dashboard, by the prefix of the ID. Its search finds othe
 
 def url_of(settings: Settings, object_id: str) -> str:
     """Return the URL of the page about an object at Stripe."""
-    if urlsplit(settings.stripe_url).hostname in LOOPBACK:
-        return f"{settings.stripe_url}/?{urlencode({'object': object_id})}"
-    mode = DASHBOARD if settings.livemode else f"{DASHBOARD}/test"
+    pages = _pages(settings.stripe_url, settings.livemode)
+    if not pages.startswith(DASHBOARD):
+        return f"{pages}/?object={quote(object_id, safe='')}"
     section = SECTIONS.get(object_id.partition("_")[0])
-    return f"{mode}/{section}/{object_id}" if section else f"{mode}/search?{urlencode({'query': object_id})}"
+    return f"{pages}/{section}/{object_id}" if section else f"{pages}/search?query={quote(object_id, safe='')}"
+
+
+@lru_cache
+def _pages(stripe_url: str, livemode: bool) -> str:
+    """Return where the pages are: a reader's page has dozens of links to them."""
+    if urlsplit(stripe_url).hostname in LOOPBACK:
+        return stripe_url
+    return DASHBOARD if livemode else f"{DASHBOARD}/test"

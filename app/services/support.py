@@ -35,7 +35,7 @@ from app.domain.access_status import AccessStatus, access_status
 from app.domain.addresses import SavedAddress
 from app.domain.anomalies import Anomaly
 from app.domain.comps import Comp
-from app.domain.current_subscription import current_subscription
+from app.domain.current_subscription import HeldSubscription, current_subscription
 from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
@@ -54,6 +54,7 @@ class Overview:
 
     subscriber: Subscriber
     subscriptions: list[tuple[Subscription, list[Term]]]
+    current: HeldSubscription | None  # one of the subscriptions
     access_statuses: dict[str, AccessStatus]  # by subscription
     ledgers: dict[str, Ledger]  # by the term's invoice; in brief: without those of ended subscriptions
     payments: list[Payment]
@@ -179,34 +180,41 @@ async def overview(
 
     :raises NotFound: the reader does not exist.
     """
-    read = FastReads(ctx.pool)
-    subscriber = await subscribers.by_id(read, subscriber_id)
+    subscriber = await subscribers.by_id(FastReads(ctx.pool), subscriber_id)
     if subscriber is None:
         raise NotFound("No such reader")
     await reader_views.record(ctx.pool, [subscriber.id], viewer)
-    subscriber = replace(subscriber, formerly=await contacts.formerly(read, subscriber))
-    same_address = await subscribers.with_email(read, subscriber.email) if subscriber.email else []
+    access, _ = await entitlements.read(ctx.pool, subscriber.sub)
+    async with FastReads.on_one_connection(ctx.pool) as read:
+        subscriber = replace(subscriber, formerly=await contacts.formerly(read, subscriber))
+        same_address = await subscribers.with_email(read, subscriber.email) if subscriber.email else []
+        terms = await subscriptions.terms_by_subscription(read, subscriber.id)
+        own = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
+        own_payments = await payments.of_subscriber(read, subscriber.id)
+        records = ReaderRecords(
+            subscriptions=own,
+            payments=own_payments,
+            refunds=await refunds.of_subscriber(read, subscriber.id),
+            disputes=await disputes.of_subscriber(read, subscriber.id),
+            comps=await comps.of_subscriber(read, subscriber.id),
+            actions=await audit.list_for_subscriber(read, subscriber.id),
+            stripe_events=await inbox.list_by_keys(read, _keys(subscriber, own, own_payments)),
+        )
+        calendar = await issues.calendar(read, ctx.rules.zone)
+        own_grants = await grants.of_subscriber(read, subscriber.id)
+        own_anomalies = await anomalies.of_subscriber(read, subscriber.id)
+        own_addresses = await addresses.of_subscriber(
+            read, subscriber.id, today=now.astimezone(ctx.settings.zone).date()
+        )
+        copies = await sent_copies.of_subscriptions(read, [one.id for one, _ in own])
     others = [one for one in same_address if one.id != subscriber.id]
     await reader_views.record(ctx.pool, [one.id for one in others], replace(viewer, place=Place.SEARCH))
-    terms = await subscriptions.terms_by_subscription(read, subscriber.id)
-    own = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
-    own_payments = await payments.of_subscriber(read, subscriber.id)
-    records = ReaderRecords(
-        subscriptions=own,
-        payments=own_payments,
-        refunds=await refunds.of_subscriber(read, subscriber.id),
-        disputes=await disputes.of_subscriber(read, subscriber.id),
-        comps=await comps.of_subscriber(read, subscriber.id),
-        actions=await audit.list_for_subscriber(read, subscriber.id),
-        stripe_events=await inbox.list_by_keys(read, _keys(subscriber, own, own_payments)),
-    )
-    calendar = await issues.calendar(read, ctx.rules.zone)
-    access, _ = await entitlements.read(ctx.pool, subscriber.sub)
     current = current_subscription(own)
     derived = [one for one in own if history_days is None or one == current or one[0].can_be_canceled]
     return Overview(
         subscriber=subscriber,
         subscriptions=own,
+        current=current,
         access_statuses={
             one.id: access_status(one, its_terms, ctx.rules.access, now=now) for one, its_terms in derived
         },
@@ -221,12 +229,12 @@ async def overview(
         refunds=records.refunds,
         disputes=records.disputes,
         comps=records.comps,
-        grants=await grants.of_subscriber(read, subscriber.id),
-        anomalies=await anomalies.of_subscriber(read, subscriber.id),
+        grants=own_grants,
+        anomalies=own_anomalies,
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
         timeline=history_of(records, ctx.localization, names=staff_names, days=history_days),
-        addresses=await addresses.of_subscriber(read, subscriber.id, today=now.astimezone(ctx.settings.zone).date()),
-        copies=await sent_copies.of_subscriptions(read, [one.id for one, _ in own]),
+        addresses=own_addresses,
+        copies=copies,
         same_address=others,
     )
 

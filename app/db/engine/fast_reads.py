@@ -8,14 +8,16 @@ need not be of the same moment.
 
 import json
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import asyncpg
 from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.engine.pool import Pool
-from app.db.engine.session import CLOSED, DatabaseUnreachable, Record, Session
+from app.db.engine.session import CLOSED, QUERY_TIMEOUT, DatabaseUnreachable, Record, Session
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 
@@ -47,12 +49,39 @@ def _parse_json(row: Sequence[Any], columns: Sequence[int]) -> list[Any]:
 
 
 class FastReads:
-    """Takes the place of a session in functions that only read."""
+    """
+    Takes the place of a session in functions that only read.
+
+    Each statement takes a connection from the pool, which costs as much as a small query. :meth:`on_one_connection` takes
+    one for many.
+    """
 
     _compiled: "dict[Select[Any], _Compiled]" = {}  # noqa: RUF012 - for statements that live as long as the process
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(
+        self, pool: Pool, connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | None" = None
+    ) -> None:
+        self._pool, self._connection = pool, connection
+
+    @classmethod
+    @asynccontextmanager
+    async def on_one_connection(cls, pool: Pool) -> AsyncIterator["FastReads"]:
+        """
+        Keep one connection inside this context.
+
+        Take no other connection of the pool meanwhile: pages that each keep one and wait for another wait for each other.
+
+        :raises DatabaseUnreachable: if there is no connection in time.
+        """
+        try:
+            connection = await pool.acquire(timeout=QUERY_TIMEOUT)
+        except (OSError, *CLOSED) as error:
+            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+        read = cls(pool, connection)
+        try:
+            yield read
+        finally:
+            await read._release()
 
     async def execute(self, statement: "Select[Any]", parameters: Mapping[str, object]) -> list[Record]:
         """
@@ -65,7 +94,7 @@ class FastReads:
             compiled = self._compiled[statement] = _Compiled(statement)
         values = [parameters[name] if name in parameters else compiled.constants[name] for name in compiled.parameters]
         try:
-            rows = await self._pool.fetch(compiled.sql, *values)
+            rows = await (self._connection or self._pool).fetch(compiled.sql, *values)
         except ValueError:  # an invalid parameter, which asyncpg also reports as an InterfaceError
             raise
         except CLOSED:
@@ -76,10 +105,16 @@ class FastReads:
 
     async def _retry(self, sql: str, values: Sequence[object]) -> list[Any]:
         """Run the query once more: the server restarted, and the pool's next connection is a new one."""
+        await self._release()
         try:
             return await self._pool.fetch(sql, *values)
         except (OSError, *CLOSED) as error:
             raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+
+    async def _release(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.release(connection)
 
 
 Reads = Session | FastReads  # the parameter type of functions that pages call, too

@@ -106,6 +106,19 @@ async def test_fast_reads_survive_a_restart_of_the_server(reading: FastReads, da
     await other.close()
 
 
+async def test_reads_on_one_connection_survive_a_restart_of_the_server(database: str) -> None:
+    """They give the lost connection back first: the pool may have no other."""
+    pool, other = await open_pool(database, size=1, pooler=False), await asyncpg.connect(database)
+    for _ in range(OFTEN):
+        async with FastReads.on_one_connection(pool) as read:
+            assert await subscribers.by_id(read, "rdr_made_up") is None
+            await other.execute(END_THE_OTHERS)
+            for _ in range(2):
+                assert await subscribers.by_id(read, "rdr_made_up") is None
+    await other.close()
+    await pool.close()
+
+
 async def test_only_the_transaction_of_a_closed_connection_fails(sessions: Sessions, database: str) -> None:
     other = await asyncpg.connect(database)
 
