@@ -51,7 +51,7 @@ class Context(DatabaseContext):
     rules: Rules
     localization: Localization
     templates: Templates  # of notifications
-    mailer: Mailer | None  # None: mail is off
+    mailer: Mailer | None  # None: email is off
 
     @property
     def catalogue(self) -> Catalogue:

@@ -142,7 +142,7 @@ def make_gateway(settings: Settings, pool: Pool) -> Gateway:
 
 
 def make_mailer(settings: Settings, pool: Pool) -> Mailer | None:
-    """Return the connection to the mail server, whose rate limit all processes share. None: mail is off."""
+    """Return the connection to the mail server, whose rate limit all processes share. None: email is off."""
     if settings.smtp_url is None:
         return None
     rate = settings.mail_rate_limit

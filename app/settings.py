@@ -217,7 +217,7 @@ class Settings(BaseSettings):
     smtp_url: MailServer | None = None
     """
     URL of your mail server, such as `smtp://smtp.example.com:587`, with `user:password@` before the host if it requires a
-    sign-in. `smtp` requires STARTTLS, except on this machine; `smtps` is for TLS from the first byte. If not set, mail is
+    sign-in. `smtp` requires STARTTLS, except on this machine; `smtps` is for TLS from the first byte. If not set, email is
     off: readers get no notifications.
     """
     mail_from: Mailbox | None = None

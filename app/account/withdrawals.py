@@ -31,7 +31,7 @@ async def preview(request: AccountRequest) -> Response:
         plan=plan,
         until=offer.right.until if offer.right is not None else None,
         refusal=labels.error(offer.refusal) if offer.refusal is not None else "",
-        better=found.better,
+        recommended=found.recommended,
         key=key or secrets.token_urlsafe(18),
     )
 

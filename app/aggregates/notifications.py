@@ -14,7 +14,7 @@ from app.db.engine.session import Session
 from app.domain.access_status import access_status
 from app.domain.derivations import Edition
 from app.domain.notification_policies import policy_for
-from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
+from app.domain.notifications import Channel, Notification, NotificationKind, NotificationStatus
 from app.domain.owed_notifications import Facts, Owed, is_still_to_send, owed
 from app.domain.places import reader_place
 from app.domain.price_migrations import is_of_migration
@@ -37,7 +37,7 @@ async def schedule(
     now: datetime,
     recipient: str | None = None,
     locale: str | None = None,
-    channel: Channel = Channel.MAIL,
+    channel: Channel = Channel.EMAIL,
 ) -> None:
     """
     Schedule a notification. There is one of each kind about the same thing: called again, it is moved until it is sent.
@@ -59,7 +59,7 @@ async def schedule(
         locale=locale,
         data=data,
         send_at=due_at,
-        state=NotificationState.SCHEDULED,
+        status=NotificationStatus.SCHEDULED,
         channel=channel,
     )
     await notifications.schedule(session, [wanted], now=now)
@@ -141,7 +141,7 @@ async def follow(
         unwanted += [
             one
             for one in stored.known
-            if one.state is NotificationState.SCHEDULED
+            if one.status is NotificationStatus.SCHEDULED
             and one.kind not in TOLD_AT_ONCE
             and not is_of_migration(one.about)
             and (one.kind, one.about) not in names
@@ -171,6 +171,6 @@ def _notification(one: Owed, subscription: Subscription) -> Notification:
         event_at=one.event_at,
         send_at=one.send_at,
         template=one.template,
-        state=NotificationState.SCHEDULED,
+        status=NotificationStatus.SCHEDULED,
         channel=one.channel,
     )

@@ -58,7 +58,7 @@ class MessageOut(ApiModel):
     """A message that was sent to the reader."""
 
     notice: str = Field(description="Which notice it was.", examples=["renewal_ahead"])
-    channel: str = Field(examples=["mail"])
+    channel: str = Field(examples=["email"])
     at: datetime = Field(examples=["2027-02-01T15:00:00Z"])
     result: str = Field(examples=["sent"])
     text: str = Field(examples=["Your subscription renews on March 1, 2027 for $49."])
@@ -75,7 +75,7 @@ class EvidenceOut(ApiModel):
     """The evidence about one reader. ``stripe`` has the text for each of Stripe's fields, within its limits."""
 
     subscriber: str = Field(examples=["rdr_0c5e"])
-    made_at: datetime = Field(examples=["2026-05-01T18:00:00Z"])
+    created_at: datetime = Field(examples=["2026-05-01T18:00:00Z"])
     consents: list[ConsentOut]
     declarations: list[DeclarationOut]
     messages: list[MessageOut]
@@ -90,7 +90,7 @@ class EvidenceOut(ApiModel):
         """Return the body for a reader's evidence."""
         return cls(
             subscriber=found.subscriber_id,
-            made_at=found.made_at,
+            created_at=found.created_at,
             consents=[ConsentOut.of(one) for one in found.consents],
             declarations=[DeclarationOut.of(one) for one in found.declarations],
             messages=[MessageOut.of(one) for one in found.messages],

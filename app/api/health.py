@@ -68,9 +68,9 @@ class ReadinessOut(ApiModel):
         description="Age in seconds of the oldest event that is not applied yet; 0 if there is none, null if unknown.",
         examples=[0.0],
     )
-    mail: Literal["on", "off"] | None = Field(
+    email: Literal["on", "off"] | None = Field(
         default=None,
-        description="Whether notifications are delivered by mail. `off`: no mail server is set, so nothing is delivered.",
+        description="Whether notifications are delivered by email. `off`: no mail server is set, so nothing is delivered.",
         examples=["on"],
     )
     why: str | None = Field(
@@ -162,7 +162,7 @@ async def _readiness(api: ApiState) -> ReadinessOut:
         degraded=degraded,
         writable=seen.writable,
         oldest_unapplied_event=age.total_seconds(),
-        mail="on" if ctx.settings.smtp_url is not None else "off",
+        email="on" if ctx.settings.smtp_url is not None else "off",
         why=None,
     )
 

@@ -20,16 +20,16 @@ from app.domain.entitlements import AccessReason
 from app.domain.history import HistoryKind
 from app.domain.invoices import InvoiceStatus
 from app.domain.notices import CODES
-from app.domain.notifications import Channel, NotificationKind, NotificationState
+from app.domain.notifications import Channel, NotificationKind, NotificationStatus
 from app.domain.outbox import OutboxType
 from app.domain.price_migrations import ChangeStatus, Keeps, MigrationStatus
 from app.domain.reader_views import Place
 from app.domain.reasons import EndReason
 from app.domain.refunds import ENDING, QUOTE_REFUSALS, RefundBasis, RefundStatus
 from app.domain.subscriptions import PaymentKind, SubscriptionStatus
-from app.domain.webhook_deliveries import DeliveryState
-from app.domain.webhook_endpoints import STATES as ENDPOINT_STATES
-from app.domain.webhook_endpoints import DisabledAs
+from app.domain.webhook_deliveries import DeliveryStatus
+from app.domain.webhook_endpoints import STATUSES as ENDPOINT_STATUSES
+from app.domain.webhook_endpoints import DisabledReason
 
 
 def listed(*values: Iterable[str]) -> WithJsonSchema:
@@ -63,13 +63,13 @@ HistoryKindText = Annotated[str, listed(HistoryKind)]
 ErasureStatus = Annotated[str, listed(["processing", "finished"])]
 ApiKeyState = Annotated[str, listed(STATES)]
 NotificationKindText = Annotated[str, listed(NotificationKind)]
-NotificationStateText = Annotated[str, listed(NotificationState)]
+NotificationStatusText = Annotated[str, listed(NotificationStatus)]
 NotificationChannel = Annotated[str, listed(Channel)]
 ApiScopeText = Annotated[str, listed(ApiScope)]
 EventTypeText = Annotated[str, listed(OutboxType)]
-EndpointState = Annotated[str, listed(ENDPOINT_STATES)]
-DisabledAsText = Annotated[str, listed(DisabledAs)]
-DeliveryStateText = Annotated[str, listed(DeliveryState)]
+EndpointStatus = Annotated[str, listed(ENDPOINT_STATUSES)]
+DisabledReasonText = Annotated[str, listed(DisabledReason)]
+DeliveryStatusText = Annotated[str, listed(DeliveryStatus)]
 PlaceText = Annotated[str, listed(Place)]
 PriceMigrationStatus = Annotated[str, listed(MigrationStatus)]
 PriceChangeStatus = Annotated[str, listed(ChangeStatus)]

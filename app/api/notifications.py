@@ -1,4 +1,4 @@
-"""``…/notifications``: what readers were told and will be told; and ``/v1/mail-bounces``, for mail that came back."""
+"""``…/notifications``: what readers were told and will be told; and ``/v1/email-bounces``, for emails that came back."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -7,12 +7,12 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field, StringConstraints
 
 from app.api.deps import BounceReporter, Ctx, RealNow, SubscriberViewer, seen_by
-from app.api.listed_values import NotificationChannel, NotificationKindText, NotificationStateText
+from app.api.listed_values import NotificationChannel, NotificationKindText, NotificationStatusText
 from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound
-from app.domain.notifications import Notification, UnknownNotification
+from app.domain.notifications import Notification
 from app.services import notifications
 
 router = APIRouter(prefix="/v1", tags=["notifications"], route_class=Described)
@@ -25,14 +25,14 @@ class NotificationOut(ApiModel):
     id: str = Field(examples=["ntf_0c5e"])
     kind: NotificationKindText = Field(examples=["renewal_ahead"])
     subscriber: str | None = Field(description="ID of the reader; null if nobody that we know.", examples=["rdr_0c5e"])
-    state: NotificationStateText = Field(examples=["sent"])
-    channel: NotificationChannel = Field(examples=["mail"])
+    status: NotificationStatusText = Field(examples=["sent"])
+    channel: NotificationChannel = Field(examples=["email"])
     send_at: datetime = Field(description="When it is or was due.", examples=["2027-01-30T18:00:00Z"])
     to: str | None = Field(description="Email address; null until it is sent.", examples=["ada@example.com"])
     locale: str | None = Field(examples=["en_US"])
     subject: str | None = Field(examples=["Your subscription renews on March 1, 2027"])
     text: str | None = Field(examples=["Your subscription renews automatically on March 1, 2027."])
-    settled_at: datetime | None = Field(description="When its state became final.", examples=["2027-01-30T18:00:02Z"])
+    settled_at: datetime | None = Field(description="When its status became final.", examples=["2027-01-30T18:00:02Z"])
     result: str | None = Field(description="What the mail server said.", examples=["250 OK"])
     bounce: str | None = Field(description="Why it came back, as it was reported.", examples=[None])
 
@@ -43,7 +43,7 @@ class NotificationOut(ApiModel):
             id=one.id,
             kind=one.kind,
             subscriber=one.subscriber_id,
-            state=one.state,
+            status=one.status,
             channel=one.channel,
             send_at=one.send_at,
             to=one.recipient,
@@ -64,7 +64,7 @@ class NotificationsOut(ApiModel):
 
 
 class BounceIn(ApiModel):
-    """A message that came back, as your mail provider reported it."""
+    """An email that came back, as your email provider reported it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -105,8 +105,8 @@ async def list_scheduled_notifications(
     return NotificationsOut(data=[NotificationOut.of(one) for one in page.items], next=page.next)
 
 
-@router.post("/mail-bounces", responses=problems(UnknownNotification))
-async def report_mail_bounce(body: BounceIn, _: BounceReporter, ctx: Ctx, now: RealNow) -> NotificationOut:
+@router.post("/email-bounces", responses=problems(NotFound))
+async def report_email_bounce(body: BounceIn, _: BounceReporter, ctx: Ctx, now: RealNow) -> NotificationOut:
     """Report that a message came back. Staff see it in the work queue. A repeated report changes nothing."""
     reason = f"{body.kind}: {body.reason}" if body.reason else body.kind
     known = await notifications.record_bounce(
@@ -115,12 +115,12 @@ async def report_mail_bounce(body: BounceIn, _: BounceReporter, ctx: Ctx, now: R
     return NotificationOut.of(known)
 
 
-@router.post("/notifications/{notification_id}/unsubscribe", status_code=204, responses=problems(UnknownNotification))
+@router.post("/notifications/{notification_id}/unsubscribe", status_code=204, responses=problems(NotFound))
 async def unsubscribe_from_notifications(notification_id: str, ctx: Ctx) -> None:
     """
     Unsubscribe from messages of this kind, in one click.
 
-    Mail programs call it, as `List-Unsubscribe` says (RFC 8058). Only messages that no law and no payment needs have
+    Email programs call it, as `List-Unsubscribe` says (RFC 8058). Only messages that no law and no payment needs have
     this header.
     """
     await notifications.unsubscribe(ctx, notification_id)

@@ -38,7 +38,7 @@ TAGS = {
     "approvals": "Refunds, complimentary access and extensions that need a second person.",
     "queue": "The work queue: what staff have to look at, who works on it, and notes.",
     "support": "Readers, their subscriptions and complimentary access, for staff.",
-    "notifications": "What readers are told by mail, and mail that came back.",
+    "notifications": "What readers are told by email, and emails that came back.",
     "issues": "The issue calendar, for circulation staff.",
     "reports": "The liability to readers, and the circulation of issues.",
     "webhooks": "Events from Stripe.",

@@ -11,8 +11,9 @@ from app.api.listed_values import KeptPriceReason, PriceChangeStatus, PriceMigra
 from app.api.models import ApiModel, MoneyOut
 from app.api.openapi import Described
 from app.api.problems import problems
+from app.domain.errors import NotFound
 from app.domain.pages import BadCursor
-from app.domain.price_migrations import ChangeStatus, MigrationNotRunning, NoSuchMigration, PriceChange
+from app.domain.price_migrations import ChangeStatus, MigrationNotRunning, PriceChange
 from app.services import price_migrations
 from app.services.price_migrations import Progress
 
@@ -50,7 +51,7 @@ class PriceMigrationOut(ApiModel):
         description="The first moment of a renewal at the new price.",
         examples=["2027-03-01T06:00:00Z"],
     )
-    told_by_publisher: bool = Field(description="Whether the publisher sends the notices.", examples=[False])
+    publisher_sends_notices: bool = Field(description="Whether the publisher sends the notices.", examples=[False])
     created_at: datetime = Field(examples=["2026-11-28T18:00:00Z"])
     ended_at: datetime | None = Field(description="When it finished or was stopped.", examples=[None])
     counts: list[ChangeCountOut]
@@ -73,7 +74,7 @@ class PriceMigrationOut(ApiModel):
                     for target in one.targets
                 ],
                 "from": one.from_at,
-                "told_by_publisher": one.told_by_publisher,
+                "publisher_sends_notices": one.publisher_sends_notices,
                 "created_at": one.created_at,
                 "ended_at": one.ended_at,
                 "counts": [
@@ -146,13 +147,13 @@ async def list_price_migrations(_: Admin, ctx: Ctx, limit: Limit = 50, after: Cu
     return PriceMigrationsOut(data=[PriceMigrationOut.of(one) for one in page.items], next=page.next)
 
 
-@router.get("/{migration_id}", responses=problems(NoSuchMigration))
+@router.get("/{migration_id}", responses=problems(NotFound))
 async def get_price_migration(migration_id: str, _: Admin, ctx: Ctx) -> PriceMigrationOut:
     """Return a price migration."""
     return PriceMigrationOut.of(await price_migrations.progress(ctx, migration_id))
 
 
-@router.get("/{migration_id}/changes", responses=problems(NoSuchMigration))
+@router.get("/{migration_id}/changes", responses=problems(NotFound))
 async def list_price_changes(
     migration_id: str,
     _: Admin,
@@ -166,7 +167,7 @@ async def list_price_changes(
     return PriceChangesOut(data=[PriceChangeOut.of(one) for one in page.items], next=page.next)
 
 
-@router.post("/{migration_id}/stop", responses=problems(NoSuchMigration, MigrationNotRunning))
+@router.post("/{migration_id}/stop", responses=problems(NotFound, MigrationNotRunning))
 async def stop_price_migration(migration_id: str, admin: Admin, ctx: Ctx, now: Now) -> PriceMigrationOut:
     """
     Stop a price migration. Subscriptions that don't have the new price yet keep theirs.

@@ -113,7 +113,7 @@ class NoticeOut(ApiModel):
     )
 
 
-class ComingPriceOut(ApiModel):
+class NextPriceOut(ApiModel):
     """A new price of which the reader was told. It is charged from a renewal on; the running term is not affected."""
 
     from_: datetime = Field(
@@ -126,7 +126,7 @@ class ComingPriceOut(ApiModel):
     before: PriceOut = Field(description="What it would have cost at the present price.")
 
     @classmethod
-    def of(cls, found: PriceChange | None, prices: Localization) -> "ComingPriceOut | None":
+    def of(cls, found: PriceChange | None, prices: Localization) -> "NextPriceOut | None":
         """Return the body for a change of the price, if there is one."""
         if found is None or found.quote is None or found.renewal_at is None:
             return None
@@ -158,7 +158,7 @@ class SubscriptionOut(ApiModel):
         examples=[None],
     )
     price: PriceOut
-    coming_price: ComingPriceOut | None = Field(
+    next_price: NextPriceOut | None = Field(
         default=None, description="A new price of which the reader was told; null if there is none.", examples=[None]
     )
     guarantee: GuaranteeOut
@@ -187,7 +187,7 @@ class SubscriptionOut(ApiModel):
             ends_at=ends_at,
             ended_by=subscription.ended_by,
             price=PriceOut.text(subscription.price, subscription.currency, prices),
-            coming_price=ComingPriceOut.of(details.price_change, prices),
+            next_price=NextPriceOut.of(details.price_change, prices),
             guarantee=GuaranteeOut.of(quote, prices),
             withdrawal=WithdrawalRightOut.of(details.withdrawal),
             notice=NoticeOut.model_validate(details.notice, from_attributes=True) if details.notice else None,

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field
 
 from app.api.deps import Admin, Ctx, RecentAdmin
-from app.api.listed_values import DeliveryStateText, DisabledAsText, EndpointState, EventTypeText
+from app.api.listed_values import DeliveryStatusText, DisabledReasonText, EndpointStatus, EventTypeText
 from app.api.models import STORABLE, ApiModel, Moment, Word
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.errors import NotFound
-from app.domain.webhook_deliveries import DeliveryState, InvalidReplay, Replay, WebhookDelivery
+from app.domain.webhook_deliveries import DeliveryStatus, InvalidReplay, Replay, WebhookDelivery
 from app.domain.webhook_endpoints import (
     DEFAULT_OVERLAP,
     LONGEST_NAME,
@@ -95,18 +95,18 @@ class WebhookEndpointOut(ApiModel):
     name: str = Field(examples=["the site"])
     url: str = Field(examples=["https://hooks.example.com/newsstand"])
     types: list[EventTypeText] = Field(description=TYPES, examples=[["entitlements.changed"]])
-    state: EndpointState = Field(
+    status: EndpointStatus = Field(
         description="`enabled`, `failing` (the last attempt failed) or `disabled`.", examples=["enabled"]
     )
     created_at: datetime = Field(examples=["2026-03-08T18:00:00Z"])
     created_by: str = Field(examples=["staff:admin-1"])
     failing_since: datetime | None = Field(description="The first failure since the last success.", examples=[None])
     disabled_at: datetime | None = Field(examples=[None])
-    disabled_as: DisabledAsText | None = Field(
-        description="Why it is disabled: by `staff`, because it kept `failing`, or because it answered 410 (`gone`).",
+    disabled_reason: DisabledReasonText | None = Field(
+        description="Why it is disabled: by `staff`, because it kept `failing`, or because it returned 410 (`gone`).",
         examples=[None],
     )
-    old_secret_until: datetime | None = Field(
+    previous_secret_expires_at: datetime | None = Field(
         description="Until when requests are signed with both secrets.", examples=[None]
     )
 
@@ -118,13 +118,13 @@ class WebhookEndpointOut(ApiModel):
             name=found.name,
             url=found.url,
             types=list(found.types),
-            state=found.state,
+            status=found.status,
             created_at=found.created_at,
             created_by=found.created_by,
             failing_since=found.failing_since,
             disabled_at=found.disabled_at,
-            disabled_as=found.disabled_as,
-            old_secret_until=found.old_secret_until,
+            disabled_reason=found.disabled_reason,
+            previous_secret_expires_at=found.previous_secret_expires_at,
         )
 
 
@@ -152,7 +152,7 @@ class WebhookDeliveryOut(ApiModel):
     event: str = Field(description="Its ID, which the header `webhook-id` has.", examples=["obx_0c5e"])
     sequence: int = Field(examples=[4711])
     type: EventTypeText = Field(examples=["entitlements.changed"])
-    state: DeliveryStateText = Field(
+    status: DeliveryStatusText = Field(
         description="`pending`, `delivered`, `failed` (given up after three days) or `canceled` (with its endpoint).",
         examples=["delivered"],
     )
@@ -160,10 +160,10 @@ class WebhookDeliveryOut(ApiModel):
     created_at: datetime = Field(examples=["2026-03-08T18:00:00Z"])
     last_tried_at: datetime | None = Field(examples=["2026-03-08T18:00:00Z"])
     finished_at: datetime | None = Field(examples=["2026-03-08T18:00:01Z"])
-    status: int | None = Field(description="The HTTP status of the last answer.", examples=[204])
-    error: str | None = Field(description="Why there was no answer.", examples=[None])
-    answer: str | None = Field(description="The first 1,024 bytes of the last answer.", examples=[None])
-    took_ms: int | None = Field(examples=[38])
+    response_status: int | None = Field(description="The HTTP status of the last response.", examples=[204])
+    error: str | None = Field(description="Why there was no response.", examples=[None])
+    response_body: str | None = Field(description="The first 1,024 bytes of the last response body.", examples=[None])
+    duration_ms: int | None = Field(examples=[38])
 
     @classmethod
     def of(cls, found: WebhookDelivery) -> "WebhookDeliveryOut":
@@ -172,15 +172,15 @@ class WebhookDeliveryOut(ApiModel):
             event=found.event_id,
             sequence=found.sequence,
             type=found.type,
-            state=found.state,
+            status=found.status,
             attempts=found.attempts,
             created_at=found.created_at,
             last_tried_at=found.last_tried_at,
             finished_at=found.finished_at,
-            status=found.status,
+            response_status=found.response_status,
             error=found.error,
-            answer=found.answer,
-            took_ms=found.took_ms,
+            response_body=found.response_body,
+            duration_ms=found.duration_ms,
         )
 
 
@@ -274,12 +274,12 @@ async def list_webhook_deliveries(
     endpoint_id: str,
     _: Admin,
     ctx: Ctx,
-    state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
+    status: Annotated[DeliveryStatus | None, Query(description="Only those with this status.")] = None,
     after: Annotated[int | None, Query(ge=0, le=2**53, description="`next` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> WebhookDeliveriesOut:
     """List the deliveries to a webhook endpoint, those of the newest events first."""
-    page = await webhook_deliveries.page(ctx, endpoint_id, state=state, after=after, limit=limit)
+    page = await webhook_deliveries.page(ctx, endpoint_id, status=status, after=after, limit=limit)
     return WebhookDeliveriesOut(data=[WebhookDeliveryOut.of(one) for one in page.items], next=page.next)
 
 

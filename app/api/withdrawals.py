@@ -61,8 +61,9 @@ class WithdrawalQuoteOut(ApiModel):
         "such right.",
         examples=["2026-03-16T05:00:00Z"],
     )
-    held_back: str | None = Field(
-        description="Why staff have to refund what was paid, as a code: withdrawing ends the contract all the same.",
+    manual_refund_reason: str | None = Field(
+        description="Why staff refund the payment manually, as a code: withdrawing ends the contract all the same. "
+        "null if it is refunded automatically.",
         examples=[None],
     )
     place: str | None = Field(
@@ -71,9 +72,9 @@ class WithdrawalQuoteOut(ApiModel):
         examples=["DE"],
     )
     law: WithdrawalLawOut | None
-    better: Annotated[str, StringConstraints(pattern="^(withdrawal|guarantee)$")] | None = Field(
-        description="Which of the reader's two rights is better for them: the withdrawal, which doesn't use the guarantee, "
-        "or the guarantee. null if neither applies.",
+    recommended: Annotated[str, StringConstraints(pattern="^(withdrawal|guarantee)$")] | None = Field(
+        description="Which of the reader's two rights we recommend: the larger refund. With equal refunds it is the "
+        "withdrawal, because it doesn't use up the guarantee. null if neither applies.",
         examples=["withdrawal"],
     )
 
@@ -91,10 +92,10 @@ class WithdrawalQuoteOut(ApiModel):
             amount=PriceOut.text(found.money.amount, found.money.currency, prices),
             tax=PriceOut.text(tax, found.money.currency, prices),
             until=until.astimezone(UTC) if until is not None else None,
-            held_back=found.held_back.code if found.held_back is not None else None,
+            manual_refund_reason=found.manual_refund_reason.code if found.manual_refund_reason is not None else None,
             place=found.place.code,
             law=WithdrawalLawOut.of(found.right.law) if found.right is not None else None,
-            better=preview.better,
+            recommended=preview.recommended,
         )
 
 

@@ -204,7 +204,7 @@ def _account(settings: Settings) -> Iterator[Finding]:
 
 
 def _mail(settings: Settings) -> Iterator[Finding]:
-    """Mail has a sender, and the mail server's password is not sent in the clear."""
+    """Email has a sender, and the mail server's password is not sent in the clear."""
     if settings.smtp_url is not None and settings.mail_from is None:
         yield Finding(variable("mail_from"), f"required with {variable('smtp_url')}")
 

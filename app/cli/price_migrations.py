@@ -35,10 +35,10 @@ def migrate(
         str, typer.Option("--from", metavar="DATE", help="The first day of a renewal at the new price: 2027-03-01.")
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and start nothing.")] = False,
-    told_by_publisher: Annotated[
+    publisher_sends_notices: Annotated[
         bool,
         typer.Option(
-            "--told-by-publisher",
+            "--publisher-sends-notices",
             help="You send the notices yourself, 28 days before each renewal. Newsstand sends none. This is recorded.",
         ),
     ] = False,
@@ -64,7 +64,7 @@ def migrate(
 
     async def work(ctx: Context, now: datetime) -> bool:
         migration = await price_migrations.prepare(
-            ctx, plan, to, from_day=day, told_by_publisher=told_by_publisher, by=operator(), now=now
+            ctx, plan, to, from_day=day, publisher_sends_notices=publisher_sends_notices, by=operator(), now=now
         )
         await _print_changes(ctx, migration, now)
         if dry_run:

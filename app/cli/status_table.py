@@ -20,7 +20,7 @@ A subscription can be in several circumstances at once; the first of these count
 {circumstances}.
 
 A *paid term* is a term whose payment was not refunded. The **renewal allowance** (`NEWSSTAND_RENEWAL_ALLOWANCE`) and the
-**grace period** (`NEWSSTAND_GRACE_PERIOD`) start at the end of the newest paid term. For an invoice sent by mail, the grace
+**grace period** (`NEWSSTAND_GRACE_PERIOD`) start at the end of the newest paid term. For an invoice sent by email, the grace
 period starts at its due date. A trial gives digital access until it ends; after that, the first payment is awaited like a
 renewal. A dispute suspends or ends its own term, in any status.
 

@@ -9,7 +9,7 @@ import typer
 from app.cli.startup import command_settings, open_database, operator
 from app.cli.times import TIME_FORMATS, parse_duration, parse_time
 from app.clock import SystemClock
-from app.domain.webhook_deliveries import DeliveryState, Replay, WebhookDelivery
+from app.domain.webhook_deliveries import DeliveryStatus, Replay, WebhookDelivery
 from app.domain.webhook_endpoints import WebhookEndpoint
 from app.services import webhook_deliveries, webhook_endpoints
 from app.settings import Settings
@@ -48,11 +48,11 @@ def add(
 
 @cli.command("list")
 def list_endpoints() -> None:
-    """List the endpoints with their state."""
+    """List the endpoints with their status."""
     with command_settings() as settings:
         found = asyncio.run(_list(settings))
     for one in found:
-        typer.echo(f"{one.id}  {one.state}  {one.url}  {' '.join(one.types) or 'all types'}  {one.name}")
+        typer.echo(f"{one.id}  {one.status}  {one.url}  {' '.join(one.types) or 'all types'}  {one.name}")
     if not found:
         typer.echo("No webhook endpoints.", err=True)
 
@@ -111,11 +111,11 @@ def test(endpoint: Endpoint) -> None:
 @cli.command()
 def deliveries(
     endpoint: Endpoint,
-    state: Annotated[DeliveryState | None, typer.Option(help="Only those in this state.")] = None,
+    status: Annotated[DeliveryStatus | None, typer.Option(help="Only those with this status.")] = None,
 ) -> None:
     """List the last 100 deliveries to an endpoint, those of the newest events first."""
     with command_settings() as settings:
-        for one in asyncio.run(_deliveries(settings, endpoint, state)):
+        for one in asyncio.run(_deliveries(settings, endpoint, status)):
             typer.echo(_line(one))
 
 
@@ -152,7 +152,7 @@ def replay(
 def _line(one: WebhookDelivery) -> str:
     result = one.error or (str(one.status) if one.status is not None else "-")
     tried = _time(one.last_tried_at) if one.last_tried_at else "not tried"
-    return f"{one.event_id}  {one.state}  {one.type}  {_time(one.created_at)}  {one.attempts}x  {tried}  {result}"
+    return f"{one.event_id}  {one.status}  {one.type}  {_time(one.created_at)}  {one.attempts}x  {tried}  {result}"
 
 
 def _time(at: datetime) -> str:
@@ -192,9 +192,9 @@ async def _test(settings: Settings, endpoint: str) -> str:
         return await webhook_deliveries.send_test(ctx, endpoint, by=operator())
 
 
-async def _deliveries(settings: Settings, endpoint: str, state: DeliveryState | None) -> list[WebhookDelivery]:
+async def _deliveries(settings: Settings, endpoint: str, status: DeliveryStatus | None) -> list[WebhookDelivery]:
     async with open_database(settings) as ctx:
-        page = await webhook_deliveries.page(ctx, endpoint, state=state, after=None, limit=LISTED)
+        page = await webhook_deliveries.page(ctx, endpoint, status=status, after=None, limit=LISTED)
     return list(page.items)
 
 

@@ -24,7 +24,7 @@ SCOPES = {
     ApiScope.WRITE_ISSUES: "Change the issue calendar",
     ApiScope.READ_AUDIT: "Read the audit log",
     ApiScope.READ_REPORTS: "Read reports",
-    ApiScope.WRITE_BOUNCES: "Report mail that bounced",
+    ApiScope.WRITE_BOUNCES: "Report emails that bounced",
 }
 
 

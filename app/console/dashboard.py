@@ -22,7 +22,7 @@ async def show(request: ConsoleRequest) -> Response:
     return request.render(
         "dashboard.html",
         queue=await work_queue.sections(request),
-        mail_is_off=request.ctx.mailer is None,
+        email_is_off=request.ctx.mailer is None,
         circulation=await _circulation(request) if request.staff.has_role(Role.CIRCULATION) else None,
         figures=figures,
         age=front.age,

@@ -84,7 +84,7 @@ LABELS = {
     "price:complimentary": "Nothing is paid for the renewal",
     "price:unchanged": "The price is the same",
     "price:migration_stopped": "The migration was stopped",
-    # kinds and states of notifications
+    # kinds and statuses of notifications
     **{f"mail:{kind.value}": title for kind, title in NOTIFICATION_TITLES.items()},
     "mail:scheduled": "Scheduled",
     "mail:sending": "Being sent",

@@ -1,4 +1,4 @@
-"""What readers are told by mail: what is scheduled for a day, and everything about one reader."""
+"""What readers are told by email: what is scheduled for a day, and everything about one reader."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -30,7 +30,7 @@ NAVIGATION = (  # title, path, role
     ("Disputes", "/disputes", Role.SUPPORT),
     ("Approvals", "/approvals", Role.SUPERVISOR),
     ("Issues", "/issues", Role.CIRCULATION),
-    ("Mail", "/notifications", Role.SUPPORT),
+    ("Email", "/notifications", Role.SUPPORT),
     ("Liability", "/liability", Role.FINANCE),
     ("Prices", "/price-migrations", Role.ADMIN),
     ("Events", "/events", Role.ADMIN),

@@ -10,7 +10,7 @@ from app.console.state import CONSOLE
 from app.console.templating import is_https
 from app.domain.callers import Role
 from app.domain.outbox import OutboxType
-from app.domain.webhook_deliveries import TEST_TYPE, DeliveryState, Replay
+from app.domain.webhook_deliveries import TEST_TYPE, DeliveryStatus, Replay
 from app.domain.webhook_endpoints import (
     DEFAULT_OVERLAP,
     LONGEST_NAME,
@@ -76,12 +76,12 @@ def _show_once(request: ConsoleRequest, made: NewSecret) -> Response:
     console = console_of(request.http)
     if console.sign_in is None:
         raise LookupError("the console is off")
-    until = made.endpoint.old_secret_until
+    until = made.endpoint.previous_secret_expires_at
     content = {
         "secret": made.secret,
         "name": made.endpoint.name,
         "endpoint": made.endpoint.id,
-        "old_until": until.isoformat() if until else None,
+        "previous_secret_expires_at": until.isoformat() if until else None,
     }
     response = request.redirect(f"{PATH}/new")
     response.set_cookie(
@@ -104,8 +104,10 @@ async def show_new(request: ConsoleRequest) -> Response:
         content = console.sign_in.new_key_cipher.decrypt(cookie, max_age=MAX_AGE, now=request.ctx.clock.real())
     if content is None:
         return request.redirect(PATH)
-    until = datetime.fromisoformat(content["old_until"]) if content["old_until"] else None
-    response = request.render("new_webhook_secret.html", **{**content, "old_until": until})
+    until = (
+        datetime.fromisoformat(content["previous_secret_expires_at"]) if content["previous_secret_expires_at"] else None
+    )
+    response = request.render("new_webhook_secret.html", **{**content, "previous_secret_expires_at": until})
     response.delete_cookie(COOKIE, path=NEW_SECRET_PATH, httponly=True, samesite="lax", secure=is_https(request.http))
     return response
 
@@ -113,11 +115,11 @@ async def show_new(request: ConsoleRequest) -> Response:
 async def show_one(request: ConsoleRequest) -> Response:
     """Show an endpoint with the log of its deliveries."""
     endpoint = await webhook_endpoints.get(request.ctx, request.path_param("endpoint"))
-    state, after = request.query("state"), request.query("after")
+    wanted, after = request.query("status"), request.query("after")
     page = await webhook_deliveries.page(
         request.ctx,
         endpoint.id,
-        state=state if state in set(DeliveryState) else None,
+        status=wanted if wanted in set(DeliveryStatus) else None,
         after=int(after) if after.isascii() and after.isdigit() and len(after) < 16 else None,
         limit=PAGE_SIZE,
     )
@@ -125,8 +127,8 @@ async def show_one(request: ConsoleRequest) -> Response:
         "webhook_endpoint.html",
         endpoint=endpoint,
         page=page,
-        state=state,
-        states=list(DeliveryState),
+        wanted=wanted,
+        statuses=list(DeliveryStatus),
         types=endpoint.types or TYPES,
         overlap=DEFAULT_OVERLAP // HOUR,
     )

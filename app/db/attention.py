@@ -106,7 +106,7 @@ def items() -> Mapping[str, Select[*tuple[Any, ...]]]:
         select(
             Notification.id,
             literal(NOTIFICATION),
-            func.coalesce(Notification.bounce, Notification.result, Notification.state),
+            func.coalesce(Notification.bounce, Notification.result, Notification.status),
             Notification.subscriber_id,
             cast(null(), Text),
             func.coalesce(Notification.settled_at, Notification.send_at),

@@ -28,7 +28,7 @@ from app.db.models import (
 from app.db.models import Erasure as Row
 from app.db.personal_data import TABLES
 from app.domain.erasures import ERASED, Erasure, Kept
-from app.domain.webhook_deliveries import DeliveryState
+from app.domain.webhook_deliveries import DeliveryStatus
 
 PUBLISHED_WITHIN = timedelta(minutes=10)
 # The IDs of everything that belongs to a reader.
@@ -265,7 +265,9 @@ async def remove_last_trace(session: Session, erasure: Erasure) -> bool:
         .where(Revocation.sub == erasure.sub, Revocation.at <= until)
         .values(sub=f"{ERASED}{erasure.subscriber_id}")
     )
-    waiting = exists().where(WebhookDelivery.event_id == OutboxEvent.id, WebhookDelivery.state == DeliveryState.PENDING)
+    waiting = exists().where(
+        WebhookDelivery.event_id == OutboxEvent.id, WebhookDelivery.status == DeliveryStatus.PENDING
+    )
     await session.execute(  # a receiver that was not reached yet must still learn who was erased
         update(OutboxEvent).where(OutboxEvent.subscriber_id == erasure.subscriber_id, ~waiting).values(sub=None)
     )

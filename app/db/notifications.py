@@ -15,7 +15,7 @@ from app.db.engine.session import Record, Session, new_id
 from app.db.models import Notification as Row
 from app.db.models import NotificationOptOut, table_of
 from app.domain.issue_delays import TOLD_FROM, IssueDelay
-from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState
+from app.domain.notifications import Channel, Notification, NotificationKind, NotificationStatus
 from app.domain.owed_notifications import ComingPrice, Known, Owed
 
 _ROWS = table_of(Row)
@@ -24,7 +24,7 @@ _TEXTS = ("ids", "kinds", "abouts", "subscribers", "subscriptions", "recipients"
 _SCHEDULE = text(
     """
     INSERT INTO notifications (id, kind, about, subscriber_id, subscription_id, recipient, locale, data, event_at, send_at,
-        template, state, channel, work_key, due_at)
+        template, status, channel, work_key, due_at)
     SELECT id, kind, about, subscriber_id, subscription_id, recipient, locale, CAST(data AS jsonb), event_at, send_at,
         template, 'scheduled', channel, 'notification:' || id, now() + due_in
     FROM unnest(:ids, :kinds, :abouts, :subscribers, :subscriptions, :recipients, :locales, :datas, :event_ats, :send_ats,
@@ -34,7 +34,7 @@ _SCHEDULE = text(
     ON CONFLICT (kind, about) DO UPDATE SET data = excluded.data, event_at = excluded.event_at, send_at = excluded.send_at,
         template = excluded.template, channel = excluded.channel, due_at = excluded.due_at, recipient = excluded.recipient,
         locale = excluded.locale, attempts = 0, subject = NULL, text = NULL, html = NULL, rendered_at = NULL
-        WHERE notifications.state = 'scheduled'
+        WHERE notifications.status = 'scheduled'
             AND (notifications.data, notifications.event_at, notifications.send_at, notifications.template,
                  notifications.channel)
             IS DISTINCT FROM (excluded.data, excluded.event_at, excluded.send_at, excluded.template, excluded.channel)
@@ -57,7 +57,7 @@ _OF_READER = (
 _SCHEDULED = (
     select(*_ROWS.c)
     .where(
-        _ROWS.c.state == literal_column("'scheduled'"),
+        _ROWS.c.status == literal_column("'scheduled'"),
         _ROWS.c.send_at < bindparam("until"),
         tuple_(_ROWS.c.send_at, _ROWS.c.id) > tuple_(bindparam("since"), bindparam("last")),
     )
@@ -164,21 +164,21 @@ async def store_text(
     await session.execute(
         update(Row)
         .where(Row.id == notification_id)
-        .values(state=NotificationState.SENDING, rendered_at=func.coalesce(Row.rendered_at, now), **values)
+        .values(status=NotificationStatus.SENDING, rendered_at=func.coalesce(Row.rendered_at, now), **values)
     )
 
 
 async def mark_sending(session: Session, notification_id: str) -> None:
     """Record that a notification whose text is stored is handed to the mail server again."""
-    await session.execute(update(Row).where(Row.id == notification_id).values(state=NotificationState.SENDING))
+    await session.execute(update(Row).where(Row.id == notification_id).values(status=NotificationStatus.SENDING))
 
 
 async def settle(
-    session: Session, notification_id: str, state: NotificationState, *, result: str | None, now: datetime
+    session: Session, notification_id: str, status: NotificationStatus, *, result: str | None, now: datetime
 ) -> None:
-    """Record the final state of a notification."""
+    """Record the final status of a notification."""
     values: Mapping[str, Any] = {
-        "state": state,
+        "status": status,
         "result": result,
         "settled_at": now,
         "due_at": None,
@@ -193,19 +193,19 @@ async def postpone(session: Session, notification_id: str, pause: timedelta, *, 
 
     :param was_sent: whether the mail server may have it nevertheless.
     """
-    state = NotificationState.SENDING if was_sent else NotificationState.SCHEDULED
+    status = NotificationStatus.SENDING if was_sent else NotificationStatus.SCHEDULED
     await session.execute(
         update(Row)
         .where(Row.id == notification_id)
-        .values(state=state, due_at=func.now() + pause, last_error=error[:1000])
+        .values(status=status, due_at=func.now() + pause, last_error=error[:1000])
     )
 
 
 _FACTS = text(
     """
     SELECT owned.id, address.country, address.region, coalesce(
-        (SELECT jsonb_agg(jsonb_build_array(kind, about, state, event_at)
-             || CASE WHEN state = 'scheduled' THEN jsonb_build_array(send_at, channel, template, data) ELSE '[]' END)
+        (SELECT jsonb_agg(jsonb_build_array(kind, about, status, event_at)
+             || CASE WHEN status = 'scheduled' THEN jsonb_build_array(send_at, channel, template, data) ELSE '[]' END)
          FROM notifications WHERE notifications.subscription_id = owned.id), '[]') AS known, coalesce(
         (SELECT jsonb_agg(jsonb_build_array(issues.number, issues.title, planned_on, expected_on, known_at))
          FROM issue_delays JOIN issues ON issues.number = issue_delays.number AND issues.actual_mail_date IS NULL
@@ -234,7 +234,7 @@ _DROP = text(
     """
     DELETE FROM notifications USING unnest(:kinds, :abouts) AS dropped (kind, about)
     WHERE notifications.kind = dropped.kind AND notifications.about = dropped.about
-        AND notifications.state = 'scheduled'
+        AND notifications.status = 'scheduled'
     """
 ).bindparams(bindparam("kinds", type_=ARRAY(TEXT)), bindparam("abouts", type_=ARRAY(TEXT)))
 
@@ -296,9 +296,9 @@ def _place(row: Record) -> tuple[str, str | None] | None:
     return (row.country, row.region or None) if row.country else None
 
 
-def _known(kind: str, about: str, state: str, event_at: str | None, *scheduled: Any) -> Known:
+def _known(kind: str, about: str, status: str, event_at: str | None, *scheduled: Any) -> Known:
     at = datetime.fromisoformat(event_at) if event_at is not None else None
-    known = Known(kind=NotificationKind(kind), about=about, state=NotificationState(state), event_at=at)
+    known = Known(kind=NotificationKind(kind), about=about, status=NotificationStatus(status), event_at=at)
     if at is None or not scheduled:
         return known
     send_at, channel, template, data = scheduled
@@ -317,7 +317,7 @@ def _known(kind: str, about: str, state: str, event_at: str | None, *scheduled: 
 _MAKE_DUE = text(
     """
     UPDATE notifications SET due_at = now() WHERE id IN (
-        SELECT id FROM notifications WHERE state = 'scheduled' AND send_at <= :now AND attempts = 0
+        SELECT id FROM notifications WHERE status = 'scheduled' AND send_at <= :now AND attempts = 0
         ORDER BY send_at, id LIMIT :limit FOR UPDATE SKIP LOCKED) AND due_at > now()
     """
 ).bindparams(bindparam("now", type_=DateTime(timezone=True)))
@@ -341,7 +341,7 @@ def _notification(row: Record) -> Notification:
         event_at=row.event_at,
         send_at=row.send_at,
         template=row.template,
-        state=NotificationState(row.state),
+        status=NotificationStatus(row.status),
         channel=Channel(row.channel),
         subject=row.subject,
         text=row.text,

@@ -254,7 +254,7 @@ TABLES: Mapping[str, Table] = {
         of="subscriber_id = :reader",
     ),
     "price_migrations": Table(
-        plain="id plan currency targets versions from_at status told_by_publisher created_at ended_at list_again_at"
+        plain="id plan currency targets versions from_at status publisher_sends_notices created_at ended_at list_again_at"
         f" {_DUE}",
         personal={
             "requested_by": _staff("Says who started the migration", "as long as the migration"),

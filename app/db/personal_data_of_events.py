@@ -21,20 +21,21 @@ TABLES_OF_EVENTS: Mapping[str, Table] = {
         deleted=True,
     ),
     "webhook_deliveries": Table(
-        plain="endpoint_id sequence event_id type subscriber_id lane state attempts created_at first_tried_at last_tried_at"
-        " finished_at status took_ms",
+        plain="endpoint_id sequence event_id type subscriber_id lane status attempts created_at first_tried_at last_tried_at"
+        " finished_at response_status duration_ms",
         personal={
             name: Column(
                 purpose="Shows why a delivery failed; a receiver may quote what it received",
                 kept="NEWSSTAND_OUTBOX_KEPT",
             )
-            for name in ("error", "answer")
+            for name in ("error", "response_body")
         },
         of="subscriber_id = :reader",
         deleted=True,
     ),
     "webhook_endpoints": Table(
-        plain="id name url types sealed old_sealed old_until created_at failing_since resting_until disabled_at disabled_as",
+        plain="id name url types encrypted_secret previous_encrypted_secret previous_secret_expires_at created_at"
+        " failing_since resting_until disabled_at disabled_reason",
         personal={
             "created_by": Column(purpose="Says who added the endpoint", kept="as long as the endpoint", staff=True)
         },

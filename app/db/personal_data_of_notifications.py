@@ -19,7 +19,7 @@ TABLES_OF_NOTIFICATIONS: Mapping[str, Table] = {
     "notification_opt_outs": Table(plain="subscriber_id kind since", of="subscriber_id = :reader", deleted=True),
     "notification_policies": Table(plain="id content since"),
     "notifications": Table(
-        plain="id kind about subscriber_id subscription_id locale event_at send_at template state channel rendered_at"
+        plain="id kind about subscriber_id subscription_id locale event_at send_at template status channel rendered_at"
         " settled_at bounced_at created_at work_key due_at attempts",
         personal={
             "recipient": _proof(),

@@ -20,7 +20,7 @@ from app.db.engine import leases
 from app.db.engine.session import Record, Session
 from app.db.models import WebhookDelivery as Row
 from app.db.models import table_of
-from app.domain.webhook_deliveries import Answer, DeliveredEvent, WebhookDelivery
+from app.domain.webhook_deliveries import DeliveredEvent, EndpointResponse, WebhookDelivery
 
 LANES = "webhook_lanes"
 WINDOW = 200  # due lanes of an endpoint that a claim looks at
@@ -34,7 +34,7 @@ _QUEUE = text(
         ORDER BY sequence LIMIT :limit FOR UPDATE),
     marked AS (UPDATE outbox_events SET queued_at = now() FROM taken WHERE outbox_events.id = taken.id),
     added AS (
-        INSERT INTO webhook_deliveries (endpoint_id, sequence, event_id, type, subscriber_id, lane, state)
+        INSERT INTO webhook_deliveries (endpoint_id, sequence, event_id, type, subscriber_id, lane, status)
         SELECT w.id, t.sequence, t.id, t.type, t.subscriber_id, w.id || ':' || coalesce(t.subscriber_id, ''), 'pending'
         FROM taken t JOIN webhook_endpoints w ON w.disabled_at IS NULL AND w.created_at <= t.created_at
             AND (cardinality(w.types) = 0 OR t.type = ANY(w.types))
@@ -60,12 +60,13 @@ _WAKE_LANES = text(
 ).bindparams(bindparam("endpoint", type_=TEXT), bindparam("lanes", type_=ARRAY(TEXT)))
 _PUT = text(
     """
-    INSERT INTO webhook_deliveries AS d (endpoint_id, sequence, event_id, type, subscriber_id, lane, state)
+    INSERT INTO webhook_deliveries AS d (endpoint_id, sequence, event_id, type, subscriber_id, lane, status)
     SELECT :endpoint, sequence, id, type, subscriber_id, :endpoint || ':' || coalesce(subscriber_id, ''), 'pending'
     FROM unnest(:sequences, :ids, :types, :readers) AS chosen (sequence, id, type, subscriber_id)
-    ON CONFLICT (endpoint_id, sequence) DO UPDATE SET state = 'pending', attempts = 0, first_tried_at = NULL,
-        last_tried_at = NULL, finished_at = NULL, status = NULL, error = NULL, answer = NULL, took_ms = NULL
-    WHERE d.state <> 'pending' AND (d.state <> 'delivered' OR :delivered_too)
+    ON CONFLICT (endpoint_id, sequence) DO UPDATE SET status = 'pending', attempts = 0, first_tried_at = NULL,
+        last_tried_at = NULL, finished_at = NULL, response_status = NULL, error = NULL, response_body = NULL,
+        duration_ms = NULL
+    WHERE d.status <> 'pending' AND (d.status <> 'delivered' OR :delivered_too)
     RETURNING 1
     """
 ).bindparams(
@@ -96,13 +97,14 @@ _FIRST_OF_LANES = text(
     FROM webhook_lanes l
     JOIN webhook_endpoints w ON w.id = l.endpoint_id
     CROSS JOIN LATERAL (
-        SELECT sequence, event_id FROM webhook_deliveries WHERE lane = l.id AND state = 'pending'
+        SELECT sequence, event_id FROM webhook_deliveries WHERE lane = l.id AND status = 'pending'
         ORDER BY sequence LIMIT 1) first
     LEFT JOIN outbox_events e ON e.id = first.event_id
     WHERE l.id = ANY(:lanes) AND d.endpoint_id = l.endpoint_id AND d.sequence = first.sequence
     RETURNING l.id AS lane, d.endpoint_id, d.sequence, d.event_id, d.attempts, d.first_tried_at, now() AS claimed_at,
         e.type, e.version, e.created_at, e.subscriber_id, e.sub, e.data,
-        w.url, w.sealed, CASE WHEN w.old_until > now() THEN w.old_sealed END AS old_sealed
+        w.url, w.encrypted_secret,
+        CASE WHEN w.previous_secret_expires_at > now() THEN w.previous_encrypted_secret END AS previous_encrypted_secret
     """
 ).bindparams(bindparam("lanes", type_=ARRAY(TEXT)))
 _LOCK_LANES = text("SELECT id FROM webhook_lanes WHERE id = ANY(:lanes) ORDER BY id FOR UPDATE").bindparams(
@@ -111,20 +113,21 @@ _LOCK_LANES = text("SELECT id FROM webhook_lanes WHERE id = ANY(:lanes) ORDER BY
 _RECORD = text(
     """
     UPDATE webhook_deliveries d
-    SET state = r.state, status = r.status, error = r.error, answer = r.answer, took_ms = r.took_ms,
-        finished_at = CASE WHEN r.state <> 'pending' THEN now() END
-    FROM unnest(:endpoints, :sequences, :states, :statuses, :errors, :answers, :took)
-        AS r (endpoint_id, sequence, state, status, error, answer, took_ms)
-    WHERE d.endpoint_id = r.endpoint_id AND d.sequence = r.sequence AND d.state = 'pending'
+    SET status = r.status, response_status = r.response_status, error = r.error, response_body = r.response_body,
+        duration_ms = r.duration_ms,
+        finished_at = CASE WHEN r.status <> 'pending' THEN now() END
+    FROM unnest(:endpoints, :sequences, :statuses, :response_statuses, :errors, :bodies, :durations)
+        AS r (endpoint_id, sequence, status, response_status, error, response_body, duration_ms)
+    WHERE d.endpoint_id = r.endpoint_id AND d.sequence = r.sequence AND d.status = 'pending'
     """
 ).bindparams(
-    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("endpoints", "states", "errors", "answers")),
-    *(bindparam(name, type_=ARRAY(BigInteger)) for name in ("sequences", "statuses", "took")),
+    *(bindparam(name, type_=ARRAY(TEXT)) for name in ("endpoints", "statuses", "errors", "bodies")),
+    *(bindparam(name, type_=ARRAY(BigInteger)) for name in ("sequences", "response_statuses", "durations")),
 )
 _REMOVE_EMPTY = text(
     """
     DELETE FROM webhook_lanes l WHERE l.id = ANY(:lanes)
-        AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.lane = l.id AND d.state = 'pending')
+        AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.lane = l.id AND d.status = 'pending')
     """
 ).bindparams(bindparam("lanes", type_=ARRAY(TEXT)))
 _SCHEDULE = text(
@@ -164,8 +167,8 @@ class Result:
     """What came of a claimed delivery. ``again_in`` is None if it is over: then the next of its lane is due."""
 
     claimed: ClaimedDelivery
-    state: str
-    answer: Answer | None
+    status: str
+    response: EndpointResponse | None
     again_in: timedelta | None
 
 
@@ -290,7 +293,7 @@ def _claimed(row: Record, key: str) -> ClaimedDelivery:
         sequence=row.sequence,
         event=event,
         url=row.url,
-        secrets=tuple(one for one in (row.sealed, row.old_sealed) if one is not None),
+        secrets=tuple(one for one in (row.encrypted_secret, row.previous_encrypted_secret) if one is not None),
         first_tried_at=row.first_tried_at,
         claimed_at=row.claimed_at,
     )
@@ -299,17 +302,19 @@ def _claimed(row: Record, key: str) -> ClaimedDelivery:
 async def record(session: Session, results: Collection[Result]) -> None:
     """Record what came of deliveries, and make the next of their lanes due, or the same one after a pause."""
     await session.execute(_LOCK_LANES, {"lanes": [one.claimed.lane for one in results]})
-    sent = [(one, one.claimed.sequence, one.answer) for one in results if one.claimed.sequence is not None]
+    sent = [(one, one.claimed.sequence, one.response) for one in results if one.claimed.sequence is not None]
     await session.execute(
         _RECORD,
         {
             "endpoints": [one.claimed.endpoint_id for one, _, _ in sent],
             "sequences": [sequence for _, sequence, _ in sent],
-            "states": [one.state for one, _, _ in sent],
-            "statuses": [answer.status if answer else None for _, _, answer in sent],
-            "errors": [answer.error if answer else "The event is no longer kept" for _, _, answer in sent],
-            "answers": [answer.body or None if answer else None for _, _, answer in sent],
-            "took": [int(answer.took / timedelta(milliseconds=1)) if answer else None for _, _, answer in sent],
+            "statuses": [one.status for one, _, _ in sent],
+            "response_statuses": [response.status if response else None for _, _, response in sent],
+            "errors": [response.error if response else "The event is no longer kept" for _, _, response in sent],
+            "bodies": [response.body or None if response else None for _, _, response in sent],
+            "durations": [
+                int(response.took / timedelta(milliseconds=1)) if response else None for _, _, response in sent
+            ],
         },
     )
     over = [one.claimed.lane for one in results if one.again_in is None]
@@ -320,18 +325,18 @@ async def record(session: Session, results: Collection[Result]) -> None:
         {
             "lanes": [one.claimed.lane for one in results],
             "pauses": [one.again_in or timedelta(0) for one in results],
-            "errors": [one.answer.error if one.answer and one.again_in else None for one in results],
+            "errors": [one.response.error if one.response and one.again_in else None for one in results],
         },
     )
 
 
 async def page(
-    session: Session, endpoint_id: str, *, state: str | None, after: int | None, limit: int
+    session: Session, endpoint_id: str, *, status: str | None, after: int | None, limit: int
 ) -> list[WebhookDelivery]:
     """Return the deliveries to an endpoint before a sequence, the newest first."""
     query = select(*_ROWS.c).where(_ROWS.c.endpoint_id == endpoint_id).order_by(_ROWS.c.sequence.desc()).limit(limit)
-    if state is not None:
-        query = query.where(_ROWS.c.state == state)
+    if status is not None:
+        query = query.where(_ROWS.c.status == status)
     if after is not None:
         query = query.where(_ROWS.c.sequence < after)
     return [_delivery(row) for row in await session.execute(query)]
@@ -344,14 +349,14 @@ def _delivery(row: Record) -> WebhookDelivery:
         event_id=row.event_id,
         type=row.type,
         subscriber_id=row.subscriber_id,
-        state=row.state,
+        status=row.status,
         attempts=row.attempts,
         created_at=row.created_at,
         first_tried_at=row.first_tried_at,
         last_tried_at=row.last_tried_at,
         finished_at=row.finished_at,
-        status=row.status,
+        response_status=row.response_status,
         error=row.error,
-        answer=row.answer,
-        took_ms=row.took_ms,
+        response_body=row.response_body,
+        duration_ms=row.duration_ms,
     )

@@ -10,22 +10,22 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 from app.db.engine.session import Session
 from app.db.models import WebhookDelivery, WebhookLane
 from app.db.models import WebhookEndpoint as Row
-from app.domain.webhook_deliveries import DeliveryState
-from app.domain.webhook_endpoints import DISABLED_AFTER, DisabledAs, WebhookEndpoint
+from app.domain.webhook_deliveries import DeliveryStatus
+from app.domain.webhook_endpoints import DISABLED_AFTER, DisabledReason, WebhookEndpoint
 
 _DISABLE_FAILING = (
     text(
         """
         UPDATE webhook_endpoints
-        SET disabled_at = now(), disabled_as = CASE WHEN id = ANY(:gone) THEN :as_gone ELSE :as_failing END
+        SET disabled_at = now(), disabled_reason = CASE WHEN id = ANY(:gone) THEN :as_gone ELSE :as_failing END
         WHERE id = ANY(:failed) AND disabled_at IS NULL AND (id = ANY(:gone) OR failing_since < now() - :after)
-        RETURNING id, name, disabled_as
+        RETURNING id, name, disabled_reason
         """
     )
     .bindparams(
         bindparam("gone", type_=ARRAY(TEXT)), bindparam("failed", type_=ARRAY(TEXT)), bindparam("after", type_=INTERVAL)
     )
-    .bindparams(as_gone=DisabledAs.GONE, as_failing=DisabledAs.FAILING, after=DISABLED_AFTER)
+    .bindparams(as_gone=DisabledReason.GONE, as_failing=DisabledReason.FAILING, after=DISABLED_AFTER)
 )
 _REST = text(
     """
@@ -42,10 +42,10 @@ async def lock_list(session: Session) -> None:
 
 
 async def add(
-    session: Session, endpoint_id: str, *, name: str, url: str, types: Sequence[str], sealed: str, by: str
+    session: Session, endpoint_id: str, *, name: str, url: str, types: Sequence[str], encrypted_secret: str, by: str
 ) -> WebhookEndpoint:
     """Add an endpoint with its encrypted secret."""
-    row = Row(id=endpoint_id, name=name, url=url, types=list(types), sealed=sealed, created_by=by)
+    row = Row(id=endpoint_id, name=name, url=url, types=list(types), encrypted_secret=encrypted_secret, created_by=by)
     session.add(row)
     await session.flush()
     await session.refresh(row)
@@ -69,25 +69,29 @@ async def lock(session: Session, endpoint_id: str) -> WebhookEndpoint | None:
     return _endpoint(row) if row is not None else None
 
 
-async def rotate(session: Session, endpoint_id: str, *, sealed: str, overlap: timedelta) -> None:
+async def rotate(session: Session, endpoint_id: str, *, encrypted_secret: str, overlap: timedelta) -> None:
     """Replace the secret of an endpoint. Requests are signed with both during the overlap."""
-    values: dict[str, Any] = {"sealed": sealed, "old_sealed": None, "old_until": None}
+    values: dict[str, Any] = {
+        "encrypted_secret": encrypted_secret,
+        "previous_encrypted_secret": None,
+        "previous_secret_expires_at": None,
+    }
     if overlap:
         until = func.now() + bindparam(None, overlap, type_=INTERVAL)
-        values |= {"old_sealed": Row.sealed, "old_until": until}
+        values |= {"previous_encrypted_secret": Row.encrypted_secret, "previous_secret_expires_at": until}
     await session.execute(update(Row).where(Row.id == endpoint_id).values(values))
 
 
 async def disable(session: Session, endpoint_id: str) -> None:
     """Disable an endpoint, because staff did."""
     await session.execute(
-        update(Row).where(Row.id == endpoint_id).values(disabled_at=func.now(), disabled_as=DisabledAs.STAFF)
+        update(Row).where(Row.id == endpoint_id).values(disabled_at=func.now(), disabled_reason=DisabledReason.STAFF)
     )
 
 
 async def enable(session: Session, endpoint_id: str) -> None:
     """Enable an endpoint. What is pending for it is sent at once."""
-    values = {"disabled_at": None, "disabled_as": None, "failing_since": None, "resting_until": None}
+    values = {"disabled_at": None, "disabled_reason": None, "failing_since": None, "resting_until": None}
     await session.execute(update(Row).where(Row.id == endpoint_id).values(values))
     await session.execute(
         update(WebhookLane)
@@ -100,8 +104,8 @@ async def remove(session: Session, endpoint_id: str) -> None:
     """Delete an endpoint. Its pending deliveries are canceled; the log of its deliveries stays as long as it is kept."""
     await session.execute(
         update(WebhookDelivery)
-        .where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.state == DeliveryState.PENDING)
-        .values(state=DeliveryState.CANCELED, finished_at=func.now())
+        .where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.status == DeliveryStatus.PENDING)
+        .values(status=DeliveryStatus.CANCELED, finished_at=func.now())
     )
     await session.execute(delete(WebhookLane).where(WebhookLane.endpoint_id == endpoint_id))
     await session.execute(delete(Row).where(Row.id == endpoint_id))
@@ -144,7 +148,7 @@ def _endpoint(row: Row) -> WebhookEndpoint:
         created_at=row.created_at,
         created_by=row.created_by,
         disabled_at=row.disabled_at,
-        disabled_as=row.disabled_as,
+        disabled_reason=row.disabled_reason,
         failing_since=row.failing_since,
-        old_secret_until=row.old_until,
+        previous_secret_expires_at=row.previous_secret_expires_at,
     )

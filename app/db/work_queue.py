@@ -153,10 +153,10 @@ def _sources() -> Mapping[ItemKind, Sequence[Select[Any]]]:
                     Notification,
                     Notification.settled_at,
                     kind=ItemKind.NOTIFICATION,
-                    code=Notification.state,
+                    code=Notification.status,
                     why=func.coalesce(Notification.bounce, Notification.result),
                     detail=Notification.kind,
-                    state=(Notification.state, Notification.bounce),
+                    state=(Notification.status, Notification.bounce),
                 )
             )
         ],

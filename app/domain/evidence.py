@@ -50,7 +50,7 @@ class Evidence:
     name: str | None
     email: str | None
     address: Sequence[str]  # the lines of the permanent address
-    made_at: datetime
+    created_at: datetime
     consents: Sequence[Consent]
     declarations: Sequence[Declaration]
     payments: Sequence[Payment]
@@ -75,7 +75,7 @@ def evidence_text(found: Evidence, writing: Writing) -> str:
         "Messages": [line for one in found.messages for line in _message(one)],
         "Withdrawals and cancellations": [line for one in found.declarations for line in _declaration(one)],
     }
-    head = [f"{found.publisher}: evidence about {found.subscriber_id}", f"Made on {_moment(found.made_at)}"]
+    head = [f"{found.publisher}: evidence about {found.subscriber_id}", f"Made on {_moment(found.created_at)}"]
     parts = ["\n".join(head)]
     parts += [
         f"{title}\n{'-' * len(title)}\n" + "\n".join(lines or ["Nothing recorded."])

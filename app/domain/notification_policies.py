@@ -42,7 +42,7 @@ class NotificationPolicy:
     since: date = SINCE_EVER
     places: tuple[str, ...] = ()  # see app.domain.places.Place.is_in; none: everywhere
     days: int = 0  # before the event
-    channel: Channel = Channel.MAIL
+    channel: Channel = Channel.EMAIL
     template: str | None = None  # None: the kind's
 
     @property

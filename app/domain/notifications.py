@@ -1,5 +1,5 @@
 """
-Notifications: what readers are told by mail, by which rule, and what is promised about each.
+Notifications: what readers are told by email, by which rule, and what is promised about each.
 
 A notification is one row for each kind and for what it is *about* (a term, an invoice, a refund), so it is sent once. When
 it is due, its text is rendered and stored, and only then handed to the mail server. If the process is killed between the
@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
-
-from app.domain.errors import NotFound
 
 GIVE_UP_AFTER = timedelta(
     days=3
@@ -41,7 +39,7 @@ class NotificationKind(StrEnum):
     WITHDRAWAL_RECEIVED = "withdrawal_received"
 
 
-class NotificationState(StrEnum):
+class NotificationStatus(StrEnum):
     """How far a notification is. It is final from ``sent`` on."""
 
     SCHEDULED = "scheduled"
@@ -51,18 +49,18 @@ class NotificationState(StrEnum):
     REFUSED = "refused"  # by the mail server, for good
     FAILED = "failed"  # the mail server did not take it in time
     UNCERTAIN = "uncertain"  # it may have been sent, and is not sent again
-    UNDELIVERED = "undelivered"  # mail is off, or there is no address
+    UNDELIVERED = "undelivered"  # email is off, or there is no address
 
 
 class Channel(StrEnum):
     """How a notification reaches the reader."""
 
-    MAIL = "mail"
+    EMAIL = "email"
     WEBHOOK = "webhook"  # as the event ``notice.due``, for the publisher's own mailer
     OFF = "off"  # somebody else tells the reader
 
 
-FINAL = frozenset(NotificationState) - {NotificationState.SCHEDULED, NotificationState.SENDING}
+FINAL = frozenset(NotificationStatus) - {NotificationStatus.SCHEDULED, NotificationStatus.SENDING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,13 +120,6 @@ TITLES: Mapping[NotificationKind, str] = {  # for staff
 }
 
 
-class UnknownNotification(NotFound):
-    """The notification does not exist."""
-
-    code = "unknown_notification"
-    title = "Unknown notification"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
     """A notification, with the text that was rendered when it was due."""
@@ -144,13 +135,13 @@ class Notification:
     event_at: datetime | None = None  # when what it tells happens; policy time
     send_at: datetime  # policy time
     template: str | None = None  # None: the kind's
-    state: NotificationState
-    channel: Channel = Channel.MAIL
+    status: NotificationStatus
+    channel: Channel = Channel.EMAIL
     subject: str | None = None
     text: str | None = None
     html: str | None = None
     rendered_at: datetime | None = None
-    settled_at: datetime | None = None  # when the state became final
+    settled_at: datetime | None = None  # when the status became final
     result: str | None = None  # what the mail server said, or why it was not delivered
     bounced_at: datetime | None = None
     bounce: str | None = None
@@ -159,7 +150,7 @@ class Notification:
     @property
     def is_final(self) -> bool:
         """Whether nothing more happens to it by itself."""
-        return self.state in FINAL
+        return self.status in FINAL
 
 
 def message_id(notification_id: str, sender: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from app.domain.access_status import AccessStatus
 from app.domain.issue_delays import IssueDelay
 from app.domain.notification_policies import DAYS_AHEAD, NotificationPolicy, ahead, policy_for
-from app.domain.notifications import Channel, NotificationKind, NotificationState, money
+from app.domain.notifications import Channel, NotificationKind, NotificationStatus, money
 from app.domain.places import Place
 from app.domain.reasons import EndReason
 from app.domain.renewals import RenewalOutcome
@@ -47,7 +47,7 @@ class Known:
 
     kind: NotificationKind
     about: str
-    state: NotificationState
+    status: NotificationStatus
     event_at: datetime | None
     scheduled: Owed | None = None
 
@@ -339,7 +339,7 @@ def _is_history(event: _Event, subscription: Subscription) -> bool:
 def _was_told(one: Owed, known: Sequence[Known]) -> bool:
     """Return whether a notification was sent, or is being sent, about the same event."""
     return any(
-        other.state is not NotificationState.SCHEDULED
+        other.status is not NotificationStatus.SCHEDULED
         and other.kind is one.kind
         and (
             other.about == one.about

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from app.domain.errors import Conflict, Invalid, NotFound
+from app.domain.errors import Conflict, Invalid
 from app.domain.plans import Plan
 from app.domain.prices import StripePrice, product_id
 from app.domain.subscriptions import OVER, StripeItemState, StripeSubscriptionState, SubscriptionStatus
@@ -88,13 +88,6 @@ class MigrationNotRunning(Conflict):
     title = "Price migration is not running"
 
 
-class NoSuchMigration(NotFound):
-    """The migration does not exist."""
-
-    code = "no_such_migration"
-    title = "Price migration not found"
-
-
 class UnknownPrice(Invalid):
     """The price is not one of the plan's that can be bought."""
 
@@ -142,7 +135,7 @@ class PriceMigration:
     versions: Sequence[str]  # the IDs of the plan's prices that Newsstand had created when it started
     from_at: datetime
     status: MigrationStatus
-    told_by_publisher: bool  # the publisher sends the notices
+    publisher_sends_notices: bool  # and Newsstand sends none
     requested_by: str
     created_at: datetime
     ended_at: datetime | None = None

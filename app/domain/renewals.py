@@ -2,7 +2,7 @@
 Renewals: the invoice for the next term while it is not paid, and what has become of it.
 
 Stripe creates the invoice when the period ends, as a draft; finalizes and charges it an hour later; and retries a failed
-payment for weeks. A bank debit is processing for days, and an invoice sent by mail has a due date. An invoice can also be
+payment for weeks. A bank debit is processing for days, and an invoice sent by email has a due date. An invoice can also be
 held back: nothing happens to it until somebody acts. See docs.stripe.com/billing/subscriptions/overview.
 """
 
@@ -78,7 +78,7 @@ class RenewalOutcome(StrEnum):
 
     PENDING = "pending"  # Stripe is about to finalize or charge it
     PROCESSING = "processing"  # a payment is on its way
-    SENT = "sent"  # by mail, to be paid by its due date
+    SENT = "sent"  # by email, to be paid by its due date
     ACTION_REQUIRED = "action_required"  # the bank asks the reader to confirm the payment
     FAILED = "failed"  # Stripe retries the payment
     HELD = "held"  # nothing happens until somebody acts

@@ -40,7 +40,7 @@ class Circumstance(Enum):
     ENDS = "ends with the paid term"
     CONFIRM = "renewal payment to be confirmed"
     FAILED = "renewal payment failed"
-    SENT = "renewal invoice sent by mail"
+    SENT = "renewal invoice sent by email"
     HELD = "renewal held back"
     PAID = "paid"
 
@@ -191,8 +191,8 @@ PAST_DUE_DATE = Cell(
     access=AccessRule.DUE,
     code=ACCESS_ENDED,
     reader="Your access has ended, because your renewal invoice is overdue. Pay the invoice, or subscribe again.",
-    staff="The renewal invoice, sent by mail, is overdue, and the grace period is over. It can still be paid. If the reader "
-    "subscribes again, this subscription is ended first.",
+    staff="The renewal invoice, sent by email, is overdue, and the grace period is over. It can still be paid. If the "
+    "reader subscribes again, this subscription is ended first.",
     summary="the renewal invoice is overdue",
     action=ReaderAction.SUBSCRIBE,
     payable=True,
@@ -213,7 +213,7 @@ OVERDUE = Cell(
     access=AccessRule.DUE,
     code="payment_failed",
     reader="Your renewal invoice is overdue. Please pay it to keep your access.",
-    staff="The renewal invoice, sent by mail, is overdue. The grace period starts at its due date.",
+    staff="The renewal invoice, sent by email, is overdue. The grace period starts at its due date.",
     summary="the renewal invoice is overdue",
     action=ReaderAction.PAY_INVOICE,
     payable=True,

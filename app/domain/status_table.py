@@ -26,7 +26,7 @@ STATES: Mapping[SubscriptionStatus, str] = {
     "as a trial.",
     SubscriptionStatus.ACTIVE: "Paid, or about to be: Stripe charges a renewal an hour after the new period starts. A bank "
     "debit is processing for days meanwhile.",
-    SubscriptionStatus.PAST_DUE: "A renewal payment failed, and Stripe retries it. Or an invoice sent by mail is overdue.",
+    SubscriptionStatus.PAST_DUE: "A renewal payment failed, and Stripe retries it. Or an invoice sent by email is overdue.",
     SubscriptionStatus.UNPAID: "All retries failed, and the Stripe account is set to keep such subscriptions without "
     "collecting.",
     SubscriptionStatus.PAUSED: "The subscription itself is paused: no invoices and no new periods until it is resumed. An "
@@ -89,7 +89,7 @@ TABLE: Mapping[SubscriptionStatus, Row] = {
                 code="payment_incomplete",
                 reader="We haven't received your first payment yet.",
                 staff="Active at Stripe, but no term is paid. If its trial has just ended, the renewal allowance applies. "
-                "If it is billed by mail or its collection is paused, it gives no access.",
+                "If it is billed by email or its collection is paused, it gives no access.",
                 payable=True,
                 source=LIFECYCLE,
                 after=cells.NEVER_CHARGED,

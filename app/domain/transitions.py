@@ -48,7 +48,7 @@ TRANSITIONS: Mapping[SubscriptionStatus, Mapping[SubscriptionStatus, Transition]
     },
     _S.ACTIVE: {
         _S.TRIALING: _MOVED,
-        _S.PAST_DUE: Transition("a renewal fails, or an invoice sent by mail is overdue", STATUSES),
+        _S.PAST_DUE: Transition("a renewal fails, or an invoice sent by email is overdue", STATUSES),
         _S.PAUSED: Transition("it is paused, or a renewal fails and the account is set to pause it", PAUSE),
         _S.CANCELED: _CANCELLED,
     },

@@ -3,7 +3,7 @@ Deliveries of events to webhook endpoints: when one is tried again, and when it 
 
 An endpoint gets the events of each reader in their order: the next one is sent when the one before was delivered or given
 up. Waiting for it is no failure. A delivery may arrive twice, if the sender dies between sending it and recording that, or
-if the answer comes too late; both have the same ID.
+if the response comes too late; both have the same ID.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ RETRIED_FOR = timedelta(days=3)  # from the first attempt on
 DELAYS = tuple(
     timedelta(seconds=one) for one in (5, 60, 300, 1800, 7200, 18_000, 36_000)
 )  # after each failure; the last one repeats
-TIMEOUT = timedelta(seconds=15)  # for an answer
-ANSWER_BYTES = 1024  # of an answer that are read
+TIMEOUT = timedelta(seconds=15)  # for a response
+RESPONSE_BYTES = 1024  # of a response body that are read
 GONE = 410  # the receiver says that it is gone for good
 ASKS_TO_WAIT = frozenset({429, 503})  # RFC 9110, section 10.2.3, and RFC 6585, section 4: with ``Retry-After``
 LONGEST_WAIT = timedelta(hours=1)  # that a receiver can ask for; it may ask again
 
 
-class DeliveryState(StrEnum):
+class DeliveryStatus(StrEnum):
     """Where a delivery stands."""
 
     PENDING = "pending"  # it is sent as soon as the events of its reader before it are
@@ -51,20 +51,20 @@ class WebhookDelivery:
     event_id: str
     type: str
     subscriber_id: str | None
-    state: str
+    status: str
     attempts: int
     created_at: datetime
     first_tried_at: datetime | None
     last_tried_at: datetime | None
     finished_at: datetime | None
-    status: int | None  # of the HTTP response
-    error: str | None  # without one: it was answered
-    answer: str | None  # its beginning
-    took_ms: int | None
+    response_status: int | None
+    error: str | None  # why there was no response
+    response_body: str | None  # its beginning
+    duration_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndpointResponse:
     """What came of an attempt. ``status`` is None if there was no response; then ``error`` says why."""
 
     status: int | None

@@ -28,12 +28,12 @@ DISABLED_AFTER = timedelta(days=5)  # in which no delivery succeeded
 _NAT64 = IPv6Network("64:ff9b::/96")  # its last 32 bits are an IPv4 address
 
 
-class DisabledAs(StrEnum):
+class DisabledReason(StrEnum):
     """Why an endpoint is disabled."""
 
     STAFF = "staff"
     FAILING = "failing"
-    GONE = "gone"  # it answered 410
+    GONE = "gone"  # it returned 410
 
 
 class InvalidEndpointUrl(Invalid):
@@ -96,9 +96,9 @@ class WebhookEndpoint:
     created_at: datetime
     created_by: str
     disabled_at: datetime | None = None
-    disabled_as: str | None = None
+    disabled_reason: str | None = None
     failing_since: datetime | None = None  # the first failure since the last success
-    old_secret_until: datetime | None = None
+    previous_secret_expires_at: datetime | None = None
 
     @property
     def is_enabled(self) -> bool:
@@ -106,14 +106,14 @@ class WebhookEndpoint:
         return self.disabled_at is None
 
     @property
-    def state(self) -> str:
+    def status(self) -> str:
         """``enabled``, ``failing`` or ``disabled``."""
         if self.disabled_at is not None:
             return "disabled"
         return "failing" if self.failing_since is not None else "enabled"
 
 
-STATES = ("enabled", "failing", "disabled")
+STATUSES = ("enabled", "failing", "disabled")
 
 
 def checked_types(types: Iterable[str]) -> list[str]:

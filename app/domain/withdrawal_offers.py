@@ -26,7 +26,7 @@ from app.domain.refunds import (
 from app.domain.subscriptions import AlreadyEnded, Subscription
 from app.domain.withdrawals import Contract, WithdrawalRight, right_of
 
-HELD_BACK = (PaymentDisputed, PaidOutsideStripe, OtherCurrency)
+REFUNDED_MANUALLY = (PaymentDisputed, PaidOutsideStripe, OtherCurrency)
 NOTHING_PAID = (NothingToRefund, PaidByCredit)
 
 
@@ -38,7 +38,7 @@ class WithdrawalOffer:
     place: Place
     right: WithdrawalRight | None
     refusal: DomainError | None = None
-    held_back: DomainError | None = None  # why staff have to refund what was paid
+    manual_refund_reason: DomainError | None = None  # why staff refund what was paid; None: refunded automatically
     payment_id: str | None = None  # one of those that are refunded
     quote: Quote | None = None  # None: nothing was paid
 
@@ -77,8 +77,8 @@ def offer(case: RefundContext, subscription: Subscription, *, now: datetime, zon
         quote=quote,
     )
     nothing = Money(0, quote.currency)
-    if isinstance(quote.refusal, HELD_BACK):
-        return replace(found, money=nothing, refusal=None, held_back=quote.refusal, payment_id=None)
+    if isinstance(quote.refusal, REFUNDED_MANUALLY):
+        return replace(found, money=nothing, refusal=None, manual_refund_reason=quote.refusal, payment_id=None)
     if isinstance(quote.refusal, NOTHING_PAID) and subscription.can_be_canceled:
         return replace(found, money=nothing, refusal=None, payment_id=None)
     return found
@@ -99,9 +99,9 @@ def unpaid_offer(
     return WithdrawalOffer(money=Money(0, subscription.currency), place=place, right=right, refusal=refusal)
 
 
-def better_right(withdrawal: WithdrawalOffer, guarantee: Quote | None) -> str | None:
+def recommended_right(withdrawal: WithdrawalOffer, guarantee: Quote | None) -> str | None:
     """
-    Return which of a reader's two rights is better for them; None: neither applies.
+    Return which of a reader's two rights to recommend; None: neither applies.
 
     The larger refund is. With equal refunds it is the withdrawal, because it leaves the guarantee for another time.
     """

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks import Webhook
 
-from app.domain.webhook_deliveries import ANSWER_BYTES, TIMEOUT, Answer, wait_asked_for
+from app.domain.webhook_deliveries import RESPONSE_BYTES, TIMEOUT, EndpointResponse, wait_asked_for
 from app.domain.webhook_endpoints import MOST_ENDPOINTS, Network, PrivateAddress, check_address
 
 CONNECT_SECONDS = 5.0
@@ -75,7 +75,9 @@ class WebhookSender:
         self._allowed, self._timeout, self._lookup = allowed, timeout, lookup
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, url: str, *, event_id: str, body: str, secrets: Sequence[str], now: datetime) -> Answer:
+    async def send(
+        self, url: str, *, event_id: str, body: str, secrets: Sequence[str], now: datetime
+    ) -> EndpointResponse:
         """
         Send an event, and return what came of it. Never fails.
 
@@ -88,15 +90,15 @@ class WebhookSender:
             async with self._get_session().post(
                 url, data=body.encode(), headers=signed(event_id, body, secrets, now=now), allow_redirects=False
             ) as response:
-                beginning = await response.content.read(ANSWER_BYTES)
+                beginning = await response.content.read(RESPONSE_BYTES)
                 if not response.content.at_eof():
                     response.close()  # the rest is not read, so the connection can't be used again
             text = beginning.decode(errors="replace").replace("\0", "")
             took, asked = timedelta(seconds=monotonic() - began), response.headers.get("Retry-After")
             wait = wait_asked_for(response.status, asked, now=now)
-            return Answer(response.status, None, text, took, wait)
+            return EndpointResponse(response.status, None, text, took, wait)
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            return Answer(None, _describe(failure, self._timeout), "", timedelta(seconds=monotonic() - began))
+            return EndpointResponse(None, _describe(failure, self._timeout), "", timedelta(seconds=monotonic() - began))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -149,7 +151,7 @@ def signed(event_id: str, body: str, secrets: Sequence[str], *, now: datetime) -
 def _describe(failure: Exception, timeout: timedelta) -> str:
     """Return what went wrong, for the log of deliveries."""
     if isinstance(failure, TimeoutError):
-        return f"No answer within {timeout.total_seconds():g} seconds"
+        return f"No response within {timeout.total_seconds():g} seconds"
     if isinstance(failure, aiohttp.ClientConnectorError):
         return f"Couldn't connect: {failure.os_error}"[:LONGEST_ERROR]
     return f"{type(failure).__name__}: {failure}"[:LONGEST_ERROR]

@@ -59,7 +59,7 @@ async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: da
         name=subscriber.name,
         email=subscriber.email,
         address=permanent[0].checked.lines if permanent else (),
-        made_at=now,
+        created_at=now,
         consents=await consents.of_subscriber(read, subscriber.id),
         declarations=await declarations.of_subscriber(read, subscriber.id),
         payments=records.payments,
@@ -69,7 +69,7 @@ async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: da
                 kind=one.kind,
                 channel=one.channel,
                 at=one.settled_at or one.rendered_at or one.send_at,
-                result=" ".join(filter(None, (one.state, one.result, one.bounce))),
+                result=" ".join(filter(None, (one.status, one.result, one.bounce))),
                 text=f"{one.subject or ''}\n{one.text}",
             )
             for one in await notifications.of_reader(read, subscriber.id, limit=MOST_MESSAGES)

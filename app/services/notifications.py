@@ -1,7 +1,7 @@
 """
 Delivering notifications that are due: rendered, stored, handed to the mail server, and recorded, in this order.
 
-A kill between handing over and recording leaves the state ``sending``. The next attempt sends the same text with the same
+A kill between handing over and recording leaves the status ``sending``. The next attempt sends the same text with the same
 Message-ID again, or records that the message may have been sent, as the kind promises (:mod:`app.domain.notifications`).
 """
 
@@ -24,8 +24,7 @@ from app.domain.notifications import (
     KINDS,
     Channel,
     Notification,
-    NotificationState,
-    UnknownNotification,
+    NotificationStatus,
     handed_over,
     id_of,
     message_id,
@@ -39,7 +38,7 @@ from app.mail.smtp import Delivery, Message, Result
 from app.mail.templates import Rendered
 
 MOST_SHOWN = 100  # notifications of a reader
-MAIL_OFF = "Mail is off (NEWSSTAND_SMTP_URL)."
+MAIL_OFF = "Email is off (NEWSSTAND_SMTP_URL)."
 UNSUBSCRIBED = "The reader unsubscribed from messages of this kind."
 NO_ADDRESS = "The reader has no email address."
 MAY_BE_SENT = "The process ended while it was sent, so it may have been sent. It is not sent again."
@@ -57,7 +56,7 @@ class _Prepared:
 
 async def deliver(ctx: Context, notification_id: str, *, now: datetime) -> None:
     """
-    Deliver a notification that is due. Afterwards its state is final, or it is due again.
+    Deliver a notification that is due. Afterwards its status is final, or it is due again.
 
     :param now: policy time.
     """
@@ -78,8 +77,8 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
     due = await notifications.lock(session, notification_id)
     if due is None or due.is_final:
         return None
-    if due.state == NotificationState.SENDING and not KINDS[due.kind].repeats:
-        await _fail(session, due, NotificationState.UNCERTAIN, MAY_BE_SENT, now=now)
+    if due.status == NotificationStatus.SENDING and not KINDS[due.kind].repeats:
+        await _fail(session, due, NotificationStatus.UNCERTAIN, MAY_BE_SENT, now=now)
         log.warning("notification_uncertain", notification=due.id, kind=due.kind)
         return None
     if due.channel is Channel.WEBHOOK:
@@ -89,14 +88,14 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
     recipient = due.recipient or (reader.email if reader is not None else None)
     why = MAIL_OFF if ctx.mailer is None else NO_ADDRESS if recipient is None else None
     if why is not None or recipient is None:
-        await notifications.settle(session, due.id, NotificationState.UNDELIVERED, result=why, now=now)
+        await notifications.settle(session, due.id, NotificationStatus.UNDELIVERED, result=why, now=now)
         return None
     if (
         KINDS[due.kind].optional
         and reader is not None
         and await notifications.has_opted_out(session, reader.id, due.kind)
     ):
-        await notifications.settle(session, due.id, NotificationState.UNDELIVERED, result=UNSUBSCRIBED, now=now)
+        await notifications.settle(session, due.id, NotificationStatus.UNDELIVERED, result=UNSUBSCRIBED, now=now)
         return None
     if due.subject is None:
         text = _rendered(ctx, due, reader)
@@ -114,7 +113,7 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
         await notifications.mark_sending(session, due.id)
     stored = await notifications.by_id(session, due.id)
     assert stored is not None
-    return _Prepared(stored, message_of(ctx, stored), may_be_sent=due.state is NotificationState.SENDING)
+    return _Prepared(stored, message_of(ctx, stored), may_be_sent=due.status is NotificationStatus.SENDING)
 
 
 async def _hand_over(ctx: Context, session: Session, due: Notification, *, now: datetime) -> None:
@@ -140,7 +139,7 @@ async def _hand_over(ctx: Context, session: Session, due: Notification, *, now: 
     its_reader = OutboxReader.of(reader.id, reader.sub) if reader is not None else None
     event = notice_due(its_reader, handed_over(due, recipient=recipient, text=its))
     await outbox.add(session, [event])
-    await notifications.settle(session, due.id, NotificationState.HANDED_OVER, result=None, now=now)
+    await notifications.settle(session, due.id, NotificationStatus.HANDED_OVER, result=None, now=now)
 
 
 def _rendered(ctx: Context, due: Notification, reader: Subscriber | None) -> Rendered:
@@ -198,14 +197,14 @@ def common_variables(ctx: Context) -> Mapping[str, Any]:
     }
 
 
-async def _fail(session: Session, one: Notification, state: NotificationState, said: str, *, now: datetime) -> None:
-    await notifications.settle(session, one.id, state, result=said, now=now)
-    await _audit(session, one, state)
+async def _fail(session: Session, one: Notification, status: NotificationStatus, said: str, *, now: datetime) -> None:
+    await notifications.settle(session, one.id, status, result=said, now=now)
+    await _audit(session, one, status)
 
 
-async def _audit(session: Session, one: Notification, state: str) -> None:
+async def _audit(session: Session, one: Notification, status: str) -> None:
     """Record that a message did not arrive, so that the reader's history shows it. What the server said may name them."""
-    after = {"kind": one.kind.value, "state": state}
+    after = {"kind": one.kind.value, "status": status}
     await audit.record(
         session,
         actor="policy",
@@ -221,14 +220,14 @@ async def _record(session: Session, prepared: _Prepared, result: Result, *, now:
     sent = prepared.notification
     match result.delivery:
         case Delivery.ACCEPTED:
-            await notifications.settle(session, sent.id, NotificationState.SENT, result=result.said, now=now)
+            await notifications.settle(session, sent.id, NotificationStatus.SENT, result=result.said, now=now)
             return
         case Delivery.REFUSED:
-            await _fail(session, sent, NotificationState.REFUSED, result.said, now=now)
+            await _fail(session, sent, NotificationStatus.REFUSED, result.said, now=now)
         case Delivery.UNKNOWN if not KINDS[sent.kind].repeats:
-            await _fail(session, sent, NotificationState.UNCERTAIN, result.said, now=now)
+            await _fail(session, sent, NotificationStatus.UNCERTAIN, result.said, now=now)
         case _ if sent.rendered_at is not None and must_give_up(sent.rendered_at, real_now):
-            await _fail(session, sent, NotificationState.FAILED, result.said, now=now)
+            await _fail(session, sent, NotificationStatus.FAILED, result.said, now=now)
         case _:
             was_sent = prepared.may_be_sent or result.delivery is Delivery.UNKNOWN
             pause = retry_after(sent.attempts)
@@ -241,12 +240,12 @@ async def unsubscribe(ctx: Context, notification_id: str) -> None:
     """
     Send the reader of a notification no more of its kind. Whoever has the message may do so: its ID can't be guessed.
 
-    :raises UnknownNotification: there is none, or a law or a payment needs messages of its kind.
+    :raises NotFound: there is none, or a law or a payment needs messages of its kind.
     """
     async with ctx.sessions.begin() as session:
         known = await notifications.by_id(session, notification_id)
         if known is None or known.subscriber_id is None or not KINDS[known.kind].optional:
-            raise UnknownNotification("No message that you can unsubscribe from was sent with this ID")
+            raise NotFound("No message that you can unsubscribe from was sent with this ID")
         await notifications.opt_out(session, known.subscriber_id, known.kind)
 
 
@@ -279,15 +278,15 @@ async def record_bounce(
     ctx: Context, message: str, *, permanent: bool, reason: str, real_now: datetime
 ) -> Notification:
     """
-    Record that a message came back, as the mail provider reported. A repeated report changes nothing.
+    Record that a message came back, as the email provider reported. A repeated report changes nothing.
 
     :param message: the Message-ID, or the ID of the notification.
-    :raises UnknownNotification: no message of ours has this ID.
+    :raises NotFound: no message of ours has this ID.
     """
     async with ctx.sessions.begin() as session:
         known = await notifications.lock(session, id_of(message))
         if known is None:
-            raise UnknownNotification("No notification was sent with this ID")
+            raise NotFound("No notification was sent with this ID")
         if await notifications.record_bounce(session, known.id, reason, permanent=permanent, at=real_now):
             log.warning("notification_bounced", notification=known.id, permanent=permanent)
             if permanent:

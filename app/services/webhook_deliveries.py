@@ -28,8 +28,8 @@ from app.domain.pages import Page, page_of
 from app.domain.webhook_deliveries import (
     TEST_DATA,
     TEST_TYPE,
-    Answer,
-    DeliveryState,
+    DeliveryStatus,
+    EndpointResponse,
     InvalidReplay,
     Replay,
     WebhookDelivery,
@@ -98,37 +98,39 @@ class Deliverer:
         self._busy[claimed.endpoint_id] += 1
         try:
             async with self._sending[claimed.endpoint_id]:
-                answer = await self._send(claimed)
-            await self._recorder.submit((_result(claimed, answer), owner))
+                response = await self._send(claimed)
+            await self._recorder.submit((_result(claimed, response), owner))
         finally:
             self._busy[claimed.endpoint_id] -= 1
 
-    async def _send(self, claimed: ClaimedDelivery) -> Answer | None:
+    async def _send(self, claimed: ClaimedDelivery) -> EndpointResponse | None:
         if claimed.event is None:
             return None
         secrets = [self._decrypt(one) for one in claimed.secrets]
         known = [one for one in secrets if one is not None]
         if not known:
-            return Answer(None, "The secret can't be decrypted: see NEWSSTAND_TOKEN_SECRETS", "", timedelta(0))
+            return EndpointResponse(
+                None, "The secret can't be decrypted: see NEWSSTAND_TOKEN_SECRETS", "", timedelta(0)
+            )
         body = json.dumps(body_of(claimed.event), separators=(",", ":"), ensure_ascii=False)
         return await self._sender.send(
             claimed.url, event_id=claimed.event.id, body=body, secrets=known, now=self._real_time()
         )
 
-    def _decrypt(self, sealed: str) -> str | None:
-        if sealed not in self._secrets:
-            self._secrets[sealed] = self._cipher.decrypt(sealed)
-        return self._secrets[sealed]
+    def _decrypt(self, encrypted_secret: str) -> str | None:
+        if encrypted_secret not in self._secrets:
+            self._secrets[encrypted_secret] = self._cipher.decrypt(encrypted_secret)
+        return self._secrets[encrypted_secret]
 
     async def _record(self, batch: Sequence[tuple[Result, str]]) -> list[None]:
         results = [result for result, _ in batch]
-        sent = [(one.claimed.endpoint_id, one.answer) for one in results if one.answer is not None]
-        succeeded = {endpoint for endpoint, answer in sent if answer.is_success}
+        sent = [(one.claimed.endpoint_id, one.response) for one in results if one.response is not None]
+        succeeded = {endpoint for endpoint, response in sent if response.is_success}
         failed = {endpoint for endpoint, _ in sent} - succeeded
         asked: defaultdict[str, timedelta] = defaultdict(timedelta)  # to wait
-        for its_id, answer in sent:
-            asked[its_id] = max(asked[its_id], answer.retry_after or timedelta(0))
-        gone = sorted({endpoint for endpoint, answer in sent if answer.is_gone} & failed)
+        for its_id, response in sent:
+            asked[its_id] = max(asked[its_id], response.retry_after or timedelta(0))
+        gone = sorted({endpoint for endpoint, response in sent if response.is_gone} & failed)
         async with self._ctx.sessions.begin() as session:
             await webhook_deliveries.record(session, results)
             disabled = await webhook_endpoints.record_results(
@@ -141,48 +143,48 @@ class Deliverer:
                 keys = [result.claimed.key for result, its_owner in batch if its_owner == owner]
                 await leases.release_all(session, keys, owner=owner)
         for one in results:
-            if one.answer is not None:
-                outcome = one.state if one.state != DeliveryState.PENDING else "retried"
+            if one.response is not None:
+                outcome = one.status if one.status != DeliveryStatus.PENDING else "retried"
                 observability.WEBHOOK_ATTEMPTS.labels(outcome).inc()
         return [None] * len(batch)
 
 
-def _result(claimed: ClaimedDelivery, answer: Answer | None) -> Result:
-    if answer is None or claimed.first_tried_at is None or claimed.claimed_at is None:
-        return Result(claimed, DeliveryState.FAILED, None, None)
-    if answer.is_success:
-        return Result(claimed, DeliveryState.DELIVERED, answer, None)
+def _result(claimed: ClaimedDelivery, response: EndpointResponse | None) -> Result:
+    if response is None or claimed.first_tried_at is None or claimed.claimed_at is None:
+        return Result(claimed, DeliveryStatus.FAILED, None, None)
+    if response.is_success:
+        return Result(claimed, DeliveryStatus.DELIVERED, response, None)
     again_in = next_delay(
         claimed.attempts,
         first_tried_at=claimed.first_tried_at,
         now=claimed.claimed_at,
         jitter=random.random(),  # noqa: S311 - it only spreads the load
-        asked=answer.retry_after,
+        asked=response.retry_after,
     )
-    state = DeliveryState.FAILED if again_in is None else DeliveryState.PENDING
+    status = DeliveryStatus.FAILED if again_in is None else DeliveryStatus.PENDING
     log.warning(
         "webhook_failed",
         endpoint=claimed.endpoint_id,
         event_id=claimed.ids[0],
         attempts=claimed.attempts,
-        status=answer.status,
-        error=answer.error,
+        status=response.status,
+        error=response.error,
         given_up=again_in is None,
     )
-    return Result(claimed, state, answer, again_in)
+    return Result(claimed, status, response, again_in)
 
 
 async def _report_disabled(session: Session, endpoint: WebhookEndpoint) -> None:
     """Alert staff that an endpoint is disabled: in the log, the metrics and the work queue."""
-    why = "it returned 410 Gone" if endpoint.disabled_as == "gone" else "no delivery succeeded for five days"
-    log.error("webhook_endpoint_disabled", endpoint=endpoint.id, reason=endpoint.disabled_as)
+    why = "it returned 410 Gone" if endpoint.disabled_reason == "gone" else "no delivery succeeded for five days"
+    log.error("webhook_endpoint_disabled", endpoint=endpoint.id, reason=endpoint.disabled_reason)
     observability.WEBHOOK_ENDPOINTS_DISABLED.inc()
     reason = f"The webhook endpoint “{endpoint.name}” was disabled because {why}. Events are not sent to it."
     await anomalies.report(session, endpoint.id, {WEBHOOK_ENDPOINT_DISABLED: reason}, subscriber_id=None)
 
 
 async def page(
-    ctx: DatabaseContext, endpoint_id: str, *, state: str | None, after: int | None, limit: int
+    ctx: DatabaseContext, endpoint_id: str, *, status: str | None, after: int | None, limit: int
 ) -> Page[WebhookDelivery]:
     """
     Return the deliveries to an endpoint, those of the newest events first.
@@ -191,7 +193,7 @@ async def page(
     """
     async with ctx.sessions.begin() as session:
         await _find(session, endpoint_id)
-        found = await webhook_deliveries.page(session, endpoint_id, state=state, after=after, limit=limit + 1)
+        found = await webhook_deliveries.page(session, endpoint_id, status=status, after=after, limit=limit + 1)
     return page_of(found, limit, cursor=lambda one: str(one.sequence))
 
 

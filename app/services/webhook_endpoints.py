@@ -62,9 +62,9 @@ async def add(
         await webhook_endpoints.lock_list(session)
         if len(await webhook_endpoints.list_all(session)) >= MOST_ENDPOINTS:
             raise TooManyEndpoints(f"There can be {MOST_ENDPOINTS} endpoints", most=MOST_ENDPOINTS)
-        sealed = _cipher(ctx).encrypt(made)
+        encrypted_secret = _cipher(ctx).encrypt(made)
         endpoint = await webhook_endpoints.add(
-            session, new_id("whe"), name=name, url=url, types=wanted, sealed=sealed, by=by
+            session, new_id("whe"), name=name, url=url, types=wanted, encrypted_secret=encrypted_secret, by=by
         )
         await _record(session, endpoint, "created", by=by, after={"url": url, "types": wanted})
     return NewSecret(endpoint, made)
@@ -100,7 +100,9 @@ async def rotate(ctx: DatabaseContext, endpoint_id: str, *, by: str, overlap: ti
     made = compose_secret(secrets.token_bytes(NEW_SECRET_BYTES))
     async with ctx.sessions.begin() as session:
         await _lock(session, endpoint_id)
-        await webhook_endpoints.rotate(session, endpoint_id, sealed=_cipher(ctx).encrypt(made), overlap=overlap)
+        await webhook_endpoints.rotate(
+            session, endpoint_id, encrypted_secret=_cipher(ctx).encrypt(made), overlap=overlap
+        )
         endpoint = await _lock(session, endpoint_id)
         await _record(session, endpoint, "rotated", by=by, after={"overlap_seconds": int(overlap.total_seconds())})
     return NewSecret(endpoint, made)

@@ -229,8 +229,8 @@ TABLES = (
     Rows("notifications", 3, {
         "id": sql_id("ntf", "k"), "kind": "CASE WHEN k % 3 = 0 THEN 'renewal_ahead' ELSE 'canceled' END",
         "about": sql_id("in", "k"), "subscriber_id": _READER, "subscription_id": _SUBSCRIPTION, "data": "'{{}}'",
-        "send_at": "now() + interval '1 hour' * (k % 8760)", "channel": "'mail'", "text": "repeat('text ', 100)",
-        "state": "CASE WHEN k % 3 = 0 THEN 'scheduled' WHEN k % 500 = 1 THEN 'refused' ELSE 'sent' END",
+        "send_at": "now() + interval '1 hour' * (k % 8760)", "channel": "'email'", "text": "repeat('text ', 100)",
+        "status": "CASE WHEN k % 3 = 0 THEN 'scheduled' WHEN k % 500 = 1 THEN 'refused' ELSE 'sent' END",
         "due_at": "CASE WHEN k % 3 = 0 THEN now() + interval '1 hour' * (k % 8760) END",
         "work_key": f"'notification:' || {sql_id('ntf', 'k')}"}),
     Rows("price_migrations", FEW, PRICE_MIGRATION),

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from app.db import issue_delays, notifications
 from app.domain.issue_delays import IssueDelay
-from app.domain.notifications import Notification, NotificationKind, NotificationState
+from app.domain.notifications import Notification, NotificationKind, NotificationStatus
 from app.domain.owed_notifications import Known
 from bench.scale.subject import NOW, Subject, query
 
@@ -17,12 +17,14 @@ def _new(s: Subject) -> Notification:
         subscriber_id=s.reader,
         subscription_id=s.subscription,
         send_at=s.now,
-        state=NotificationState.SCHEDULED,
+        status=NotificationStatus.SCHEDULED,
     )
 
 
 def _stale() -> Known:
-    return Known(kind=NotificationKind.RENEWAL_AHEAD, about="in_old", state=NotificationState.SCHEDULED, event_at=None)
+    return Known(
+        kind=NotificationKind.RENEWAL_AHEAD, about="in_old", status=NotificationStatus.SCHEDULED, event_at=None
+    )
 
 
 async def _store_text(s: Subject) -> None:
@@ -39,7 +41,7 @@ async def _store_text(s: Subject) -> None:
 
 
 async def _settle(s: Subject) -> None:
-    await notifications.settle(s.session, s.id("ntf"), NotificationState.SENT, result="250 OK", now=s.now)
+    await notifications.settle(s.session, s.id("ntf"), NotificationStatus.SENT, result="250 OK", now=s.now)
 
 
 async def _postpone(s: Subject) -> None:

@@ -16,7 +16,7 @@ def _migration(s: Subject) -> PriceMigration:
         versions=(),
         from_at=s.now,
         status=MigrationStatus.PLANNING,
-        told_by_publisher=True,
+        publisher_sends_notices=True,
         requested_by="operator:ops",
         created_at=s.now,
     )

@@ -10,7 +10,7 @@ PRICE_MIGRATION = {
     "versions": "ARRAY[]::text[]",
     "from_at": "now()",
     "status": "CASE WHEN k = 0 THEN 'running' ELSE 'finished' END",
-    "told_by_publisher": "true",
+    "publisher_sends_notices": "true",
     "requested_by": "'operator:ops'",
     "created_at": "now() - interval '1 day' * k",
     "work_key": "'price_migration'",

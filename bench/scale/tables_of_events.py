@@ -13,14 +13,14 @@ TABLES_OF_EVENTS = (
     }),
     Rows("webhook_endpoints", FEW, {
         "id": sql_id("whe", "k"), "name": "'the site'", "url": "'https://hooks.example.com'",
-        "types": "ARRAY[]::text[]", "sealed": "'x'", "created_by": "'staff:admin'",
+        "types": "ARRAY[]::text[]", "encrypted_secret": "'x'", "created_by": "'staff:admin'",
         "disabled_at": "CASE WHEN k > 2 THEN now() END",
     }),
     Rows("webhook_deliveries", 4, {
         "endpoint_id": sql_id("whe", "k % 2"), "sequence": "k / 2 + 1", "event_id": sql_id("obx", "k / 2"),
         "type": "'entitlements.changed'", "subscriber_id": sql_id("rdr", "(k / 2) % {n}"),
         "lane": sql_id("whe", "k % 2") + " || ':' || " + sql_id("rdr", "(k / 2) % {n}"),
-        "state": "CASE WHEN k % 1000 = 0 THEN 'pending' WHEN k % 1000 = 1 THEN 'failed' ELSE 'delivered' END",
+        "status": "CASE WHEN k % 1000 = 0 THEN 'pending' WHEN k % 1000 = 1 THEN 'failed' ELSE 'delivered' END",
         "created_at": "now() - interval '30 days' * (1 - k::float8 / {of_table})",
     }),
     Rows("webhook_lanes", 3, {

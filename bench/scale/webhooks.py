@@ -6,7 +6,7 @@ from app.db import mailed_copies, outbox, webhook_deliveries, webhook_endpoints
 from app.db.mailed_copies import MailedRun
 from app.db.webhook_deliveries import ClaimedDelivery, RecordedEvent, Result
 from app.domain.outbox import NewOutboxEvent, OutboxReader, OutboxType, reader_erased
-from app.domain.webhook_deliveries import Answer, DeliveryState
+from app.domain.webhook_deliveries import DeliveryStatus, EndpointResponse
 from app.services.webhook_deliveries import CLAIMED, QUEUE_SLICE, REPLAY_SLICE
 from bench.scale.labels import SELECTION
 from bench.scale.subject import LEASE, NOW, OWNER, PAGE, Subject, days_ago, query
@@ -27,8 +27,10 @@ async def _record(s: Subject) -> None:
         )
         for number, reader in enumerate(s.ids("rdr"))
     ]
-    answer = Answer(204, None, "", timedelta(milliseconds=5))
-    await webhook_deliveries.record(s.session, [Result(one, DeliveryState.DELIVERED, answer, None) for one in claimed])
+    response = EndpointResponse(204, None, "", timedelta(milliseconds=5))
+    await webhook_deliveries.record(
+        s.session, [Result(one, DeliveryStatus.DELIVERED, response, None) for one in claimed]
+    )
 
 
 async def _put(s: Subject) -> None:
@@ -44,7 +46,7 @@ async def _results(s: Subject) -> None:
 
 async def _add(s: Subject) -> None:
     await webhook_endpoints.add(
-        s.session, "whe_new", name="x", url="https://x.example", types=[], sealed="x", by="staff:x"
+        s.session, "whe_new", name="x", url="https://x.example", types=[], encrypted_secret="x", by="staff:x"
     )
 
 
@@ -78,11 +80,11 @@ WEBHOOKS = (
     query("webhook_deliveries.start_of", lambda s: webhook_deliveries.start_of(s.session, days_ago(s, 10))),
     query(
         "webhook_deliveries.page",
-        lambda s: webhook_deliveries.page(s.session, s.id("whe", 1), state=None, after=5_000, limit=PAGE),
+        lambda s: webhook_deliveries.page(s.session, s.id("whe", 1), status=None, after=5_000, limit=PAGE),
     ),
     query(
         "webhook_deliveries.page",
-        lambda s: webhook_deliveries.page(s.session, s.id("whe", 1), state="failed", after=None, limit=PAGE),
+        lambda s: webhook_deliveries.page(s.session, s.id("whe", 1), status="failed", after=None, limit=PAGE),
         "failed",
     ),
     query("webhook_endpoints.lock_list", lambda s: webhook_endpoints.lock_list(s.session)),
@@ -92,7 +94,7 @@ WEBHOOKS = (
     query("webhook_endpoints.lock", lambda s: webhook_endpoints.lock(s.session, s.id("whe", 1))),
     query(
         "webhook_endpoints.rotate",
-        lambda s: webhook_endpoints.rotate(s.session, s.id("whe", 1), sealed="x", overlap=timedelta(days=1)),
+        lambda s: webhook_endpoints.rotate(s.session, s.id("whe", 1), encrypted_secret="x", overlap=timedelta(days=1)),
     ),
     query("webhook_endpoints.disable", lambda s: webhook_endpoints.disable(s.session, s.id("whe", 1))),
     query(

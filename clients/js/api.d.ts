@@ -736,7 +736,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/mail-bounces": {
+    "/v1/email-bounces": {
         parameters: {
             query?: never;
             header?: never;
@@ -749,7 +749,7 @@ export interface paths {
          * Report that a message came back
          * @description Staff see it in the work queue. A repeated report changes nothing.
          */
-        post: operations["report_mail_bounce"];
+        post: operations["report_email_bounce"];
         delete?: never;
         options?: never;
         head?: never;
@@ -767,7 +767,7 @@ export interface paths {
         put?: never;
         /**
          * Unsubscribe from messages of this kind, in one click
-         * @description Mail programs call it, as `List-Unsubscribe` says (RFC 8058). Only messages that no law and no payment needs have
+         * @description Email programs call it, as `List-Unsubscribe` says (RFC 8058). Only messages that no law and no payment needs have
          *     this header.
          */
         post: operations["unsubscribe_from_notifications"];
@@ -3300,7 +3300,7 @@ export interface components {
         };
         /**
          * BounceIn
-         * @description A message that came back, as your mail provider reported it.
+         * @description An email that came back, as your email provider reported it.
          * @example {
          *       "kind": "permanent",
          *       "message_id": "<ntf_0c5e@example.com>",
@@ -4089,36 +4089,6 @@ export interface components {
             data: components["schemas"]["ClosingOut"][];
         };
         /**
-         * ComingPriceOut
-         * @description A new price of which the reader was told. It is charged from a renewal on; the running term is not affected.
-         * @example {
-         *       "before": {
-         *         "amount": 4900,
-         *         "currency": "usd",
-         *         "formatted": "$49"
-         *       },
-         *       "from": "2027-03-01T18:00:00Z",
-         *       "total": {
-         *         "amount": 4900,
-         *         "currency": "usd",
-         *         "formatted": "$49"
-         *       }
-         *     }
-         */
-        ComingPriceOut: {
-            /**
-             * From
-             * Format: date-time
-             * @description The first renewal at the new price.
-             * @example 2027-03-01T18:00:00Z
-             */
-            from: string;
-            /** @description What that renewal costs, with discounts and tax, as the reader was told. */
-            total: components["schemas"]["PriceOut"];
-            /** @description What it would have cost at the present price. */
-            before: components["schemas"]["PriceOut"];
-        };
-        /**
          * CompIn
          * @description Complimentary access to a plan, until a time or for a number of issues.
          * @example {
@@ -4579,11 +4549,11 @@ export interface components {
             acknowledgment: string;
         };
         /**
-         * DeliveryState
+         * DeliveryStatus
          * @description Where a delivery stands.
          * @enum {string}
          */
-        DeliveryState: "pending" | "delivered" | "failed" | "canceled";
+        DeliveryStatus: "pending" | "delivered" | "failed" | "canceled";
         /**
          * DeniedFeatureOut
          * @description A feature the reader may not use, and why. ``until`` is when access ended.
@@ -5339,6 +5309,7 @@ export interface components {
          *           "user_agent": "Mozilla/5.0"
          *         }
          *       ],
+         *       "created_at": "2026-05-01T18:00:00Z",
          *       "declarations": [
          *         {
          *           "acknowledgment": "Slow Ferry\nAcknowledgment of your withdrawal from the contract\n…",
@@ -5350,11 +5321,10 @@ export interface components {
          *           "subscription": "scr_0c5e"
          *         }
          *       ],
-         *       "made_at": "2026-05-01T18:00:00Z",
          *       "messages": [
          *         {
          *           "at": "2027-02-01T15:00:00Z",
-         *           "channel": "mail",
+         *           "channel": "email",
          *           "notice": "renewal_ahead",
          *           "result": "sent",
          *           "text": "Your subscription renews on March 1, 2027 for $49."
@@ -5375,11 +5345,11 @@ export interface components {
              */
             subscriber: string;
             /**
-             * Made At
+             * Created At
              * Format: date-time
              * @example 2026-05-01T18:00:00Z
              */
-            made_at: string;
+            created_at: string;
             /** Consents */
             consents: components["schemas"]["ConsentOut"][];
             /** Declarations */
@@ -6773,7 +6743,7 @@ export interface components {
          * @description A message that was sent to the reader.
          * @example {
          *       "at": "2027-02-01T15:00:00Z",
-         *       "channel": "mail",
+         *       "channel": "email",
          *       "notice": "renewal_ahead",
          *       "result": "sent",
          *       "text": "Your subscription renews on March 1, 2027 for $49."
@@ -6788,7 +6758,7 @@ export interface components {
             notice: string;
             /**
              * Channel
-             * @example mail
+             * @example email
              */
             channel: string;
             /**
@@ -7253,13 +7223,13 @@ export interface components {
          *       "endpoint": {
          *         "created_at": "2026-03-08T18:00:00Z",
          *         "created_by": "staff:admin-1",
-         *         "disabled_as": null,
          *         "disabled_at": null,
+         *         "disabled_reason": null,
          *         "failing_since": null,
          *         "id": "whe_0c5e",
          *         "name": "the site",
-         *         "old_secret_until": null,
-         *         "state": "enabled",
+         *         "previous_secret_expires_at": null,
+         *         "status": "enabled",
          *         "types": [
          *           "entitlements.changed"
          *         ],
@@ -7275,6 +7245,36 @@ export interface components {
              * @example whsec_…
              */
             secret: string;
+        };
+        /**
+         * NextPriceOut
+         * @description A new price of which the reader was told. It is charged from a renewal on; the running term is not affected.
+         * @example {
+         *       "before": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
+         *       "from": "2027-03-01T18:00:00Z",
+         *       "total": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       }
+         *     }
+         */
+        NextPriceOut: {
+            /**
+             * From
+             * Format: date-time
+             * @description The first renewal at the new price.
+             * @example 2027-03-01T18:00:00Z
+             */
+            from: string;
+            /** @description What that renewal costs, with discounts and tax, as the reader was told. */
+            total: components["schemas"]["PriceOut"];
+            /** @description What it would have cost at the present price. */
+            before: components["schemas"]["PriceOut"];
         };
         /**
          * NoteIn
@@ -7344,14 +7344,14 @@ export interface components {
          * @description A message to a reader, with its text if it was rendered.
          * @example {
          *       "bounce": null,
-         *       "channel": "mail",
+         *       "channel": "email",
          *       "id": "ntf_0c5e",
          *       "kind": "renewal_ahead",
          *       "locale": "en_US",
          *       "result": "250 OK",
          *       "send_at": "2027-01-30T18:00:00Z",
          *       "settled_at": "2027-01-30T18:00:02Z",
-         *       "state": "sent",
+         *       "status": "sent",
          *       "subject": "Your subscription renews on March 1, 2027",
          *       "subscriber": "rdr_0c5e",
          *       "text": "Your subscription renews automatically on March 1, 2027.",
@@ -7377,17 +7377,17 @@ export interface components {
              */
             subscriber: string | null;
             /**
-             * State
+             * Status
              * @example sent
              * @enum {string}
              */
-            state: "scheduled" | "sending" | "sent" | "handed_over" | "refused" | "failed" | "uncertain" | "undelivered";
+            status: "scheduled" | "sending" | "sent" | "handed_over" | "refused" | "failed" | "uncertain" | "undelivered";
             /**
              * Channel
-             * @example mail
+             * @example email
              * @enum {string}
              */
-            channel: "mail" | "webhook" | "off";
+            channel: "email" | "webhook" | "off";
             /**
              * Send At
              * Format: date-time
@@ -7418,7 +7418,7 @@ export interface components {
             text: string | null;
             /**
              * Settled At
-             * @description When its state became final.
+             * @description When its status became final.
              * @example 2027-01-30T18:00:02Z
              */
             settled_at: string | null;
@@ -7442,14 +7442,14 @@ export interface components {
          *       "data": [
          *         {
          *           "bounce": null,
-         *           "channel": "mail",
+         *           "channel": "email",
          *           "id": "ntf_0c5e",
          *           "kind": "renewal_ahead",
          *           "locale": "en_US",
          *           "result": "250 OK",
          *           "send_at": "2027-01-30T18:00:00Z",
          *           "settled_at": "2027-01-30T18:00:02Z",
-         *           "state": "sent",
+         *           "status": "sent",
          *           "subject": "Your subscription renews on March 1, 2027",
          *           "subscriber": "rdr_0c5e",
          *           "text": "Your subscription renews automatically on March 1, 2027.",
@@ -8609,8 +8609,8 @@ export interface components {
          *           "price_id": "price_1Rabc"
          *         }
          *       ],
-         *       "status": "running",
-         *       "told_by_publisher": false
+         *       "publisher_sends_notices": false,
+         *       "status": "running"
          *     }
          */
         PriceMigrationOut: {
@@ -8640,11 +8640,11 @@ export interface components {
              */
             from: string;
             /**
-             * Told By Publisher
+             * Publisher Sends Notices
              * @description Whether the publisher sends the notices.
              * @example false
              */
-            told_by_publisher: boolean;
+            publisher_sends_notices: boolean;
             /**
              * Created At
              * Format: date-time
@@ -8688,8 +8688,8 @@ export interface components {
          *               "price_id": "price_1Rabc"
          *             }
          *           ],
-         *           "status": "running",
-         *           "told_by_publisher": false
+         *           "publisher_sends_notices": false,
+         *           "status": "running"
          *         }
          *       ],
          *       "next": null
@@ -9466,7 +9466,7 @@ export interface components {
          * @description Whether the service can handle requests.
          * @example {
          *       "degraded": false,
-         *       "mail": "on",
+         *       "email": "on",
          *       "oldest_unapplied_event": 0,
          *       "status": "ok",
          *       "why": null,
@@ -9500,11 +9500,11 @@ export interface components {
              */
             oldest_unapplied_event?: number | null;
             /**
-             * Mail
-             * @description Whether notifications are delivered by mail. `off`: no mail server is set, so nothing is delivered.
+             * Email
+             * @description Whether notifications are delivered by email. `off`: no mail server is set, so nothing is delivered.
              * @example on
              */
-            mail?: ("on" | "off") | null;
+            email?: ("on" | "off") | null;
             /**
              * Why
              * @description Why the service is not ready, or that it only answers checks from memory.
@@ -10446,7 +10446,6 @@ export interface components {
          *     If access has ended because the renewal was not paid, ``ends_at`` is when it ended, even if the subscription is still
          *     active at Stripe.
          * @example {
-         *       "coming_price": null,
          *       "editions": [
          *         "digital"
          *       ],
@@ -10469,6 +10468,7 @@ export interface components {
          *         "served": 7,
          *         "unserved": 17
          *       },
+         *       "next_price": null,
          *       "notice": null,
          *       "other_access": null,
          *       "plan": "annual",
@@ -10536,7 +10536,7 @@ export interface components {
              * @description A new price of which the reader was told; null if there is none.
              * @example null
              */
-            coming_price?: components["schemas"]["ComingPriceOut"] | null;
+            next_price?: components["schemas"]["NextPriceOut"] | null;
             guarantee: components["schemas"]["GuaranteeOut"];
             withdrawal: components["schemas"]["WithdrawalRightOut"];
             /**
@@ -10728,17 +10728,17 @@ export interface components {
          * @example {
          *       "data": [
          *         {
-         *           "answer": null,
          *           "attempts": 1,
          *           "created_at": "2026-03-08T18:00:00Z",
+         *           "duration_ms": 38,
          *           "error": null,
          *           "event": "obx_0c5e",
          *           "finished_at": "2026-03-08T18:00:01Z",
          *           "last_tried_at": "2026-03-08T18:00:00Z",
+         *           "response_body": null,
+         *           "response_status": 204,
          *           "sequence": 4711,
-         *           "state": "delivered",
-         *           "status": 204,
-         *           "took_ms": 38,
+         *           "status": "delivered",
          *           "type": "entitlements.changed"
          *         }
          *       ],
@@ -10758,17 +10758,17 @@ export interface components {
          * WebhookDeliveryOut
          * @description An event for an endpoint, and the last attempt to deliver it.
          * @example {
-         *       "answer": null,
          *       "attempts": 1,
          *       "created_at": "2026-03-08T18:00:00Z",
+         *       "duration_ms": 38,
          *       "error": null,
          *       "event": "obx_0c5e",
          *       "finished_at": "2026-03-08T18:00:01Z",
          *       "last_tried_at": "2026-03-08T18:00:00Z",
+         *       "response_body": null,
+         *       "response_status": 204,
          *       "sequence": 4711,
-         *       "state": "delivered",
-         *       "status": 204,
-         *       "took_ms": 38,
+         *       "status": "delivered",
          *       "type": "entitlements.changed"
          *     }
          */
@@ -10791,12 +10791,12 @@ export interface components {
              */
             type: "subscription.started" | "subscription.renewed" | "subscription.cancel_scheduled" | "subscription.cancel_undone" | "subscription.ended" | "subscription.payment_failed" | "subscription.paused" | "subscription.resumed" | "entitlements.changed" | "refund.succeeded" | "refund.failed" | "address.needed" | "copy.mailed" | "claim.decided" | "reader.erased" | "notice.due" | "webhook.test";
             /**
-             * State
+             * Status
              * @description `pending`, `delivered`, `failed` (given up after three days) or `canceled` (with its endpoint).
              * @example delivered
              * @enum {string}
              */
-            state: "pending" | "delivered" | "failed" | "canceled";
+            status: "pending" | "delivered" | "failed" | "canceled";
             /**
              * Attempts
              * @example 1
@@ -10819,28 +10819,28 @@ export interface components {
              */
             finished_at: string | null;
             /**
-             * Status
-             * @description The HTTP status of the last answer.
+             * Response Status
+             * @description The HTTP status of the last response.
              * @example 204
              */
-            status: number | null;
+            response_status: number | null;
             /**
              * Error
-             * @description Why there was no answer.
+             * @description Why there was no response.
              * @example null
              */
             error: string | null;
             /**
-             * Answer
-             * @description The first 1,024 bytes of the last answer.
+             * Response Body
+             * @description The first 1,024 bytes of the last response body.
              * @example null
              */
-            answer: string | null;
+            response_body: string | null;
             /**
-             * Took Ms
+             * Duration Ms
              * @example 38
              */
-            took_ms: number | null;
+            duration_ms: number | null;
         };
         /**
          * WebhookEndpointIn
@@ -10888,13 +10888,13 @@ export interface components {
          * @example {
          *       "created_at": "2026-03-08T18:00:00Z",
          *       "created_by": "staff:admin-1",
-         *       "disabled_as": null,
          *       "disabled_at": null,
+         *       "disabled_reason": null,
          *       "failing_since": null,
          *       "id": "whe_0c5e",
          *       "name": "the site",
-         *       "old_secret_until": null,
-         *       "state": "enabled",
+         *       "previous_secret_expires_at": null,
+         *       "status": "enabled",
          *       "types": [
          *         "entitlements.changed"
          *       ],
@@ -10926,12 +10926,12 @@ export interface components {
              */
             types: ("subscription.started" | "subscription.renewed" | "subscription.cancel_scheduled" | "subscription.cancel_undone" | "subscription.ended" | "subscription.payment_failed" | "subscription.paused" | "subscription.resumed" | "entitlements.changed" | "refund.succeeded" | "refund.failed" | "address.needed" | "copy.mailed" | "claim.decided" | "reader.erased" | "notice.due" | "webhook.test")[];
             /**
-             * State
+             * Status
              * @description `enabled`, `failing` (the last attempt failed) or `disabled`.
              * @example enabled
              * @enum {string}
              */
-            state: "enabled" | "failing" | "disabled";
+            status: "enabled" | "failing" | "disabled";
             /**
              * Created At
              * Format: date-time
@@ -10955,17 +10955,17 @@ export interface components {
              */
             disabled_at: string | null;
             /**
-             * Disabled As
-             * @description Why it is disabled: by `staff`, because it kept `failing`, or because it answered 410 (`gone`).
+             * Disabled Reason
+             * @description Why it is disabled: by `staff`, because it kept `failing`, or because it returned 410 (`gone`).
              * @example null
              */
-            disabled_as: ("staff" | "failing" | "gone") | null;
+            disabled_reason: ("staff" | "failing" | "gone") | null;
             /**
-             * Old Secret Until
+             * Previous Secret Expires At
              * @description Until when requests are signed with both secrets.
              * @example null
              */
-            old_secret_until: string | null;
+            previous_secret_expires_at: string | null;
         };
         /**
          * WebhookEndpointsOut
@@ -10975,13 +10975,13 @@ export interface components {
          *         {
          *           "created_at": "2026-03-08T18:00:00Z",
          *           "created_by": "staff:admin-1",
-         *           "disabled_as": null,
          *           "disabled_at": null,
+         *           "disabled_reason": null,
          *           "failing_since": null,
          *           "id": "whe_0c5e",
          *           "name": "the site",
-         *           "old_secret_until": null,
-         *           "state": "enabled",
+         *           "previous_secret_expires_at": null,
+         *           "status": "enabled",
          *           "types": [
          *             "entitlements.changed"
          *           ],
@@ -11228,16 +11228,16 @@ export interface components {
          *         "currency": "usd",
          *         "formatted": "$49"
          *       },
-         *       "better": "withdrawal",
          *       "detail": null,
-         *       "held_back": null,
          *       "law": {
          *         "code": "eea",
          *         "source": "https://eur-lex.europa.eu/eli/dir/2011/83/oj",
          *         "title": "Directive 2011/83/EU on consumer rights"
          *       },
+         *       "manual_refund_reason": null,
          *       "place": "DE",
          *       "reason": null,
+         *       "recommended": "withdrawal",
          *       "subscription": "scr_0c5e",
          *       "tax": {
          *         "amount": 4900,
@@ -11282,11 +11282,11 @@ export interface components {
              */
             until: string | null;
             /**
-             * Held Back
-             * @description Why staff have to refund what was paid, as a code: withdrawing ends the contract all the same.
+             * Manual Refund Reason
+             * @description Why staff refund the payment manually, as a code: withdrawing ends the contract all the same. null if it is refunded automatically.
              * @example null
              */
-            held_back: string | null;
+            manual_refund_reason: string | null;
             /**
              * Place
              * @description Where the reader lives, as far as it is known: a country, or a country and a state. In an unknown place, the strictest law applies.
@@ -11295,11 +11295,11 @@ export interface components {
             place: string | null;
             law: components["schemas"]["WithdrawalLawOut"] | null;
             /**
-             * Better
-             * @description Which of the reader's two rights is better for them: the withdrawal, which doesn't use the guarantee, or the guarantee. null if neither applies.
+             * Recommended
+             * @description Which of the reader's two rights we recommend: the larger refund. With equal refunds it is the withdrawal, because it doesn't use up the guarantee. null if neither applies.
              * @example withdrawal
              */
-            better: string | null;
+            recommended: string | null;
         };
         /**
          * WithdrawalRightOut
@@ -15359,7 +15359,7 @@ export interface operations {
             };
         };
     };
-    report_mail_bounce: {
+    report_email_bounce: {
         parameters: {
             query?: never;
             header?: never;
@@ -22458,8 +22458,8 @@ export interface operations {
     list_webhook_deliveries: {
         parameters: {
             query?: {
-                /** @description Only those in this state. */
-                state?: components["schemas"]["DeliveryState"] | null;
+                /** @description Only those with this status. */
+                status?: components["schemas"]["DeliveryStatus"] | null;
                 /** @description `next` of the previous page. */
                 after?: number | null;
                 limit?: number;

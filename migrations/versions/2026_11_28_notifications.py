@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("event_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("send_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("template", sa.Text(), nullable=True),
-        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         *(sa.Column(name, sa.Text(), nullable=True) for name in ("subject", "text", "html")),
         *(sa.Column(name, sa.DateTime(timezone=True), nullable=True) for name in ("rendered_at", "settled_at")),
@@ -65,12 +65,12 @@ def upgrade() -> None:
         ("subscription_id", ["subscription_id"], False, None),
         ("due_at", ["due_at"], False, "due_at IS NOT NULL"),
         ("work_key", ["work_key"], False, "due_at IS NOT NULL"),
-        ("scheduled", ["send_at", "id"], False, "state = 'scheduled'"),
+        ("scheduled", ["send_at", "id"], False, "status = 'scheduled'"),
         (
             "attention",
             ["settled_at", "id"],
             False,
-            "(state IN ('refused', 'failed', 'uncertain') OR bounced_at IS NOT NULL)",
+            "(status IN ('refused', 'failed', 'uncertain') OR bounced_at IS NOT NULL)",
         ),
     ):
         op.create_index(

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("versions", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("from_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("told_by_publisher", sa.Boolean(), nullable=False),
+        sa.Column("publisher_sends_notices", sa.Boolean(), nullable=False),
         sa.Column("requested_by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),

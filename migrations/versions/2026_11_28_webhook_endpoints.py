@@ -32,9 +32,9 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("types", sa.ARRAY(sa.Text()), nullable=False),
-        sa.Column("sealed", sa.Text(), nullable=False),
-        sa.Column("old_sealed", sa.Text(), nullable=True),
-        sa.Column("old_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("encrypted_secret", sa.Text(), nullable=False),
+        sa.Column("previous_encrypted_secret", sa.Text(), nullable=True),
+        sa.Column("previous_secret_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
             "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
@@ -42,7 +42,7 @@ def upgrade() -> None:
         sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resting_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("disabled_as", sa.Text(), nullable=True),
+        sa.Column("disabled_reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("webhook_endpoints_pkey")),
         if_not_exists=True,
     )
@@ -54,21 +54,21 @@ def upgrade() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("subscriber_id", sa.Text(), nullable=True),
         sa.Column("lane", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
         sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("first_tried_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_tried_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("status", sa.BigInteger(), nullable=True),
+        sa.Column("response_status", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
-        sa.Column("answer", sa.Text(), nullable=True),
-        sa.Column("took_ms", sa.BigInteger(), nullable=True),
+        sa.Column("response_body", sa.Text(), nullable=True),
+        sa.Column("duration_ms", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("endpoint_id", "sequence", name=op.f("webhook_deliveries_pkey")),
         if_not_exists=True,
     )
     for name, columns in {
-        "state": ["endpoint_id", "state", "sequence"],
+        "status": ["endpoint_id", "status", "sequence"],
         "event_id": ["event_id"],
         "subscriber_id": ["subscriber_id"],
         "created_at": ["created_at"],
@@ -78,7 +78,7 @@ def upgrade() -> None:
         "webhook_deliveries_lane_idx",
         "webhook_deliveries",
         ["lane", "sequence"],
-        postgresql_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
         if_not_exists=True,
     )
     op.create_table(

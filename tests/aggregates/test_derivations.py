@@ -118,9 +118,9 @@ async def test_a_yearly_reminder_that_is_due_survives_until_it_is_sent(
     (one, *_) = await add_readers(sessions, offer, kind="active")
     for about, moment in (("due", NOW), ("ahead", NOW + HOUR)):
         await connection.execute(
-            "INSERT INTO notifications (id, kind, about, subscriber_id, subscription_id, data, event_at, send_at, state,"
+            "INSERT INTO notifications (id, kind, about, subscriber_id, subscription_id, data, event_at, send_at, status,"
             " channel, work_key, due_at) SELECT $2, 'yearly_reminder', $2, subscriber_id, id, '{}', $3, $3, 'scheduled',"
-            " 'mail', 'w', now() FROM subscriptions WHERE id = $1",
+            " 'email', 'w', now() FROM subscriptions WHERE id = $1",
             one,
             about,
             moment,

@@ -74,7 +74,7 @@ async def test_a_service_with_its_database_is_ready(client: httpx2.AsyncClient) 
         "degraded": False,
         "writable": True,
         "oldest_unapplied_event": 0.0,
-        "mail": "off",  # no mail server is set
+        "email": "off",  # no mail server is set
         "why": None,
     }
 

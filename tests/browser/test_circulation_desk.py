@@ -15,7 +15,7 @@ NewVisitor = Callable[[], Visitor]
 NewAgent = Callable[..., ConsoleUser]
 pytestmark = pytest.mark.xdist_group("stack")
 MIGRATION = """
-INSERT INTO price_migrations (id, plan, currency, targets, versions, from_at, status, told_by_publisher, requested_by,
+INSERT INTO price_migrations (id, plan, currency, targets, versions, from_at, status, publisher_sends_notices, requested_by,
     created_at, work_key) VALUES ('pmg_0c5e', 'annual', 'usd', '[{"component": "digital", "price_id": "price_1",
     "amount": 5900}]', '{}', now(), 'running', false, 'operator:ops', now(), 'price_migration:pmg_0c5e')
     ON CONFLICT DO NOTHING;

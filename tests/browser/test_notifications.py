@@ -19,7 +19,7 @@ def test_staff_see_what_a_reader_is_and_will_be_told(
     reader.subscribe("Ines Calloway")
     robin.open(f"/readers?q={reader.email}")
     robin.click("Ines Calloway")
-    robin.page.get_by_role("main").get_by_role("link", name="Mail", exact=True).click()
+    robin.page.get_by_role("main").get_by_role("link", name="Emails", exact=True).click()
     robin.expect_text("Notice of the renewal")
     robin.expect_text("Scheduled")
     page_checks.check(robin.page)

@@ -13,7 +13,7 @@ from app.domain.access_status import access_status
 from app.domain.cards import Card
 from app.domain.invoices import InvoiceStatus
 from app.domain.notification_policies import DEFAULT_POLICIES, NotificationPolicy
-from app.domain.notifications import Channel, NotificationKind, NotificationState
+from app.domain.notifications import Channel, NotificationKind, NotificationStatus
 from app.domain.owed_notifications import Facts, Known, Owed, is_still_to_send, owed
 from app.domain.places import Place
 from app.domain.renewals import PaymentStatus, Renewal
@@ -149,8 +149,8 @@ def test_the_end_of_a_trial_is_announced_a_week_before() -> None:
     assert [(one.kind, one.send_at) for one in found] == [(NotificationKind.TRIAL_ENDING, START + 23 * DAY)]
 
 
-def told(one: Owed, state: NotificationState = NotificationState.SENT) -> Known:
-    return Known(kind=one.kind, about=one.about, state=state, event_at=one.event_at)
+def told(one: Owed, status: NotificationStatus = NotificationStatus.SENT) -> Known:
+    return Known(kind=one.kind, about=one.about, status=status, event_at=one.event_at)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_renewal_is_announced_again_only_if_it_moved_far(moved: timedelta, is_
 
 
 REMINDER = Owed(
-    kind=NotificationKind.YEARLY_REMINDER, about="scr_1/20270301", event_at=END, send_at=END, channel=Channel.MAIL
+    kind=NotificationKind.YEARLY_REMINDER, about="scr_1/20270301", event_at=END, send_at=END, channel=Channel.EMAIL
 )
 
 
@@ -191,7 +191,7 @@ REMINDER = Owed(
 def test_a_yearly_reminder_whose_moment_has_come_is_sent_if_it_is_true(
     subscription: Subscription, reminder: Owed, now: datetime, is_sent: bool
 ) -> None:
-    known = replace(told(reminder, NotificationState.SCHEDULED), scheduled=reminder)
+    known = replace(told(reminder, NotificationStatus.SCHEDULED), scheduled=reminder)
 
     assert is_still_to_send(known, subscription, now=now) == is_sent
 
@@ -274,7 +274,7 @@ def test_whatever_is_owed_is_true_and_owed_once(
             assert one.data["price"] != one.data["old_price"], "never from X to X"
         assert one.send_at >= START - 400 * DAY
     assert owed(replace(known, known=[told(one) for one in found]), RULES, DEFAULT_POLICIES, now=now) == []
-    waiting = [told(one, NotificationState.SCHEDULED) for one in found]
+    waiting = [told(one, NotificationStatus.SCHEDULED) for one in found]
     assert owed(replace(known, known=waiting), RULES, DEFAULT_POLICIES, now=now) == found, (
         "what is not sent yet stays owed"
     )

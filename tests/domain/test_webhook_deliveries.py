@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app.domain.webhook_deliveries import (
     LONGEST_WAIT,
     RETRIED_FOR,
-    Answer,
+    EndpointResponse,
     InvalidReplay,
     Replay,
     next_delay,
@@ -37,7 +37,7 @@ def test_a_delivery_is_tried_for_three_days_and_then_given_up(jitter: float) -> 
     ("status", "is_success"), [(200, True), (204, True), (199, False), (301, False), (404, False), (503, False)]
 )
 def test_only_a_2xx_response_counts_as_received(status: int, *, is_success: bool) -> None:
-    assert Answer(status, None, "", timedelta()).is_success is is_success
+    assert EndpointResponse(status, None, "", timedelta()).is_success is is_success
 
 
 @pytest.mark.parametrize(

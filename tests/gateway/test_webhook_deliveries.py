@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from app.domain.webhook_deliveries import Answer
+from app.domain.webhook_deliveries import EndpointResponse
 from app.gateway.webhook_deliveries import WebhookSender
 from tests.support.webhook_receiver import LOOPBACK, receiving
 
@@ -43,7 +43,7 @@ async def trapping(host: str = "127.0.0.1") -> AsyncIterator[Trap]:
         yield trap
 
 
-async def send(url: str, sender: WebhookSender) -> Answer:
+async def send(url: str, sender: WebhookSender) -> EndpointResponse:
     try:
         return await sender.send(url, event_id="obx_1", body="{}", secrets=[SECRET], now=NOW)
     finally:

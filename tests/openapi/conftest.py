@@ -106,7 +106,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
         fitting={
             "start_checkout": {"plan": "annual", "success_url": back, "cancel_url": back},
             "issue_refund": {"payment": payment["id"], "expected_amount": payment["amount"]},
-            "report_mail_bounce": {"message_id": await _notify_somebody(shop)},
+            "report_email_bounce": {"message_id": await _notify_somebody(shop)},
             "issue_my_refund": {"expected_amount": payment["amount"]},
             "create_webhook_endpoint": hook,
             "replay_webhooks": {"since": "2026-03-01T00:00:00Z"},
@@ -121,7 +121,7 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
 async def _migrate_prices(shop: Shop) -> str:
     """Store a finished price migration with a subscription that keeps its price, and return its ID."""
     await shop.execute(
-        "INSERT INTO price_migrations (id, plan, currency, targets, versions, from_at, status, told_by_publisher,"
+        "INSERT INTO price_migrations (id, plan, currency, targets, versions, from_at, status, publisher_sends_notices,"
         " requested_by, created_at, work_key) VALUES ('pmg_1', 'annual', 'usd',"
         """ '[{"component": "digital", "price_id": "price_1", "amount": 5900}]', '{}', now(), 'finished', true,"""
         " 'operator:ops', now(), 'price_migration:pmg_1')"
@@ -146,8 +146,8 @@ async def _queue_something(shop: Shop) -> str:
 async def _notify_somebody(shop: Shop) -> str:
     """Add a message that was sent, and return its ID."""
     await shop.execute(
-        "INSERT INTO notifications (id, kind, about, subscriber_id, data, send_at, state, channel, settled_at, work_key)"
-        " VALUES ('ntf_1', 'issue_delayed', 'scr_1', 'rdr_1', '{}', now(), 'sent', 'mail', now(), 'notification:ntf_1')"
+        "INSERT INTO notifications (id, kind, about, subscriber_id, data, send_at, status, channel, settled_at, work_key)"
+        " VALUES ('ntf_1', 'issue_delayed', 'scr_1', 'rdr_1', '{}', now(), 'sent', 'email', now(), 'notification:ntf_1')"
     )
     return "ntf_1"
 

@@ -74,7 +74,7 @@ def test_each_operation_has_a_summary_that_its_description_does_not_repeat(
             "/v1/webhook-endpoints",
             "/v1/check",
             "/v1/ent",
-            "/v1/mail-bounces",
+            "/v1/email-bounces",
             "/v1/gate",
             "/v1/issues",
             "/v1/me",

@@ -51,7 +51,7 @@ def test_without_settings_the_service_starts_and_stops_its_own_database(data_dir
 
         seconds = service.terminate()
 
-    assert (ready.pop("mail"), ready.pop("why")) == ("off", None)
+    assert (ready.pop("email"), ready.pop("why")) == ("off", None)
     assert ready == {"status": "ok", "degraded": False, "writable": True, "oldest_unapplied_event": 0.0}
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
     assert seconds < QUICKLY

@@ -91,7 +91,7 @@ async def test_no_front_end_is_allowed_by_default(database: str, sandbox: Any, i
         assert (await shop.http.options("/v1/plans", headers=preflight(FRONT_END))).status_code == 405
 
 
-# A proxy asks the first, and mail programs the second, with a token of their own.
+# A proxy asks the first, and email programs the second, with a token of their own.
 NOT_OF_FRONT_ENDS = {"/v1/gate", "/v1/notifications/{notification_id}/unsubscribe"}
 
 

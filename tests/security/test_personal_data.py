@@ -61,7 +61,7 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     " kind, claim_id, country, lines, band, control, flags) VALUES ('{id}', 1, 7, '{id}', 'in_1', 'adr_1', 'copy', '',"
     " 'US', ARRAY['Ada'], 'domestic', 1, 0)",
     "label runs that keep only their counts": _RUN,
-    "deliveries of webhooks": "INSERT INTO webhook_deliveries (endpoint_id, sequence, event_id, type, lane, state,"
+    "deliveries of webhooks": "INSERT INTO webhook_deliveries (endpoint_id, sequence, event_id, type, lane, status,"
     " created_at) VALUES ('{id}', 1, 'obx_1', 'copy.mailed', '{id}:', 'delivered', now() - interval '{age}')",
     "erased readers that were announced": "INSERT INTO outbox_events (id, type, version, subscriber_id, sub, data,"
     " created_at) VALUES ('{id}', 'reader.erased', 1, 'rdr_9', 'ada', '{{}}', now() - interval '{age}')",
@@ -78,9 +78,9 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     "declarations of readers who left": _ENDED
     + "INSERT INTO declarations (id, kind, channel, received_at, subscriber_id, words, acknowledgment, status,"
     " work_key) VALUES ('{id}', 'cancellation', 'reader', now() - interval '{age}', 'rdr_1', '{{}}', '', 'done', 'w')",
-    "notifications to nobody that we know": "INSERT INTO notifications (id, kind, about, recipient, data, send_at, state,"
+    "notifications to nobody that we know": "INSERT INTO notifications (id, kind, about, recipient, data, send_at, status,"
     " channel, created_at, work_key) VALUES ('{id}', 'cancellation_received', '{id}', 'ada@example.com', '{{}}', now(),"
-    " 'sent', 'mail', now() - interval '{age}', 'w')",
+    " 'sent', 'email', now() - interval '{age}', 'w')",
     "what readers agreed to": _ENDED + _CONSENT,
     "what readers agreed to and did not pay for": _CONSENT,
     "resolved anomalies": "INSERT INTO anomalies (id, object_id, code, reason, gone_at)"
@@ -188,8 +188,8 @@ async def test_an_erasure_takes_the_cancellations_from_the_readers_address(
         status,
     )
     await connection.execute(
-        "INSERT INTO notifications (id, kind, about, recipient, data, send_at, state, channel, text, html, work_key)"
-        " VALUES ('ntf_1', 'cancellation_received', 'dcl_1', $1, '{\"name\": \"Ada\"}', now(), 'sent', 'mail', 'Ada',"
+        "INSERT INTO notifications (id, kind, about, recipient, data, send_at, status, channel, text, html, work_key)"
+        " VALUES ('ntf_1', 'cancellation_received', 'dcl_1', $1, '{\"name\": \"Ada\"}', now(), 'sent', 'email', 'Ada',"
         " 'Ada', 'w')",
         address,
     )

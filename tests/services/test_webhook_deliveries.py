@@ -64,7 +64,9 @@ async def test_an_event_arrives_signed_and_complete(ctx: DatabaseContext) -> Non
         "data": {"reason": "print"},
     }
     assert site.ids == [event_id]
-    assert await rows(ctx, "SELECT state, attempts, status FROM webhook_deliveries") == [("delivered", 1, 204)]
+    assert await rows(ctx, "SELECT status, attempts, response_status FROM webhook_deliveries") == [
+        ("delivered", 1, 204)
+    ]
 
 
 async def test_an_endpoint_gets_only_the_types_that_it_asks_for(ctx: DatabaseContext) -> None:
@@ -90,8 +92,8 @@ async def test_a_readers_events_wait_for_one_that_failed_and_others_dont(ctx: Da
         for number in (1, 2, 3):
             await happen(ctx, "ada", n=number)
         await happen(ctx, "bob", n=4)
-        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE state = 'delivered'")
-        waiting = await rows(ctx, "SELECT attempts FROM webhook_deliveries WHERE state = 'pending' ORDER BY sequence")
+        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE status = 'delivered'")
+        waiting = await rows(ctx, "SELECT attempts FROM webhook_deliveries WHERE status = 'pending' ORDER BY sequence")
         broken = False
         await retry_now(ctx)
         await until(ctx, DONE)
@@ -128,7 +130,7 @@ async def test_an_endpoint_that_asks_to_wait_gets_nothing_until_then(ctx: Databa
         await add_endpoint(ctx, other.url)
         await happen(ctx, "cleo")
         await other.wait_for(1)
-        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE state = 'delivered'")
+        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE status = 'delivered'")
         assert len(site.requests) == 1
         site.respond = None
         async with ctx.sessions.begin() as session:
@@ -150,13 +152,13 @@ async def test_an_answer_that_comes_too_late_is_a_failure(ctx: DatabaseContext) 
         await happen(ctx, "ada")
         async with delivering(ctx, timeout=timedelta(seconds=0.2)):
             await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE error IS NOT NULL")
-            ((error, status),) = await rows(ctx, "SELECT error, status FROM webhook_deliveries")
+            ((error, status),) = await rows(ctx, "SELECT error, response_status FROM webhook_deliveries")
         late.set()
         await retry_now(ctx)
         async with delivering(ctx):  # with time for a busy machine
             await until(ctx, DONE)
 
-    assert (error, status) == ("No answer within 0.2 seconds", None)
+    assert (error, status) == ("No response within 0.2 seconds", None)
     assert len(set(site.ids)) == 1
 
 
@@ -174,7 +176,7 @@ async def test_a_dead_endpoint_and_a_slow_one_leave_others_on_time(ctx: Database
         await add_endpoint(ctx, site.url)
         await happen(ctx, *(f"reader-{number}" for number in range(count)))
         await site.wait_for(count)
-        ((slow_ones,),) = await rows(ctx, "SELECT count(*) FROM webhook_deliveries WHERE state = 'delivered'")
+        ((slow_ones,),) = await rows(ctx, "SELECT count(*) FROM webhook_deliveries WHERE status = 'delivered'")
         release.set()
 
     assert len(set(site.ids)) == count
@@ -192,7 +194,7 @@ async def test_an_endpoint_that_fails_for_days_is_disabled_and_staff_see_it(ctx:
         async with ctx.sessions.begin() as session:
             await session.execute(text("UPDATE webhook_endpoints SET failing_since = now() - interval '121 hours'"))
         await retry_now(ctx)
-        await until(ctx, "SELECT bool_and(disabled_as = 'failing') FROM webhook_endpoints")
+        await until(ctx, "SELECT bool_and(disabled_reason = 'failing') FROM webhook_endpoints")
         alerts = await rows(ctx, "SELECT code, object_id FROM anomalies WHERE gone_at IS NULL")
         site.respond = None
         enabled = await webhook_endpoints.enable(ctx, made.endpoint.id, by="staff:admin")
@@ -201,7 +203,7 @@ async def test_an_endpoint_that_fails_for_days_is_disabled_and_staff_see_it(ctx:
     assert alerts == [("webhook_endpoint_disabled", made.endpoint.id)]
     assert enabled.is_enabled
     assert await rows(ctx, "SELECT count(*) FROM anomalies WHERE gone_at IS NULL") == [(0,)]
-    assert await rows(ctx, "SELECT state FROM webhook_deliveries") == [("delivered",)]
+    assert await rows(ctx, "SELECT status FROM webhook_deliveries") == [("delivered",)]
 
 
 async def test_a_receiver_that_says_it_is_gone_is_disabled_at_once(ctx: DatabaseContext) -> None:
@@ -211,7 +213,7 @@ async def test_a_receiver_that_says_it_is_gone_is_disabled_at_once(ctx: Database
     async with receiving(respond) as site, delivering(ctx):
         await add_endpoint(ctx, site.url)
         await happen(ctx, "ada")
-        await until(ctx, "SELECT bool_and(disabled_as = 'gone') FROM webhook_endpoints")
+        await until(ctx, "SELECT bool_and(disabled_reason = 'gone') FROM webhook_endpoints")
 
     assert len(site.requests) == 1
 
@@ -224,15 +226,15 @@ async def test_a_delivery_is_given_up_after_three_days_and_the_next_is_sent(ctx:
         await add_endpoint(ctx, site.url)
         await happen(ctx, "ada", n=1)
         await happen(ctx, "ada", n=2)
-        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE error IS NOT NULL OR status = 500")
+        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE error IS NOT NULL OR response_status = 500")
         async with ctx.sessions.begin() as session:
             aged = "UPDATE webhook_deliveries SET first_tried_at = now() - interval '3 days' WHERE attempts > 0"
             await session.execute(text(aged))
         await retry_now(ctx)
         await until(ctx, DONE)
 
-    states = await rows(ctx, "SELECT state FROM webhook_deliveries ORDER BY sequence")
-    assert states == [("failed",), ("delivered",)]
+    statuses = await rows(ctx, "SELECT status FROM webhook_deliveries ORDER BY sequence")
+    assert statuses == [("failed",), ("delivered",)]
 
 
 async def test_only_the_beginning_of_an_answer_is_kept(ctx: DatabaseContext) -> None:
@@ -242,9 +244,9 @@ async def test_only_the_beginning_of_an_answer_is_kept(ctx: DatabaseContext) -> 
     async with receiving(respond) as site, delivering(ctx):
         await add_endpoint(ctx, site.url)
         await happen(ctx, "ada")
-        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE status = 400")
+        await until(ctx, "SELECT count(*) = 1 FROM webhook_deliveries WHERE response_status = 400")
 
-    ((answer,),) = await rows(ctx, "SELECT answer FROM webhook_deliveries")
+    ((answer,),) = await rows(ctx, "SELECT response_body FROM webhook_deliveries")
     assert 0 < len(answer) <= 1024
 
 

@@ -38,10 +38,10 @@ CALIFORNIA = {**ADDRESS_IN, "city": "Fresno", "region": "CA", "postal_code": "93
 ILLINOIS = {**ADDRESS_IN, "region": "IL", "postal_code": "62701"}
 SCHEDULED = """
 SELECT sub, kind, send_at FROM notifications JOIN subscribers ON subscribers.id = notifications.subscriber_id
-WHERE state = 'scheduled' ORDER BY send_at, sub
+WHERE status = 'scheduled' ORDER BY send_at, sub
 """
 
-LEFT = "SELECT count(*) FROM notifications WHERE state IN ('scheduled', 'sending') AND send_at <= $1"
+LEFT = "SELECT count(*) FROM notifications WHERE status IN ('scheduled', 'sending') AND send_at <= $1"
 
 
 def entry(kind: str, days: int, *places: str) -> str:

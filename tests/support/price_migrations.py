@@ -50,7 +50,9 @@ async def new_price(shop: Shop, amount: int, component: str = "digital", version
     return str(made["id"])
 
 
-async def start(shop: Shop, *wanted: str, from_day: date = FROM, told_by_publisher: bool = True) -> PriceMigration:
+async def start(
+    shop: Shop, *wanted: str, from_day: date = FROM, publisher_sends_notices: bool = True
+) -> PriceMigration:
     """Start a migration, and let a worker list its subscriptions."""
     async with context(shop) as ctx:
         migration = await price_migrations.prepare(
@@ -58,7 +60,7 @@ async def start(shop: Shop, *wanted: str, from_day: date = FROM, told_by_publish
             "annual",
             wanted or (KEY,),
             from_day=from_day,
-            told_by_publisher=told_by_publisher,
+            publisher_sends_notices=publisher_sends_notices,
             by="operator:ops",
             now=await ctx.clock.policy(),
         )

@@ -228,7 +228,7 @@ async def with_timeout(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         return task.result()
     task.cancel()
     task.add_done_callback(lambda late: late.cancelled() or late.exception())  # marks its exception as retrieved
-    raise DatabaseUnreachable(f"No answer within {seconds} seconds")
+    raise DatabaseUnreachable(f"No response within {seconds} seconds")
 
 
 class _Announcing(SyncSession):

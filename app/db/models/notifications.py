@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
 
-NEEDS_ATTENTION = sql("(state IN ('refused', 'failed', 'uncertain') OR bounced_at IS NOT NULL)")
+NEEDS_ATTENTION = sql("(status IN ('refused', 'failed', 'uncertain') OR bounced_at IS NOT NULL)")
 
 
 class NotificationPolicies(Base):
@@ -47,13 +47,13 @@ class Notification(Base, Due):
     event_at: Mapped[datetime | None]  # when what it tells happens; like the next, policy time
     send_at: Mapped[datetime]
     template: Mapped[str | None]  # NULL: the kind's
-    state: Mapped[str]
+    status: Mapped[str]
     channel: Mapped[str]
     subject: Mapped[str | None]
     text: Mapped[str | None]
     html: Mapped[str | None]
     rendered_at: Mapped[datetime | None]
-    settled_at: Mapped[datetime | None]  # when the state became final
+    settled_at: Mapped[datetime | None]  # when the status became final
     result: Mapped[str | None]
     bounced_at: Mapped[datetime | None]
     bounce: Mapped[str | None]
@@ -65,5 +65,5 @@ class Notification(Base, Due):
         Index("notifications_due_at_idx", "due_at", postgresql_where=sql("due_at IS NOT NULL")),
         Index("notifications_work_key_idx", "work_key", postgresql_where=sql("due_at IS NOT NULL")),
         Index("notifications_attention_idx", "settled_at", "id", postgresql_where=NEEDS_ATTENTION),
-        Index("notifications_scheduled_idx", "send_at", "id", postgresql_where=sql("state = 'scheduled'")),
+        Index("notifications_scheduled_idx", "send_at", "id", postgresql_where=sql("status = 'scheduled'")),
     )

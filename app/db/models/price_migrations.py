@@ -20,7 +20,7 @@ class PriceMigration(Base, Due):
     versions: Mapped[list[str]]  # the IDs of the prices that are replaced, if a subscription has one
     from_at: Mapped[datetime]
     status: Mapped[str]  # planning, running, stopped, finished
-    told_by_publisher: Mapped[bool]
+    publisher_sends_notices: Mapped[bool]
     requested_by: Mapped[str]
     created_at: Mapped[datetime]  # policy time, as the next two
     ended_at: Mapped[datetime | None]

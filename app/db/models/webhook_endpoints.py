@@ -16,15 +16,15 @@ class WebhookEndpoint(Base):
     name: Mapped[str]
     url: Mapped[str]
     types: Mapped[list[str]]  # empty: all
-    sealed: Mapped[str]  # the secret
-    old_sealed: Mapped[str | None]  # the secret before, with which requests are signed too until …
-    old_until: Mapped[datetime | None]
+    encrypted_secret: Mapped[str]
+    previous_encrypted_secret: Mapped[str | None]  # requests are signed with both until …
+    previous_secret_expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     created_by: Mapped[str]
     failing_since: Mapped[datetime | None]  # the first failure since the last success
     resting_until: Mapped[datetime | None]  # the receiver asked to wait until then
     disabled_at: Mapped[datetime | None]
-    disabled_as: Mapped[str | None]  # staff, failing, gone
+    disabled_reason: Mapped[str | None]  # staff, failing, gone
 
 
 class WebhookDelivery(Base):
@@ -37,19 +37,19 @@ class WebhookDelivery(Base):
     type: Mapped[str]
     subscriber_id: Mapped[str | None]
     lane: Mapped[str]  # the ID of its lane
-    state: Mapped[str]  # pending, delivered, failed, canceled
+    status: Mapped[str]  # pending, delivered, failed, canceled
     attempts: Mapped[int] = mapped_column(server_default="0")  # counted before the try
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     first_tried_at: Mapped[datetime | None]
     last_tried_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    status: Mapped[int | None]  # of the HTTP response
+    response_status: Mapped[int | None]
     error: Mapped[str | None]
-    answer: Mapped[str | None]  # its beginning
-    took_ms: Mapped[int | None]
+    response_body: Mapped[str | None]  # its beginning
+    duration_ms: Mapped[int | None]
     __table_args__ = (
-        Index("webhook_deliveries_lane_idx", "lane", "sequence", postgresql_where=text("state = 'pending'")),
-        Index("webhook_deliveries_state_idx", "endpoint_id", "state", "sequence"),
+        Index("webhook_deliveries_lane_idx", "lane", "sequence", postgresql_where=text("status = 'pending'")),
+        Index("webhook_deliveries_status_idx", "endpoint_id", "status", "sequence"),
         Index("webhook_deliveries_event_id_idx", "event_id"),
         Index("webhook_deliveries_subscriber_id_idx", "subscriber_id"),
         Index("webhook_deliveries_created_at_idx", "created_at"),

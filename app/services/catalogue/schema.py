@@ -285,7 +285,7 @@ class NoticeTable(Table):
     kind: NotificationKind = Field(strict=False)
     places: list[str] = []
     days: int | None = None
-    channel: Channel = Field(default=Channel.MAIL, strict=False)
+    channel: Channel = Field(default=Channel.EMAIL, strict=False)
     template: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")] | None = None
 
 

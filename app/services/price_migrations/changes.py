@@ -11,7 +11,7 @@ from app.db import audit, intents, price_migrations, subscribers, subscriptions
 from app.db import notifications as notifications_db
 from app.db.engine.session import Session
 from app.domain.errors import ConcurrentUpdate
-from app.domain.notifications import NotificationKind, NotificationState, money
+from app.domain.notifications import NotificationKind, NotificationStatus, money
 from app.domain.price_migrations import (
     CHECKED_AGAIN,
     OPEN,
@@ -108,7 +108,7 @@ async def _announce(
     )
     async with ctx.sessions.begin() as session:
         await _lock_running(session, change)
-        is_told = migration.told_by_publisher or await _tell(session, ctx.rules, told, quote, now=now)
+        is_told = migration.publisher_sends_notices or await _tell(session, ctx.rules, told, quote, now=now)
         if is_told:
             await price_migrations.save_change(session, told)
             await _record(session, change, told, migration, "price_change.announced")
@@ -139,11 +139,11 @@ async def _tell(session: Session, rules: Rules, change: PriceChange, quote: Quot
 
 async def _sent_at(ctx: Context, change: PriceChange, migration: PriceMigration) -> datetime | None:
     """Return when the reader was told; None if they were not."""
-    if migration.told_by_publisher:
+    if migration.publisher_sends_notices:
         return change.announced_at
     async with ctx.sessions.begin() as session:
         notice = await notifications_db.find(session, NotificationKind.PRICE_CHANGE, change.notice_about)
-    is_sent = notice is not None and notice.state in (NotificationState.SENT, NotificationState.HANDED_OVER)
+    is_sent = notice is not None and notice.status in (NotificationStatus.SENT, NotificationStatus.HANDED_OVER)
     return notice.settled_at if notice is not None and is_sent else None
 
 

@@ -6,6 +6,7 @@ from datetime import date, datetime, time, timedelta
 
 from app.context import Context
 from app.db import audit, notifications, price_migrations
+from app.domain.errors import NotFound
 from app.domain.notifications import Channel, NotificationKind
 from app.domain.pages import BadCursor, Page, page_of
 from app.domain.price_migrations import (
@@ -13,7 +14,6 @@ from app.domain.price_migrations import (
     MigrationInProgress,
     MigrationNotRunning,
     MigrationStatus,
-    NoSuchMigration,
     NoticesOff,
     PriceChange,
     PriceMigration,
@@ -59,7 +59,7 @@ async def prepare(
     wanted: Sequence[str],
     *,
     from_day: date,
-    told_by_publisher: bool,
+    publisher_sends_notices: bool,
     by: str,
     now: datetime,
 ) -> PriceMigration:
@@ -89,7 +89,7 @@ async def prepare(
         versions=tuple(price.id for price in found if price.version is not None),
         from_at=datetime.combine(from_day, time(), ctx.settings.zone),
         status=MigrationStatus.PLANNING,
-        told_by_publisher=told_by_publisher,
+        publisher_sends_notices=publisher_sends_notices,
         requested_by=by,
         created_at=now,
     )
@@ -102,8 +102,10 @@ async def start(ctx: Context, migration: PriceMigration) -> None:
     :raises NoticesOff: nobody tells the readers.
     :raises MigrationInProgress: the plan has a migration that is not finished.
     """
-    if not migration.told_by_publisher and not _are_delivered(ctx):
-        raise NoticesOff("Notices are not delivered. If you tell the readers in another way, add --told-by-publisher.")
+    if not migration.publisher_sends_notices and not _are_delivered(ctx):
+        raise NoticesOff(
+            "Notices are not delivered. If you tell the readers in another way, add --publisher-sends-notices."
+        )
     async with ctx.sessions.begin() as session:
         await price_migrations.lock_plan(session, migration.plan)
         running = await price_migrations.unfinished(session, migration.plan)
@@ -121,15 +123,15 @@ async def start(ctx: Context, migration: PriceMigration) -> None:
                 "plan": migration.plan,
                 "prices": {target.component: target.price_id for target in migration.targets},
                 "from": migration.from_at.isoformat(),
-                "told_by_publisher": migration.told_by_publisher,
+                "publisher_sends_notices": migration.publisher_sends_notices,
             },
         )
 
 
 def _are_delivered(ctx: Context) -> bool:
-    """Return whether readers get the notice of a new price: by mail, or from the publisher's own mailer."""
+    """Return whether readers get the notice of a new price: by email, or from the publisher's own mailer."""
     channels = {one.channel for one in ctx.catalogue.policies.notices if one.kind is NotificationKind.PRICE_CHANGE}
-    return Channel.WEBHOOK in channels or (Channel.MAIL in channels and ctx.mailer is not None)
+    return Channel.WEBHOOK in channels or (Channel.EMAIL in channels and ctx.mailer is not None)
 
 
 async def stop(ctx: Context, migration_id: str, *, by: str, now: datetime) -> Progress:
@@ -139,13 +141,13 @@ async def stop(ctx: Context, migration_id: str, *, by: str, now: datetime) -> Pr
     If Stripe was asked for a new price and has not answered, the next step of the change sees whether it has it. Notices
     that are ordered and not sent are dropped.
 
-    :raises NoSuchMigration: it does not exist.
+    :raises NotFound: it does not exist.
     :raises MigrationNotRunning: it is finished or was stopped.
     """
     async with ctx.sessions.begin() as session:
         migration = await price_migrations.by_id(session, migration_id, lock=True)
         if migration is None:
-            raise NoSuchMigration
+            raise NotFound("No such price migration")
         if not await price_migrations.set_status(session, migration_id, MigrationStatus.STOPPED, ended_at=now):
             raise MigrationNotRunning
         stopped = await price_migrations.stop_changes(session, migration_id)
@@ -165,12 +167,12 @@ async def progress(ctx: Context, migration_id: str) -> Progress:
     """
     Return how far a migration is.
 
-    :raises NoSuchMigration: it does not exist.
+    :raises NotFound: it does not exist.
     """
     async with ctx.sessions.begin() as session:
         migration = await price_migrations.by_id(session, migration_id)
         if migration is None:
-            raise NoSuchMigration
+            raise NotFound("No such price migration")
         return Progress(migration=migration, counts=await price_migrations.counts(session, migration_id))
 
 
@@ -201,10 +203,10 @@ async def changes(
     """
     Return the changes of a migration.
 
-    :raises NoSuchMigration: it does not exist.
+    :raises NotFound: it does not exist.
     """
     async with ctx.sessions.begin() as session:
         if await price_migrations.by_id(session, migration_id) is None:
-            raise NoSuchMigration
+            raise NotFound("No such price migration")
         found = await price_migrations.changes(session, migration_id, status=status, after=after, limit=limit + 1)
     return page_of(found, limit, cursor=lambda one: one.id)

@@ -22,18 +22,18 @@ from app.domain.quotes import Quote, guarantee_quote
 from app.domain.reasons import RefundReason
 from app.domain.refunds import Refund, RefundBasis
 from app.domain.subscriptions import NoSubscription, Subscription, Term
-from app.domain.withdrawal_offers import WithdrawalOffer, better_right, offer, unpaid_offer
+from app.domain.withdrawal_offers import WithdrawalOffer, offer, recommended_right, unpaid_offer
 from app.services.refunds import payout
 from app.services.refunds.requests import RefundRequest, create
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawalPreview:
-    """What withdrawing would do, and which of the reader's two rights is better for them."""
+    """What withdrawing would do, and which of the reader's two rights is recommended."""
 
     subscription: Subscription
     offer: WithdrawalOffer
-    better: str | None  # the basis; None: neither right applies
+    recommended: str | None  # the basis; None: neither right applies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ async def preview_withdrawal(ctx: Context, sub: str, *, now: datetime) -> Withdr
     async with ctx.sessions.begin() as session:
         _, subscription, terms = await _current(session, sub)
         found, guarantee = await _offer(ctx, session, subscription, terms, now=now)
-    return WithdrawalPreview(subscription=subscription, offer=found, better=better_right(found, guarantee))
+    return WithdrawalPreview(subscription=subscription, offer=found, recommended=recommended_right(found, guarantee))
 
 
 async def withdraw(
@@ -150,10 +150,10 @@ async def _declare(
         declaration_id=declaration_id,
         law=law,
         ends_at=now,
-        is_queued=found.held_back is not None,
+        is_queued=found.manual_refund_reason is not None,
     )
     if subscription.can_be_canceled:
-        if found.held_back is None:
+        if found.manual_refund_reason is None:
             for term in terms:  # closing the end returns to the customer's balance what it paid
                 if term.paid_by_balance > 0 and not term.is_refunded:
                     await subscriptions.mark_term_refunded(session, term.invoice_id, RefundBasis.WITHDRAWAL, at=now)

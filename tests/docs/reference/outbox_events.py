@@ -12,7 +12,7 @@ from app.domain import outbox
 from app.domain.claims import Claim, ClaimResolution
 from app.domain.entitlements import NO_ENTITLEMENTS, AccessPeriod, EntitlementSet
 from app.domain.invoices import InvoiceStatus
-from app.domain.notifications import Channel, Notification, NotificationKind, NotificationState, handed_over, money
+from app.domain.notifications import Channel, Notification, NotificationKind, NotificationStatus, handed_over, money
 from app.domain.outbox import NewOutboxEvent, OutboxReader, OutboxType
 from app.domain.refunds import Refund
 from app.domain.renewals import Renewal
@@ -137,7 +137,7 @@ NOTIFICATION = Notification(
     },
     event_at=END,
     send_at=END - timedelta(days=30),
-    state=NotificationState.SENDING,
+    status=NotificationStatus.SENDING,
     channel=Channel.WEBHOOK,
 )
 

@@ -10,7 +10,7 @@ from tests.support.shop import Shop
 
 
 async def pay_a_part(shop: Shop, kind: str) -> tuple[str, dict[str, Any]]:
-    """Subscribe a reader whose renewal is billed by mail, and pay 20.00 of it. Return the invoice and the payment."""
+    """Subscribe a reader whose renewal is billed by email, and pay 20.00 of it. Return the invoice and the payment."""
     ada = shop.person()
     await shop.subscribe(ada)
     stripe_id = str((await only_subscription(shop, ada))["stripe_id"])

@@ -48,7 +48,7 @@ async def test_withdrawal_on_the_last_day_refunds_everything_and_ends_access(sho
     await shop.advance_to(LAST_DAY_ENDS - timedelta(minutes=1))
     offered = await quote(shop, ada)
     assert (offered["allowed"], offered["amount"]["amount"], offered["place"]) == (True, 49_00, "DE")
-    assert (offered["until"], offered["law"]["code"], offered["better"]) == (
+    assert (offered["until"], offered["law"]["code"], offered["recommended"]) == (
         "2026-03-17T05:00:00Z",
         "eea",
         "withdrawal",
@@ -90,7 +90,11 @@ async def test_the_day_after_withdrawal_is_refused_and_the_guarantee_is_better(s
     ada = await subscribe_in_berlin(shop)
     await shop.advance_to(LAST_DAY_ENDS)
     offered = await quote(shop, ada)
-    assert (offered["allowed"], offered["reason"], offered["better"]) == (False, "withdrawal_period_over", "guarantee")
+    assert (offered["allowed"], offered["reason"], offered["recommended"]) == (
+        False,
+        "withdrawal_period_over",
+        "guarantee",
+    )
     refused = await withdraw(shop, ada)
     assert (refused.status_code, refused.json()["code"]) == (409, "withdrawal_period_over")
     assert await shop.may_read(ada)
@@ -103,7 +107,7 @@ async def test_withdrawal_after_the_guarantee_was_used_does_not_need_it(shop: Sh
     await shop.wait_until_idle()
     await shop.subscribe(ada)
     assert (await shop.get("/v1/me/refund-quote", ada)).json()["reason"] == "guarantee_used"
-    assert (await quote(shop, ada))["better"] == "withdrawal"
+    assert (await quote(shop, ada))["recommended"] == "withdrawal"
     done = await withdraw(shop, ada)
     assert (done.status_code, done.json()["refunds"][0]["status"]) == (201, "succeeded"), done.text
 
@@ -134,7 +138,7 @@ async def test_reader_outside_the_area_has_the_guarantee_only(shop: Shop) -> Non
     ada = shop.person()
     await shop.subscribe(ada)  # with a card from the United States
     offered = await quote(shop, ada)
-    assert (offered["allowed"], offered["reason"], offered["place"], offered["better"]) == (
+    assert (offered["allowed"], offered["reason"], offered["place"], offered["recommended"]) == (
         False,
         "no_withdrawal_right",
         "US",
@@ -161,7 +165,11 @@ async def test_withdrawal_during_a_dispute_ends_the_contract_and_waits_for_staff
     assert made.status_code < 300, made.text
     await shop.wait_until_idle()
     offered = await quote(shop, ada)
-    assert (offered["allowed"], offered["held_back"], offered["amount"]["amount"]) == (True, "payment_disputed", 0)
+    assert (offered["allowed"], offered["manual_refund_reason"], offered["amount"]["amount"]) == (
+        True,
+        "payment_disputed",
+        0,
+    )
     done = await withdraw(shop, ada, amount=0)
     assert (done.status_code, done.json()["status"], done.json()["refunds"]) == (201, "queued", []), done.text
     assert not await shop.may_read(ada)
@@ -204,7 +212,7 @@ async def test_withdrawal_before_anything_is_paid_ends_the_contract(shop: Shop) 
     await start_trial(shop, ada)
     await live_in_berlin(shop, ada)
     offered = await quote(shop, ada)
-    assert (offered["allowed"], offered["amount"]["amount"], offered["better"]) == (True, 0, "withdrawal")
+    assert (offered["allowed"], offered["amount"]["amount"], offered["recommended"]) == (True, 0, "withdrawal")
     done = await withdraw(shop, ada, amount=0)
     assert (done.status_code, done.json()["status"], done.json()["refunds"]) == (201, "done", []), done.text
     assert not await shop.may_read(ada)

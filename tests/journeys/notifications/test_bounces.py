@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.domain.callers import ApiScope
-from tests.journeys.notifications.test_delivery import add, wait_for_state
+from tests.journeys.notifications.test_delivery import add, wait_for_status
 from tests.support.authentication import create_api_key
 from tests.support.contexts import database_context
 from tests.support.mailbox import Mailbox
@@ -18,7 +18,7 @@ async def key_with(shop: Shop, sessions: Any, *scopes: ApiScope) -> str:
 
 
 async def report(shop: Shop, key: str, body: Mapping[str, object]) -> Any:
-    return await shop.http.post("/v1/mail-bounces", headers={"Authorization": f"Bearer {key}"}, json=body)
+    return await shop.http.post("/v1/email-bounces", headers={"Authorization": f"Bearer {key}"}, json=body)
 
 
 async def test_a_bounce_is_shown_in_the_queue_until_it_is_dismissed(
@@ -30,7 +30,7 @@ async def test_a_bounce_is_shown_in_the_queue_until_it_is_dismissed(
     reader = (await shop.overview(ada))["id"]
     await add(shop, "ntf_1")
     await shop.rows("UPDATE notifications SET subscriber_id = $1 WHERE id = 'ntf_1'", reader)
-    await wait_for_state(shop, "ntf_1", "sent")
+    await wait_for_status(shop, "ntf_1", "sent")
     key = await key_with(shop, sessions, ApiScope.WRITE_BOUNCES)
 
     told = [await report(shop, key, REPORT) for _ in range(2)]
@@ -48,7 +48,7 @@ async def test_a_bounce_is_shown_in_the_queue_until_it_is_dismissed(
 async def test_wrong_reports_change_nothing(mailing_shop: Shop, mail: Mailbox, sessions: Any) -> None:
     shop = mailing_shop
     await add(shop, "ntf_1")
-    await wait_for_state(shop, "ntf_1", "sent")
+    await wait_for_status(shop, "ntf_1", "sent")
     key = await key_with(shop, sessions, ApiScope.WRITE_BOUNCES)
     other = await key_with(shop, sessions, ApiScope.READ_ISSUES)
 
@@ -56,7 +56,7 @@ async def test_wrong_reports_change_nothing(mailing_shop: Shop, mail: Mailbox, s
     assert (await report(shop, other, REPORT)).status_code == 403
     assert (await report(shop, key, REPORT | {"kind": "odd"})).status_code == 422
     unknown = await report(shop, key, REPORT | {"message_id": "<somebody@else>"})
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_notification")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
     temporary = await report(shop, key, REPORT | {"kind": "temporary"})
     assert temporary.json()["bounce"].startswith("temporary")
     assert (await shop.rows("SELECT bounced_at FROM notifications"))[0]["bounced_at"] is None

@@ -17,7 +17,7 @@ async def test_a_cancellation_is_confirmed_by_mail_once(mailing_shop: Shop, mail
     assert "March 1, 2027" in received.html
     assert "List-Unsubscribe" not in received.message
     (stored,) = await mailing_shop.rows(
-        "SELECT state, subject, text, settled_at, result FROM notifications WHERE settled_at IS NOT NULL"
+        "SELECT status, subject, text, settled_at, result FROM notifications WHERE settled_at IS NOT NULL"
     )
-    assert (stored["state"], stored["subject"], stored["result"]) == ("sent", received.subject, "250 OK, kept")
+    assert (stored["status"], stored["subject"], stored["result"]) == ("sent", received.subject, "250 OK, kept")
     assert len(mail.received) == 1

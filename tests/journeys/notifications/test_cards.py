@@ -92,13 +92,13 @@ async def test_a_payment_confirmed_meanwhile_is_not_announced(mailing_shop: Shop
     stripe_id = await use_card(shop, ada, "pm_card_authenticationRequired")
     mail.to_recipient.append("451 try again later")
     await reach(shop, A_YEAR + 2 * AN_HOUR)
-    waiting = "kind = 'confirmation_needed' AND state = 'scheduled' AND last_error LIKE '451%'"
+    waiting = "kind = 'confirmation_needed' AND status = 'scheduled' AND last_error LIKE '451%'"
     await shop.wait_until(f"SELECT count(*) = 1 FROM notifications WHERE {waiting}")
 
     (renewal, _) = (await shop.stripe_get("/v1/invoices", subscription=stripe_id))["data"]
     await confirm(shop, renewal["id"])
 
-    assert await shop.rows("SELECT state FROM notifications WHERE kind = 'confirmation_needed'") == []
+    assert await shop.rows("SELECT status FROM notifications WHERE kind = 'confirmation_needed'") == []
     assert [one.subject for one in mail.received] == ["Your subscription renews on March 1, 2027"]
 
 

@@ -15,8 +15,8 @@ from tests.support.shop import Shop, open_shop
 from tests.support.timeouts import TIMEOUT
 
 NEW = """
-INSERT INTO notifications (id, kind, about, subscriber_id, recipient, data, send_at, state, channel, work_key, due_at)
-VALUES ($1, $2, $1, NULL, 'ada@example.com', $3::text::jsonb, now(), 'scheduled', 'mail', $1, now())
+INSERT INTO notifications (id, kind, about, subscriber_id, recipient, data, send_at, status, channel, work_key, due_at)
+VALUES ($1, $2, $1, NULL, 'ada@example.com', $3::text::jsonb, now(), 'scheduled', 'email', $1, now())
 """
 DATA = {
     "canceled": '{"plan": "24 Issues", "canceled_at": "2026-03-01T18:00:00+00:00"}',
@@ -28,14 +28,16 @@ async def add(shop: Shop, notification_id: str, kind: str = "canceled") -> None:
     await shop.rows(NEW, notification_id, kind, DATA[kind])
 
 
-async def state_of(shop: Shop, notification_id: str) -> dict[str, Any]:
-    (row,) = await shop.rows("SELECT state, result, attempts, due_at FROM notifications WHERE id = $1", notification_id)
+async def status_of(shop: Shop, notification_id: str) -> dict[str, Any]:
+    (row,) = await shop.rows(
+        "SELECT status, result, attempts, due_at FROM notifications WHERE id = $1", notification_id
+    )
     return row
 
 
-async def wait_for_state(shop: Shop, notification_id: str, *states: str) -> dict[str, Any]:
+async def wait_for_status(shop: Shop, notification_id: str, *statuses: str) -> dict[str, Any]:
     async with asyncio.timeout(TIMEOUT):
-        while (found := await state_of(shop, notification_id))["state"] not in states:
+        while (found := await status_of(shop, notification_id))["status"] not in statuses:
             await asyncio.sleep(0.05)
     return found
 
@@ -50,14 +52,14 @@ async def killable(database: str, sandbox: Any, issuer: Any, mail: Mailbox) -> A
 
 @pytest.mark.parametrize("answered", [False, True], ids=["before the answer", "before it is recorded"])
 @pytest.mark.parametrize(
-    ("kind", "state", "copies"),
+    ("kind", "status", "copies"),
     [
         pytest.param("canceled", "sent", 2, id="at least once: the same message again"),
         pytest.param("card_expiring", "uncertain", 1, id="at most once: staff see that it may be missing"),
     ],
 )
 async def test_a_kill_between_sending_and_recording(
-    killable: Shop, mail: Mailbox, kind: str, state: str, copies: int, *, answered: bool
+    killable: Shop, mail: Mailbox, kind: str, status: str, copies: int, *, answered: bool
 ) -> None:
     assert killable.process is not None
     arrived = asyncio.Event()
@@ -80,9 +82,9 @@ async def test_a_kill_between_sending_and_recording(
         killable.process.kill()
     await killable.process.start()
 
-    found = await wait_for_state(killable, "ntf_1", "sent", "uncertain")
+    found = await wait_for_status(killable, "ntf_1", "sent", "uncertain")
     messages = [bytes(one.message) for one in mail.received]
-    assert (found["state"], len(messages)) == (state, copies)
+    assert (found["status"], len(messages)) == (status, copies)
     assert {one.message["Message-ID"] for one in mail.received} == {"<ntf_1@example.com>"}
     assert len({one.text + one.subject for one in mail.received}) == 1, "the same text each time"
 
@@ -94,7 +96,7 @@ async def test_a_refusal_for_a_while_is_tried_again(mailing_shop: Shop, mail: Ma
 
     await mailing_shop.execute("UPDATE notifications SET due_at = now() WHERE due_at < now() + interval '5 minutes'")
 
-    assert (await wait_for_state(mailing_shop, "ntf_1", "sent"))["attempts"] == 2
+    assert (await wait_for_status(mailing_shop, "ntf_1", "sent"))["attempts"] == 2
     assert len(mail.received) == 1
 
 
@@ -103,17 +105,17 @@ async def test_what_may_have_been_sent_counts_as_such_until_it_is_accepted(maili
     await add(mailing_shop, "ntf_1")
     await mailing_shop.wait_until("SELECT last_error = '451 later' FROM notifications")
 
-    await mailing_shop.execute("UPDATE notifications SET state = 'sending', due_at = now()")  # as after a kill
+    await mailing_shop.execute("UPDATE notifications SET status = 'sending', due_at = now()")  # as after a kill
     await mailing_shop.wait_until("SELECT last_error = '451 later still' FROM notifications")
 
-    assert (await state_of(mailing_shop, "ntf_1"))["state"] == "sending"
+    assert (await status_of(mailing_shop, "ntf_1"))["status"] == "sending"
 
 
 async def test_a_refusal_for_good_is_shown_to_staff(mailing_shop: Shop, mail: Mailbox) -> None:
     mail.to_recipient.append("550 no such user")
     await add(mailing_shop, "ntf_1")
 
-    found = await wait_for_state(mailing_shop, "ntf_1", "refused")
+    found = await wait_for_status(mailing_shop, "ntf_1", "refused")
 
     assert (found["result"], found["due_at"]) == ("550 no such user", None)
 
@@ -121,6 +123,6 @@ async def test_a_refusal_for_good_is_shown_to_staff(mailing_shop: Shop, mail: Ma
 async def test_without_a_mail_server_nothing_is_sent_later(shop: Shop) -> None:
     await add(shop, "ntf_1")
 
-    found = await wait_for_state(shop, "ntf_1", "undelivered")
+    found = await wait_for_status(shop, "ntf_1", "undelivered")
 
-    assert found["result"] == "Mail is off (NEWSSTAND_SMTP_URL)."
+    assert found["result"] == "Email is off (NEWSSTAND_SMTP_URL)."

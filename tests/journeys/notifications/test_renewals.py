@@ -15,7 +15,7 @@ from tests.support.shop import CATALOGUE, START_TIME, Person, Shop, open_shop
 A_YEAR = START_TIME.replace(year=2027)
 DUE = A_YEAR - timedelta(days=30)
 RENEWS = "Your subscription renews on March 1, 2027"
-SCHEDULED = "SELECT kind, send_at FROM notifications WHERE state = 'scheduled' ORDER BY send_at"
+SCHEDULED = "SELECT kind, send_at FROM notifications WHERE status = 'scheduled' ORDER BY send_at"
 
 
 async def scheduled(shop: Shop) -> list[tuple[str, Any]]:
@@ -149,7 +149,7 @@ async def test_a_notice_for_the_publishers_own_mailer_is_an_event(
         ada = shop.person()
         await shop.subscribe(ada)
         await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
-        await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE state = 'handed_over'")
+        await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE status = 'handed_over'")
 
         (event,) = await shop.rows("SELECT data::text AS data, sub FROM outbox_events WHERE type = 'notice.due'")
 
@@ -191,5 +191,5 @@ async def test_a_late_issue_is_announced_to_readers_of_print_once(mailing_shop: 
     body["planned_mail_date"] = str(issue["planned_mail_date"] + timedelta(days=14))
     saved = await shop.http.put("/v1/issues/6", headers=dict(editor.headers), json=body)
     assert saved.status_code == 200, saved.text
-    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE state = 'undelivered'")
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE status = 'undelivered'")
     assert len(mail.received) == 1

@@ -54,7 +54,7 @@ async def test_a_webhook_is_sent_again_after_a_kill_with_the_same_id(
         assert states == [{"state": "pending", "attempts": 1}], "nothing is recorded but the attempt"
         await shop.process.start()
         await site.wait_for(3)
-        await shop.wait_until("SELECT count(*) = 2 FROM webhook_deliveries WHERE state = 'delivered'")
+        await shop.wait_until("SELECT count(*) = 2 FROM webhook_deliveries WHERE status = 'delivered'")
 
     site.verify(made["secret"])
     assert [body["type"] for body in site.bodies] == ["subscription.started"] * 2 + ["entitlements.changed"]

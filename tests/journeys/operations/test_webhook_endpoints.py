@@ -67,10 +67,10 @@ async def test_an_endpoint_is_added_used_and_deleted_by_api(database: str, sandb
     site.verify(made["secret"])
     assert [body["type"] for body in site.bodies[:2]] == ["subscription.started", "entitlements.changed"]
     assert site.ids[2:] == [tested["event"], site.ids[0]]
-    assert [one["state"] for one in listed["data"] + rest["data"]] == ["delivered"] * 3
+    assert [one["status"] for one in listed["data"] + rest["data"]] == ["delivered"] * 3
     assert replayed.json() == {"queued": 1}
     assert rotated["secret"] != made["secret"]
-    assert (off["state"], on["state"]) == ("disabled", "enabled")
+    assert (off["status"], on["status"]) == ("disabled", "enabled")
     assert (refused.status_code, refused.json()["code"]) == (409, "endpoint_disabled")
     assert (deleted.status_code, gone.status_code) == (204, 404)
     assert [row["action"].partition(".")[2] for row in written] == [
@@ -84,7 +84,7 @@ async def test_an_endpoint_is_managed_by_command(shop: Shop) -> None:
 
     refused = await run("add", "https://127.0.0.1/")
     status, secret, _ = await run("add", URL, "--name", "the site", "--type", "copy.mailed")
-    (row,) = await shop.rows("SELECT id, types, sealed FROM webhook_endpoints")
+    (row,) = await shop.rows("SELECT id, types, encrypted_secret FROM webhook_endpoints")
     _, rotated, _ = await run("rotate", row["id"], "--overlap", "2h")
     await run("disable", row["id"])
     _, listed, _ = await run("list")
@@ -95,7 +95,7 @@ async def test_an_endpoint_is_managed_by_command(shop: Shop) -> None:
 
     assert (refused[0], "not a public address" in refused[2]) == (1, True)
     assert (status, secret.startswith("whsec_"), row["types"]) == (0, True, ["copy.mailed"])
-    assert secret.strip() not in row["sealed"]
+    assert secret.strip() not in row["encrypted_secret"]
     assert rotated.startswith("whsec_")
     assert f"{row['id']}  disabled  {URL}  copy.mailed  the site" in listed
     assert tested.startswith("obx_")

@@ -37,14 +37,14 @@ async def test_an_operator_previews_starts_follows_and_stops_a_migration(shop: S
     unasked = await run(shop, *MIGRATE, "--to", price)
     assert (unasked.returncode, "Add --yes" in unasked.stderr) == (2, True)
     untold = await run(shop, *MIGRATE, "--to", price, "--yes")
-    assert (untold.returncode, "--told-by-publisher" in untold.stderr) == (1, True)
+    assert (untold.returncode, "--publisher-sends-notices" in untold.stderr) == (1, True)
     assert await shop.rows("SELECT FROM price_migrations") == []
 
-    started = await run(shop, *MIGRATE, "--to", price, "--yes", "--told-by-publisher")
+    started = await run(shop, *MIGRATE, "--to", price, "--yes", "--publisher-sends-notices")
     assert started.returncode == 0, started.stderr
     await shop.wait_until_idle()
     ((migration,),) = [tuple(row.values()) for row in await shop.rows("SELECT id FROM price_migrations")]
-    second = await run(shop, *MIGRATE, "--to", price, "--yes", "--told-by-publisher")
+    second = await run(shop, *MIGRATE, "--to", price, "--yes", "--publisher-sends-notices")
     assert (second.returncode, "is not finished" in second.stderr) == (1, True)
     listed = await run(shop, "catalogue", "migrations")
     assert f"{migration}: annual to digital 59.00 usd, running" in listed.stdout

@@ -20,17 +20,17 @@ PREPARED = RENEWAL - 50 * DAY
 
 
 async def mails_of(shop: Shop) -> list[tuple[str, str]]:
-    rows = await shop.rows("SELECT kind, state FROM notifications WHERE settled_at IS NOT NULL ORDER BY settled_at")
-    return [(row["kind"], row["state"]) for row in rows]
+    rows = await shop.rows("SELECT kind, status FROM notifications WHERE settled_at IS NOT NULL ORDER BY settled_at")
+    return [(row["kind"], row["status"]) for row in rows]
 
 
 async def test_the_notice_is_sent_before_the_price_changes_and_kept(mailing_shop: Shop, mail: Mailbox) -> None:
     shop = mailing_shop
     _, held = await subscribed(shop)
     await new_price(shop, 59_00)
-    migration = await start(shop, told_by_publisher=False)
+    migration = await start(shop, publisher_sends_notices=False)
     await run_at(shop, PREPARED, TOLD)
-    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND state = 'sent'")
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND status = 'sent'")
 
     (notice,) = [one for one in mail.received if "price of your subscription" in one.subject]
     assert notice.subject == "The price of your subscription changes on March 1, 2027"
@@ -53,11 +53,11 @@ async def test_a_price_does_not_change_if_its_notice_is_refused(mailing_shop: Sh
     shop = mailing_shop
     _, held = await subscribed(shop)
     await new_price(shop, 59_00)
-    migration = await start(shop, told_by_publisher=False)
+    migration = await start(shop, publisher_sends_notices=False)
     await run_at(shop, PREPARED)
     mail.to_recipient += ["550 no such mailbox"] * 5
     await run_at(shop, TOLD)
-    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND state = 'refused'")
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND status = 'refused'")
 
     await run_at(shop, QUOTED_AGAIN, SWITCHED, RENEWED)
     assert await prices(shop, held) == {"digital": (49_00, 1)}
@@ -69,4 +69,4 @@ async def test_a_price_does_not_change_if_its_notice_is_refused(mailing_shop: Sh
 async def test_a_migration_needs_notices(shop: Shop) -> None:
     await new_price(shop, 59_00)
     with pytest.raises(NoticesOff):
-        await start(shop, told_by_publisher=False)
+        await start(shop, publisher_sends_notices=False)

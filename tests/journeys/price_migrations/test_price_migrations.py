@@ -47,12 +47,12 @@ async def test_the_renewal_costs_what_the_reader_was_told_and_nothing_is_charged
     before = await shop.stripe_get(f"/v1/subscriptions/{held}")
     migration = await start(shop)
     assert (await only_change(shop, migration))["status"] == "planned"
-    assert (await shop.get(ME, ada)).json()["coming_price"] is None
+    assert (await shop.get(ME, ada)).json()["next_price"] is None
 
     await run_at(shop, TOLD)
     told = await only_change(shop, migration)
     assert (told["status"], told["before"]["amount"], told["after"]["amount"]) == ("announced", 49_00, 59_00)
-    coming = (await shop.get(ME, ada)).json()["coming_price"]
+    coming = (await shop.get(ME, ada)).json()["next_price"]
     assert coming["from"].startswith("2027-03-01")
     assert coming["total"]["amount"] == told["total"]["amount"] > coming["before"]["amount"]
     assert await prices(shop, held) == digital, "the reader was told, and nothing else happened"
@@ -97,7 +97,7 @@ async def test_a_cancellation_stops_it_and_a_resumption_renews_at_the_old_price(
 
     canceled = await shop.post(f"{ME}/cancel", ada, {"when": "period_end"})
     assert canceled.status_code == 200, canceled.text
-    assert canceled.json()["coming_price"] is None
+    assert canceled.json()["next_price"] is None
     await shop.wait_until_idle()
     await run_at(shop, QUOTED_AGAIN, SWITCHED)
     found = await only_change(shop, migration)
@@ -144,7 +144,7 @@ async def test_a_renewal_without_workers_is_at_the_old_price(shop: Shop) -> None
     assert (await invoices(shop, held))[-1]["total"] == 49_00
     found = await only_change(shop, migration)
     assert (found["status"], found["renewal_at"][:10], found["total"]) == ("planned", "2028-03-01", None)
-    assert (await shop.get(ME, ada)).json()["coming_price"] is None
+    assert (await shop.get(ME, ada)).json()["next_price"] is None
 
 
 async def test_a_reader_who_adds_print_gets_a_notice_with_the_new_total(shop: Shop) -> None:

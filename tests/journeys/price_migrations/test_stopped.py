@@ -120,11 +120,11 @@ async def test_a_notice_that_was_not_sent_is_dropped_when_its_migration_stops(
     shop = mailing_shop
     await subscribed(shop)
     await new_price(shop, 59_00)
-    migration = await start(shop, told_by_publisher=False)
+    migration = await start(shop, publisher_sends_notices=False)
     mail.to_recipient += [BUSY] * 1000
     await shop.advance_to(TOLD)
     await run_due(shop)
-    await shop.wait_until(NOTICES.format(1) + " AND state = 'scheduled'")
+    await shop.wait_until(NOTICES.format(1) + " AND status = 'scheduled'")
     await stop(shop, migration)
     await shop.wait_until(NOTICES.format(0))
     assert await audited(shop, "price_change.announced") == 1
@@ -137,7 +137,7 @@ async def test_a_notice_that_was_not_sent_is_dropped_with_its_change(
     shop = mailing_shop
     ada, _ = await subscribed(shop)
     await new_price(shop, 59_00)
-    migration = await start(shop, told_by_publisher=False)
+    migration = await start(shop, publisher_sends_notices=False)
     mail.to_recipient += [BUSY] * 1000
     await run_at(shop, TOLD)
     assert (await shop.rows(NOTICES.format(1)))[0]["?column?"]

@@ -102,10 +102,10 @@ async def _bank(reader: "SimulatedReader", path: str, result: str, *, ends: str 
 
 
 def _sent_invoice(reader: "SimulatedReader", books: StripeRecords, held: Json) -> Iterator[Choice]:
-    """The reader is billed by mail, and pays late, in parts, by bank transfer or outside Stripe."""
+    """The reader is billed by email, and pays late, in parts, by bank transfer or outside Stripe."""
     if held["collection_method"] != "send_invoice":
         sent = {"collection_method": "send_invoice", "days_until_due": DUE_DAYS}
-        yield 40, "is billed by mail", lambda: reader.in_dashboard(f"/v1/subscriptions/{held['id']}", **sent)
+        yield 40, "is billed by email", lambda: reader.in_dashboard(f"/v1/subscriptions/{held['id']}", **sent)
     unpaid = [one for one in books.invoices.get(held["id"], []) if one["status"] == "open"]
     for invoice in unpaid[-1:]:
         path, left = f"/_sandbox/invoices/{invoice['id']}/payments", invoice["amount_remaining"]
