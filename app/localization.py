@@ -28,15 +28,7 @@ class Localization:
 
     def money(self, amount: int, currency: str) -> str:
         """Return an amount in minor units as a price: ``$49`` or ``$49.50``."""
-        decimals, pattern = exponent(currency), self._price_pattern
-        whole = amount % 10**decimals == 0
-        price = _price(
-            Decimal(abs(amount)).scaleb(-decimals),
-            currency.upper(),
-            pattern.replace("0.00", "0" if whole else f"0.{'0' * decimals}"),
-            self.locale,
-        )
-        return f"−{price}" if amount < 0 else price
+        return _money(amount, currency, self._name)
 
     def parse_amount(self, text: str, currency: str) -> int | None:
         """
@@ -88,7 +80,7 @@ class Localization:
 
     def day(self, day: CalendarDate) -> str:
         """Return a day of the publisher's calendar: ``March 3, 2027``."""
-        return _day(day, self.locale)
+        return _day(day, self._name)
 
     def month(self, day: CalendarDate) -> str:
         """Return the name of the month of a day: ``March``."""
@@ -108,7 +100,12 @@ class Localization:
 
     def time_of_day(self, at: datetime) -> str:
         """Return the time in the publisher's time zone: ``2:05 PM``."""
-        return _time(at.astimezone(self.zone).time().replace(second=0, microsecond=0), self.locale)
+        return _time(at.astimezone(self.zone).time().replace(second=0, microsecond=0), self._name)
+
+    def time_with_zone(self, at: datetime) -> str:
+        """Return the time in the publisher's time zone, and the zone: ``2:05 PM CST``."""
+        local = at.astimezone(self.zone)
+        return f"{_time(local.time().replace(second=0, microsecond=0), self._name)} {local.tzname() or ''}"
 
     def date_and_time(self, at: datetime) -> str:
         """Return the date, abbreviated, the time and its zone: ``Mar 3, 2027, 2:05 PM CST``."""
@@ -142,9 +139,9 @@ class Localization:
         return numbers.get_decimal_symbol(self.locale)
 
     @cached_property
-    def _price_pattern(self) -> str:
-        """CLDR's pattern, such as ``¤#,##0.00``."""
-        return str(self.locale.currency_formats["standard"].pattern).split(";")[0]
+    def _name(self) -> str:
+        """The locale as a key of the caches: it is compared a hundred times faster."""
+        return str(self.locale)
 
 
 def parse_locale(name: str) -> Locale:
@@ -161,19 +158,29 @@ def parse_locale(name: str) -> Locale:
 
 # A page can have hundreds of dates and prices, many of them equal, and Babel takes long for each.
 @lru_cache(4096)
-def _day(day: date, locale: Locale) -> str:
+def _day(day: date, locale: str) -> str:
     return dates.format_date(day, "long", locale=locale)
 
 
 @lru_cache(4096)
-def _time(at: time, locale: Locale) -> str:
+def _time(at: time, locale: str) -> str:
     return _plain(dates.format_time(at, "short", locale=locale))
 
 
 @lru_cache(4096)
-def _price(amount: Decimal, currency: str, pattern: str, locale: Locale) -> str:
-    price = numbers.format_currency(amount, currency, format=pattern, locale=locale, currency_digits=False)
-    return re.sub(r"(?<=[A-Z])(?=[0-9])", " ", _plain(price))
+def _money(amount: int, currency: str, locale: str) -> str:
+    decimals = exponent(currency)
+    whole = amount % 10**decimals == 0
+    pattern = str(Locale.parse(locale).currency_formats["standard"].pattern).split(";")[0]  # such as ¤#,##0.00
+    price = numbers.format_currency(
+        Decimal(abs(amount)).scaleb(-decimals),
+        currency.upper(),
+        format=pattern.replace("0.00", "0" if whole else f"0.{'0' * decimals}"),
+        locale=locale,
+        currency_digits=False,
+    )
+    price = re.sub(r"(?<=[A-Z])(?=[0-9])", " ", _plain(price))
+    return f"−{price}" if amount < 0 else price
 
 
 def _without_symbol(amount: str, symbols: set[str]) -> str:

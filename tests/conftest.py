@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 import structlog
 
@@ -19,6 +20,12 @@ from tests.support.sandbox import sandbox
 __all__ = ["sandbox"]
 
 compiled_statements.share()
+# A busy machine may take any time for an example. In CI, Hypothesis chooses such a profile itself.
+hypothesis.settings.register_profile(
+    "busy machine",
+    hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]),
+)
+hypothesis.settings.load_profile("busy machine")
 
 
 @pytest.fixture(autouse=True)

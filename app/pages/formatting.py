@@ -44,8 +44,7 @@ def time_of_day(context: Context, at: datetime) -> str:
 @pass_context
 def time_with_zone(context: Context, at: datetime) -> str:
     """Return the time of day and its zone: ``2:05 PM CST``."""
-    localization = _localization(context)
-    return f"{localization.time_of_day(at)} {localization.zone_name(at)}"
+    return _localization(context).time_with_zone(at)
 
 
 @pass_context

@@ -91,12 +91,15 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
         await asyncio.sleep(0.1)
     async with query_recorder.record_statements(pool) as statements:
         await page()
-    reads = [one for one in statements if not re.search(r"\b(INSERT|UPDATE|DELETE)\b", one[0])]
+    # The view is recorded already, so recording it again changes nothing.
+    repeatable = [
+        one for one in statements if not re.search(r"\b(INSERT|UPDATE|DELETE)\b", one[0]) or "reader_views" in one[0]
+    ]
     connection = await asyncpg.connect(dsn)
     exit_stack.push_async_callback(connection.close)
 
     async def queries() -> None:
-        for statement, parameters in reads:
+        for statement, parameters in repeatable:
             await connection.fetch(statement, *parameters)
 
     return page, queries
