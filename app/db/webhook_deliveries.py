@@ -58,6 +58,7 @@ _WAKE_LANES = text(
     ON CONFLICT (id) DO UPDATE SET due_at = least(webhook_lanes.due_at, now())
     """
 ).bindparams(bindparam("endpoint", type_=TEXT), bindparam("lanes", type_=ARRAY(TEXT)))
+_WAKE_ENDPOINT = text("UPDATE webhook_endpoints SET resting_until = NULL WHERE id = :endpoint")
 _PUT = text(
     """
     INSERT INTO webhook_deliveries AS d (endpoint_id, sequence, event_id, type, subscriber_id, lane, status)
@@ -216,7 +217,8 @@ async def put(session: Session, endpoint_id: str, events: Sequence[RecordedEvent
     """
     Queue deliveries of events to an endpoint, again if they were queued before. Pending ones stay as they are.
 
-    Their lanes are due now, even if the first delivery has failed and would be tried later.
+    Their lanes are due now, even if the first delivery has failed and would be tried later, and the endpoint doesn't rest:
+    somebody asked for them.
 
     :param delivered_too: whether those that were delivered are sent again.
     :returns: how many are queued now.
@@ -233,6 +235,7 @@ async def put(session: Session, endpoint_id: str, events: Sequence[RecordedEvent
         "readers": [one.subscriber_id for one in events],
     }
     queued = await session.execute(_PUT, {"endpoint": endpoint_id, "delivered_too": delivered_too, **columns})
+    await session.execute(_WAKE_ENDPOINT, {"endpoint": endpoint_id})
     await leases.notify(session, LANES)
     return len(queued.all())
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, text, update
+from sqlalchemy import Integer, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 
 from app.db.engine.session import Session
 from app.db.models import WebhookDelivery, WebhookLane
 from app.db.models import WebhookEndpoint as Row
 from app.domain.webhook_deliveries import DeliveryStatus
-from app.domain.webhook_endpoints import DISABLED_AFTER, DisabledReason, WebhookEndpoint
+from app.domain.webhook_endpoints import DISABLED_AFTER, LONGEST_REST, REST_SHARE, DisabledReason, WebhookEndpoint
 
 _DISABLE_FAILING = (
     text(
@@ -26,6 +26,16 @@ _DISABLE_FAILING = (
         bindparam("gone", type_=ARRAY(TEXT)), bindparam("failed", type_=ARRAY(TEXT)), bindparam("after", type_=INTERVAL)
     )
     .bindparams(as_gone=DisabledReason.GONE, as_failing=DisabledReason.FAILING, after=DISABLED_AFTER)
+)
+_RECORD_FAILURES = text(
+    """
+    UPDATE webhook_endpoints
+    SET failing_since = coalesce(failing_since, now()), resting_until = CASE WHEN failing_since IS NULL THEN resting_until
+        ELSE greatest(resting_until, now() + least((now() - failing_since) / :share, :longest)) END
+    WHERE id = ANY(:failed)
+    """
+).bindparams(
+    bindparam("failed", type_=ARRAY(TEXT)), bindparam("share", type_=Integer), bindparam("longest", type_=INTERVAL)
 )
 _REST = text(
     """
@@ -115,7 +125,7 @@ async def record_results(
     session: Session, *, succeeded: Sequence[str], failed: Sequence[str], gone: Sequence[str]
 ) -> list[WebhookEndpoint]:
     """
-    Record which endpoints received something, and which didn't.
+    Record which endpoints received something, and which didn't. Those that keep failing rest between attempts.
 
     :returns: those that are disabled now, because they are gone, or because nothing has succeeded for days.
     """
@@ -125,9 +135,7 @@ async def record_results(
         )
     if not failed:
         return []
-    await session.execute(
-        update(Row).where(Row.id.in_(failed), Row.failing_since.is_(None)).values(failing_since=func.now())
-    )
+    await session.execute(_RECORD_FAILURES, {"failed": list(failed), "share": REST_SHARE, "longest": LONGEST_REST})
     ids = await session.scalars(_DISABLE_FAILING, {"failed": list(failed), "gone": list(gone)})
     found = [await by_id(session, one) for one in ids.all()]
     return [one for one in found if one is not None]

@@ -25,6 +25,10 @@ DEFAULT_OVERLAP, LONGEST_OVERLAP = timedelta(days=1), timedelta(days=30)  # in w
 LONGEST_URL, LONGEST_NAME = 2000, 100  # characters
 MOST_ENDPOINTS = 20
 DISABLED_AFTER = timedelta(days=5)  # in which no delivery succeeded
+REST_SHARE = (
+    10  # an endpoint that fails rests for this part of the time for which it has failed, so that it costs little
+)
+LONGEST_REST = timedelta(minutes=1)  # and so it is found soon that it works again
 _NAT64 = IPv6Network("64:ff9b::/96")  # its last 32 bits are an IPv4 address
 
 

@@ -2,8 +2,10 @@
 The outbox: what it adds to applying events, and how fast webhooks are delivered.
 
 ``apply_with_outbox`` applies one event for each new subscription, in a worker in this process: with the outbox, in which
-each writes two events, and without it. ``deliver_vs_httpx`` delivers an event of each of many readers to one endpoint,
-against httpx that only posts the same signed body as often at the same time. The receiver runs on the other core.
+each writes two events, and without it, in turns. ``deliver_vs_httpx`` delivers an event of each of many readers to one
+endpoint, against httpx that only posts the same signed body as often at the same time. The receiver runs on the other core.
+``deliver_beside_dead`` does so while another endpoint refuses all connections. What it doesn't get stays, so that it has
+thousands of pending deliveries after a few runs, against without it.
 """
 
 import asyncio
@@ -40,7 +42,9 @@ from bench.fake_stripe import response_template, with_number
 from bench.runner import Benchmark, Side
 
 SUBSCRIPTIONS_PER_SECOND, EVENTS_PER_SECOND = 200, 600  # of a run
+BATCH = 100  # subscriptions of a turn
 LOOPBACK = "127.0.0.0/8"
+DEAD = f"http://{load_generator.HOST}:9/"  # nobody listens
 DATA = {"after": {"features": {name: [{"until": "2027-03-01T00:00:00Z"}] for name in ("archive", "audio", "print")}}}
 _NUMBERS = itertools.count(50_000_000)
 
@@ -62,47 +66,89 @@ async def _record_nothing(_: Session, __: Sequence[NewOutboxEvent]) -> None:
     return None
 
 
-def _apply_side(environment: Environment, bodies: dict[str, str], settings: Settings, *, recorded: bool) -> Side:
-    dsn, customer = environment.migrated_database("outbox"), str(json.loads(bodies["subscriptions"])["customer"])
+class _Turns:
+    """
+    Applies small batches with the outbox and without it in turns, in one worker.
 
-    async def apply(batch: Sequence[int]) -> list[float]:
-        arrivals = [arrival for number in batch for arrival in events(bodies, number, 1)]
+    What the machine does meanwhile slows both down alike, and neither side pays for the start of a worker or for what the
+    other one left to do: after a batch with the outbox, nobody is timed until its last events are queued. So all queueing
+    counts that happens while events are applied, and the last slice of a batch doesn't.
+    """
+
+    def __init__(self, dsn: str, bodies: dict[str, str], settings: Settings) -> None:
+        self._dsn, self._bodies, self._settings = dsn, bodies, settings
+        self._customer = str(json.loads(bodies["subscriptions"])["customer"])
+        self._other: dict[bool, load_generator.Run] = {}  # measured together with the last one
+
+    def side(self, environment: Environment, *, recorded: bool) -> Side:
+        """Return the side with the outbox, or the one without it. Whichever is first runs both."""
+
+        def run(seconds: float) -> load_generator.Run:
+            if recorded not in self._other:
+                gc.collect()
+                with environment.on_server_core(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    self._other = runner.run(self._run_both(seconds))
+            return self._other.pop(recorded)
+
+        return run
+
+    async def _run_both(self, seconds: float) -> dict[bool, load_generator.Run]:
+        turns = max(1, round(seconds * SUBSCRIPTIONS_PER_SECOND / BATCH / 2))
+        times: dict[bool, list[float]] = {True: [], False: []}
+        last: dict[bool, float] = dict.fromkeys(times, 0.0)
+        async with working(self._settings):
+            for number in range(2 * turns + 2):
+                recorded = number % 4 in {0, 3}  # with, without, without, with
+                elapsed = await self._apply(recorded=recorded)
+                if number >= 2:  # the first of each are a warm-up
+                    times[recorded] += elapsed
+                    last[recorded] += elapsed[-1]
+        return {
+            recorded: load_generator.Run(len(its) / last[recorded], sorted(its)[int(len(its) * 0.99)], 0.0)
+            for recorded, its in times.items()
+        }
+
+    async def _apply(self, *, recorded: bool) -> list[float]:
+        """Apply a batch, and wait until its events are queued. Return the seconds until each event was applied."""
+        batch = list(itertools.islice(_NUMBERS, BATCH))
+        arrivals = [arrival for number in batch for arrival in events(self._bodies, number, 1)]
         without = contextlib.nullcontext() if recorded else mock.patch.object(outbox, "add", _record_nothing)
         with without:
-            async with working(settings):
-                started_at = await deliver(dsn, arrivals, [with_number(customer, number) for number in batch])
-                return await wait_until_applied(dsn, started_at, len(arrivals))
-
-    def run(seconds: float) -> load_generator.Run:
-        batch = list(itertools.islice(_NUMBERS, max(10, int(seconds * SUBSCRIPTIONS_PER_SECOND))))
-        gc.collect()
-        with environment.on_server_core(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            elapsed = runner.run(apply(batch))
-        return load_generator.Run(len(elapsed) / elapsed[-1], elapsed[int(len(elapsed) * 0.99)], 0.0)
-
-    return run
+            customers = [with_number(self._customer, number) for number in batch]
+            started_at = await deliver(self._dsn, arrivals, customers)
+            elapsed = await wait_until_applied(self._dsn, started_at, len(arrivals))
+        connection = await asyncpg.connect(self._dsn)
+        try:
+            while await connection.fetchval("SELECT EXISTS (SELECT FROM outbox_events WHERE queued_at IS NULL)"):
+                await asyncio.sleep(0.02)
+        finally:
+            await connection.close()
+        return elapsed
 
 
 def _apply(environment: Environment) -> tuple[Side, Side]:
     bodies = response_template(environment)
+    dsn = environment.migrated_database("outbox")
     settings = Settings(
-        database_url=environment.migrated_database("outbox"),
+        database_url=dsn,
         stripe_url=f"http://{load_generator.HOST}:{environment.fake_stripe(bodies)}",
         stripe_rate_limit=0,
         backlog_threshold=1_000_000,
         log_level="ERROR",
     )
-    sides = [_apply_side(environment, bodies, settings, recorded=recorded) for recorded in (True, False)]
-    return sides[0], sides[1]
+    turns = _Turns(dsn, bodies, settings)
+    return turns.side(environment, recorded=True), turns.side(environment, recorded=False)
 
 
-def _deliver_side(environment: Environment, settings: Settings, url: str) -> Side:
-    dsn = environment.migrated_database("delivered")
+def _deliver_side(environment: Environment, database: str, receiver: str, *others: str) -> Side:
+    dsn = environment.migrated_database(database)
+    settings = Settings(database_url=dsn, webhook_networks=LOOPBACK, data_dir=environment.folder(), log_level="ERROR")
 
     async def run_once(count: int) -> float:
         async with working(settings) as ctx:
             if not await webhook_endpoints.list_all(ctx):
-                await webhook_endpoints.add(ctx, name="bench", url=url, types=[], by="bench")
+                for url in (receiver, *others):
+                    await webhook_endpoints.add(ctx, name="bench", url=url, types=[], by="bench")
             numbers = list(itertools.islice(_NUMBERS, count))
             connection = await asyncpg.connect(dsn)
             started_at = time.perf_counter()
@@ -110,7 +156,8 @@ def _deliver_side(environment: Environment, settings: Settings, url: str) -> Sid
                 await outbox.add(session, [_event(number) for number in numbers])
             while await connection.fetchval(
                 "SELECT EXISTS (SELECT FROM outbox_events WHERE queued_at IS NULL)"
-                " OR EXISTS (SELECT FROM webhook_lanes)"
+                " OR EXISTS (SELECT FROM webhook_lanes JOIN webhook_endpoints w ON w.id = endpoint_id WHERE w.url = $1)",
+                receiver,
             ):
                 await asyncio.sleep(0.02)
             elapsed = time.perf_counter() - started_at
@@ -162,18 +209,22 @@ def _httpx_side(environment: Environment, url: str) -> Side:
     return run
 
 
-def _deliver(environment: Environment) -> tuple[Side, Side]:
+def _receiver(environment: Environment) -> str:
+    """Start a receiver, and return its URL."""
     port = free_port()
     receiver = ["uvicorn", "bench.baselines:bare_asgi", "--no-access-log"]
-    environment.process("webhook receiver", receiver, {}, port=port, core=LOAD_CORE)
-    url = f"http://{load_generator.HOST}:{port}/"
-    settings = Settings(
-        database_url=environment.migrated_database("delivered"),
-        webhook_networks=LOOPBACK,
-        data_dir=environment.folder(),
-        log_level="ERROR",
-    )
-    return _deliver_side(environment, settings, url), _httpx_side(environment, url)
+    environment.process(f"webhook receiver {port}", receiver, {}, port=port, core=LOAD_CORE)
+    return f"http://{load_generator.HOST}:{port}/"
+
+
+def _deliver(environment: Environment) -> tuple[Side, Side]:
+    url = _receiver(environment)
+    return _deliver_side(environment, "delivered", url), _httpx_side(environment, url)
+
+
+def _deliver_beside_dead(environment: Environment) -> tuple[Side, Side]:
+    url = _receiver(environment)
+    return _deliver_side(environment, "beside_dead", url, DEAD), _deliver_side(environment, "alone", url)
 
 
 BENCHMARKS = (
@@ -188,5 +239,11 @@ BENCHMARKS = (
         unit="events/s",
         description="deliver webhooks, against only posting them with httpx",
         sides=_deliver,
+    ),
+    Benchmark(
+        name="deliver_beside_dead",
+        unit="events/s",
+        description="deliver webhooks while another endpoint is dead, against without it",
+        sides=_deliver_beside_dead,
     ),
 )
