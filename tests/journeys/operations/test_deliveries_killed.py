@@ -50,8 +50,8 @@ async def test_a_webhook_is_sent_again_after_a_kill_with_the_same_id(
             await recording.wait_until_tried(shop)
         shop.process.kill()
         await stack.aclose()
-        states = await shop.rows("SELECT state, attempts FROM webhook_deliveries ORDER BY sequence LIMIT 1")
-        assert states == [{"state": "pending", "attempts": 1}], "nothing is recorded but the attempt"
+        states = await shop.rows("SELECT status, attempts FROM webhook_deliveries ORDER BY sequence LIMIT 1")
+        assert states == [{"status": "pending", "attempts": 1}], "nothing is recorded but the attempt"
         await shop.process.start()
         await site.wait_for(3)
         await shop.wait_until("SELECT count(*) = 2 FROM webhook_deliveries WHERE status = 'delivered'")
