@@ -163,6 +163,10 @@ _TERMS = """
         JOIN terms ON terms.copies_ended_at BETWEEN begun.first AND begun.last
     UNION ALL SELECT owned.id AS subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
         JOIN holds ON holds.over_by >= begun.first::date - 1 AND holds.starts_on <= begun.last::date + 1
+            AND (holds.ended_on IS NULL OR holds.ended_on >= begun.first::date - 1)
+            AND (holds.issues IS NULL OR holds.ended_on IS NOT NULL OR holds.issues > (
+                SELECT count(*) FROM issues  -- once it has held as many issues as it should, it is over
+                WHERE counts_as > 0 AND label_cutoff >= holds.starts_on AND label_cutoff < begun.first::date - 1))
         JOIN subscriptions owned ON owned.subscriber_id = holds.subscriber_id
 """
 _PARAMETERS = (

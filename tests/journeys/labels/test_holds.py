@@ -78,6 +78,51 @@ async def test_a_hold_is_lifted_until_the_cutoff_and_follows_the_calendar(shop: 
     assert (await _ledger(shop, ada))["last_issue"] == 29
 
 
+async def test_a_freeze_updates_only_readers_whose_hold_is_not_over(shop: Shop) -> None:
+    await shop.plan_issues(30)
+    ada, ben, cleo = [shop.person(name) for name in ("ada", "ben", "cleo")]
+    for reader, issues in ((ada, 1), (ben, 2), (cleo, 4)):
+        await shop.subscribe(reader, print_edition=True)
+        assert (await _hold(shop, reader, {"from": "2026-03-02", "issues": issues})).status_code == 201
+    (hold,) = (await shop.get("/v1/me/holds", cleo)).json()["data"]
+
+    copies = []
+    for number in (ISSUE, ISSUE + 1, ISSUE + 2):
+        await shop.advance_to(CUTOFF + (number - ISSUE) * 15 * DAY)
+        copies.append((await freeze(shop, number))["counts"]["copies"])
+        if number == ISSUE:
+            await shop.http.delete(f"/v1/me/holds/{hold['id']}", headers=dict(cleo.headers))
+            await shop.wait_until_idle()
+
+    runs = await shop.rows("SELECT found FROM derivation_runs WHERE kind = 'calendar' ORDER BY created_at")
+    assert ([row["found"] for row in runs], copies) == ([3, 1, 0], [0, 2, 3])
+
+
+async def test_a_hold_of_one_issue_is_of_the_next_when_a_cutoff_moves_before_it(shop: Shop) -> None:
+    await shop.plan_issues(30)
+    ada = shop.person("ada")
+    await shop.subscribe(ada, print_edition=True)
+    made = await _hold(shop, ada, {"from": "2026-03-20", "issues": 1})
+
+    earlier = {
+        "title": "Issue 6",
+        "cover_date": "2026-04-01",
+        "planned_mail_date": "2026-04-01",
+        "label_cutoff": "2026-03-19",
+    }
+    answer = await shop.http.put("/v1/issues/6", headers=dict(circulation(shop).headers), json=earlier)
+    assert answer.status_code == 200, answer.text
+    await shop.wait_until_idle()
+
+    (shown,) = (await shop.get("/v1/me/holds", ada)).json()["data"]
+    assert (made.json()["held"], shown["held"]) == ([6], [7])
+    copies = []
+    for number in (5, 6, 7, 8):
+        await shop.advance_to(CUTOFF + (number - ISSUE) * 15 * DAY)
+        copies.append((await freeze(shop, number))["counts"]["copies"])
+    assert copies == [1, 1, 0, 1]
+
+
 async def _hold(shop: Shop, by: Person, body: dict[str, Any]) -> httpx2.Response:
     return await shop.post("/v1/me/holds", by, body)
 
