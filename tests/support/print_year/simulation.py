@@ -43,6 +43,7 @@ class PrintYear:
     month: date = date(2026, 3, 1)  # the first one that is not closed
     labels: int = 0
     done: Counter[str] = field(default_factory=Counter)
+    books: Counter[str] = field(default_factory=Counter)  # the sums of all closed months, in minor units
     waiting: list[PrintReader] = field(default_factory=list)  # who have not subscribed yet
 
     async def run(self, *, cycles: int, joining: int) -> None:
@@ -269,6 +270,8 @@ class PrintYear:
         assert cash == found["sales"] - found["refunds"], f"{month}: {cash} in cash, {found}"
         closed = await self.shop.post(f"{REPORT}/closings", clerk, {"month": f"{month:%Y-%m}"})
         assert closed.status_code == 201, closed.text
+        self.books += Counter(months=1, cash=cash, **{name: found[name] for name in SUMMED})
+        self.books["closing"] = found["closing"]
 
     async def _explain(self, month: date, last: date) -> None:
         """Fail with the story of the first subscription whose figures differ."""
@@ -314,7 +317,7 @@ class PrintYear:
                 "pays the",
             ):
                 self.done[part] += sum(part in line for line in reader.diary if not line.startswith(" "))
-        print(self.labels, dict(self.done))
+        print(self.labels, dict(self.done), dict(self.books))
 
     async def _check_ledger(self, reader: PrintReader) -> None:
         shown = (await self.shop.get(f"/v1/support/subscribers/{reader.ids['subscriber']}", self.shop.agent)).json()
@@ -325,7 +328,8 @@ class PrintYear:
             assert ledger["adjustments"] == term.added - term.grace_charged, reader.story(str(ledger))
 
 
-FIGURES = ("opening", "sales", "earned", "earned_reversed", "refunds", "closing")
+SUMMED = ("sales", "earned", "earned_reversed", "refunds")
+FIGURES = ("opening", *SUMMED, "closing")
 
 
 def _note_invoice(reader: PrintReader, invoice: Json) -> None:
