@@ -11,7 +11,7 @@ from app.db.engine.session import new_id
 from app.domain.addresses import PostalAddress
 from app.domain.print_changes import PrintChange, PrintChangeKind, PrintChangeStatus
 from app.domain.subscriptions import NoSubscription
-from app.pages.address_fields import ADDRESS_FIELDS, MAX_LENGTH
+from app.pages.address_fields import ADDRESS_FIELDS, MAX_LENGTH, countries
 from app.services import addresses, idempotency, print_changes
 from app.services.print_changes import PrintEditionRequest
 
@@ -27,7 +27,7 @@ async def preview(request: AccountRequest) -> Response:
     book = await addresses.of_reader(request.ctx, request.sub, now=request.now)
     is_repeated = request.fault is not None and request.fault.code not in CHANGED
     key = request.form.get("key") if is_repeated else None
-    quote = found.quote
+    quote, prints = found.quote, request.ctx.catalogue.print_rules
     return request.render(
         "print_edition.html",
         quote=quote,
@@ -36,7 +36,8 @@ async def preview(request: AccountRequest) -> Response:
         refusal=labels.error(quote.refusal) if quote.refusal is not None else "",
         fields=ADDRESS_FIELDS if quote.kind == PrintChangeKind.ADD and book.permanent is None else (),
         max_length=MAX_LENGTH,
-        entered={"country": request.ctx.catalogue.print_rules.mailed_from, **request.form},
+        countries=countries(prints.served, request.ctx.localization, prints.mailed_from),
+        entered={"name": request.session.name or "", "country": prints.mailed_from, **request.form},
         address=book.permanent.checked.lines if book.permanent is not None else (),
         key=key or secrets.token_urlsafe(18),
     )

@@ -24,6 +24,7 @@ from app.domain.addresses import (
     period_of,
 )
 from app.domain.callers import Role
+from app.pages.address_fields import countries
 from app.services import addresses, support
 from app.services.addresses import AddressBook
 
@@ -78,15 +79,14 @@ async def _show_form(request: ConsoleRequest, *, temporary: bool) -> Response:
         temporary=temporary,
         filled=request.form or start,
         titles=TITLES,
-        countries=_countries(request, start["country"], request.form.get("country", "")),
+        countries=countries(
+            request.ctx.catalogue.print_rules.served,
+            request.ctx.localization,
+            start["country"],
+            request.form.get("country", ""),
+        ),
         longest=LONGEST_LINE,
     )
-
-
-def _countries(request: ConsoleRequest, *chosen: str) -> Sequence[tuple[str, str]]:
-    """Return the countries that print is mailed to, and the chosen ones, by name."""
-    codes = {*request.ctx.catalogue.print_rules.served, *(one for one in chosen if one)}
-    return sorted(((code, request.ctx.localization.country(code)) for code in codes), key=lambda one: one[1])
 
 
 async def save(request: ConsoleRequest) -> Response:

@@ -12,7 +12,7 @@ from app.domain.addresses import PostalAddress
 from app.domain.callers import Role
 from app.domain.money import Money, maximum
 from app.domain.print_changes import PrintChange, PrintChangeKind, PrintChangeStatus
-from app.pages.address_fields import ADDRESS_FIELDS, MAX_LENGTH
+from app.pages.address_fields import ADDRESS_FIELDS, MAX_LENGTH, countries
 from app.services import addresses, idempotency, print_changes, support
 from app.services.print_changes import PrintEditionRequest
 
@@ -24,7 +24,7 @@ async def show_form(request: ConsoleRequest) -> Response:
     status = await print_changes.quote(ctx, found.subscriber.sub, only=only, now=request.now)
     book = await addresses.of_reader(ctx, found.subscriber.sub, now=request.now)
     quote = status.quote
-    is_addition = quote.kind == PrintChangeKind.ADD
+    is_addition, prints = quote.kind == PrintChangeKind.ADD, ctx.catalogue.print_rules
     return request.render(
         "print_edition.html",
         found=found,
@@ -34,7 +34,8 @@ async def show_form(request: ConsoleRequest) -> Response:
         fields=ADDRESS_FIELDS if is_addition and book.permanent is None else (),
         max_length=MAX_LENGTH,
         address=book.permanent.checked.lines if book.permanent is not None else (),
-        country=ctx.catalogue.print_rules.mailed_from,
+        countries=countries(prints.served, ctx.localization, prints.mailed_from),
+        filled=request.form or {"name": found.subscriber.name or "", "country": prints.mailed_from},
         key=request.idempotency_key(),
     )
 
