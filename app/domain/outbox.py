@@ -93,7 +93,8 @@ def subscription_events(
     """
     Return what a sync of a subscription changed.
 
-    A subscription that is new to us has started, unless it had begun before we followed it (an import) or is over already.
+    A subscription that is new to us has started, unless it had begun before we followed it (an import), is over already, or
+    waits for its first payment.
 
     :param opened: the terms that it opened.
     :param now: policy time. A term that is over is not announced as a renewal.
@@ -102,10 +103,10 @@ def subscription_events(
         return []  # its end was announced when we ended it
     found: _Found
     if before is None:
-        is_news = after.followed_since is None and after.status in LIVE
+        is_news = after.followed_since is None and after.status in LIVE and has_started(after)
         found = [(OutboxType.SUBSCRIPTION_STARTED, {})] if is_news else []
-    elif before.status in UNSTARTED:
-        is_news = after.ended_at is None and after.status not in UNSTARTED
+    elif not has_started(before):
+        is_news = after.ended_at is None and has_started(after)
         found = [(OutboxType.SUBSCRIPTION_STARTED, {})] if is_news else []
     elif after.ended_at is not None:
         found = [(OutboxType.SUBSCRIPTION_ENDED, {"reason": after.end_reason})]
@@ -115,6 +116,18 @@ def subscription_events(
         NewOutboxEvent(type=type_, reader=reader, data={"subscription": _subscription(after), **more})
         for type_, more in found
     ]
+
+
+def has_started(subscription: Subscription) -> bool:
+    """
+    Return whether a subscription is paid for the first time, or its trial began.
+
+    Stripe calls it active while a bank debit for its first period is processing. Who gets an invoice by mail starts before
+    they pay it.
+    """
+    unpaid = subscription.renewal
+    waits = unpaid is not None and unpaid.starts_at <= subscription.created_at and unpaid.outcome != RenewalOutcome.SENT
+    return subscription.status not in UNSTARTED and not waits
 
 
 def _renewals(opened: Sequence[Term], now: datetime) -> _Found:
@@ -140,7 +153,7 @@ def _changes(before: Subscription, after: Subscription) -> _Found:
 
 def subscription_ended(reader: OutboxReader, before: Subscription, after: Subscription) -> list[NewOutboxEvent]:
     """Return the event of a subscription that we ended; none if it had never started, or was over."""
-    if before.over_at is not None or before.status in UNSTARTED:
+    if before.over_at is not None or not has_started(before):
         return []
     data = {"subscription": _subscription(after), "reason": after.ended_by}
     return [NewOutboxEvent(type=OutboxType.SUBSCRIPTION_ENDED, reader=reader, data=data)]

@@ -29,6 +29,10 @@ NOW = START + timedelta(days=10)
 NEXT = replace(TERM, invoice_id="in_2", starts_at=END, ends_at=END + timedelta(days=365))
 FAILED = Renewal(invoice_id="in_2", status=InvoiceStatus.OPEN, starts_at=END, attempted=True)
 INCOMPLETE = replace(SUBSCRIPTION, status="incomplete")
+FIRST = replace(FAILED, invoice_id="in_1", starts_at=SUBSCRIPTION.created_at)
+DEBITED = replace(SUBSCRIPTION, renewal=replace(FIRST, payment=PaymentStatus.PROCESSING))  # active, says Stripe
+UNPAID = replace(SUBSCRIPTION, status="past_due", renewal=FIRST)
+SENT = replace(FIRST, collection_method="send_invoice", due_at=END)
 OVER = replace(SUBSCRIPTION, status="canceled", ended_at=NOW, end_reason="cancellation_requested")
 ENDED_HERE = replace(SUBSCRIPTION, access_ended_at=NOW, ended_by="guarantee")
 
@@ -45,6 +49,14 @@ def announced(before: Subscription | None, after: Subscription, *opened: Term) -
         pytest.param(None, INCOMPLETE, [], [], id="not paid yet"),
         pytest.param(INCOMPLETE, SUBSCRIPTION, [TERM], ["subscription.started"], id="paid at last"),
         pytest.param(INCOMPLETE, replace(INCOMPLETE, status="incomplete_expired", ended_at=NOW), [], [], id="never paid"),
+        pytest.param(None, DEBITED, [], [], id="the first bank debit is processing"),
+        pytest.param(DEBITED, SUBSCRIPTION, [TERM], ["subscription.started"], id="the first bank debit is paid"),
+        pytest.param(DEBITED, UNPAID, [], [], id="the first bank debit failed"),
+        pytest.param(UNPAID, SUBSCRIPTION, [TERM], ["subscription.started"], id="paid after the first bank debit failed"),
+        pytest.param(UNPAID, OVER, [], [], id="never paid by bank debit"),
+        pytest.param(
+            None, replace(SUBSCRIPTION, renewal=SENT), [], ["subscription.started"], id="the first invoice was sent by mail"
+        ),
         pytest.param(None, replace(SUBSCRIPTION, followed_since=NOW), [TERM], [], id="an import"),
         pytest.param(None, OVER, [TERM], [], id="over when it was first seen"),
         pytest.param(SUBSCRIPTION, SUBSCRIPTION, [], [], id="nothing changed"),
