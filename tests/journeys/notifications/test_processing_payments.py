@@ -1,6 +1,7 @@
 """A first payment by bank debit takes days: what the reader and other systems are told meanwhile, and how it ends."""
 
 from datetime import timedelta
+from typing import Any
 
 from tests.support.mailbox import Mailbox
 from tests.support.notices import reach, scheduled
@@ -17,7 +18,11 @@ async def pay_by_debit(shop: Shop, reader: Person, account: str) -> None:
     settings = {"payment_methods": ["card", "us_bank_account"], "debit_seconds": 6 * 86_400}
     await shop.stripe.put("/_sandbox/settings", json=settings)
     opened = await shop.open_checkout(reader)
-    bank = {"payment_method": "us_bank_account", "account_name": "Ada Invented", "account_number": account}
+    bank: dict[str, Any] = {
+        "payment_method": "us_bank_account",
+        "account_name": "Ada Invented",
+        "account_number": account,
+    }
     paid = await shop.pay_checkout(opened.json()["url"], **bank)
     assert paid.status_code == 303, paid.text
     await shop.wait_until_idle()
