@@ -13,7 +13,7 @@ from app.db import editions, notifications, subscriptions
 from app.db.engine.session import Session
 from app.domain.access_status import access_status
 from app.domain.derivations import Edition
-from app.domain.notification_policies import policy_for
+from app.domain.notification_policies import NotificationPolicy, policy_for
 from app.domain.notifications import Channel, Notification, NotificationKind, NotificationStatus
 from app.domain.owed_notifications import Facts, Owed, is_still_to_send, owed
 from app.domain.places import reader_place
@@ -22,7 +22,7 @@ from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription, Term
 
 TOLD_AT_ONCE = frozenset(
-    {NotificationKind.REFUNDED}
+    {NotificationKind.REFUNDED, NotificationKind.PRICE_UNCHANGED}
 )  # by :func:`tell`: they don't follow from the subscription's state
 
 
@@ -65,6 +65,15 @@ async def schedule(
     await notifications.schedule(session, [wanted], now=now)
 
 
+async def policy_of_reader(
+    session: Session, rules: Rules, kind: NotificationKind, subscription: Subscription, *, at: datetime
+) -> NotificationPolicy | None:
+    """Return the policy that applies to a subscription's reader and an event at a time; None: they are not told."""
+    edition = await editions.current(session, rules.zone)
+    place = await places.of_reader(session, subscription.subscriber_id, subscription)
+    return policy_for(edition.notification_policies(rules), kind, place, at.astimezone(rules.zone).date())
+
+
 async def tell(
     session: Session,
     rules: Rules,
@@ -75,17 +84,17 @@ async def tell(
     data: Mapping[str, Any],
     now: datetime,
     event_at: datetime | None = None,
+    policy_of: NotificationKind | None = None,
 ) -> bool:
     """
     Tell a subscription's reader something now, if the policy says so. Return whether it does.
 
     :param about: as for :func:`schedule`, like ``data``.
     :param event_at: when what is told happens; None: it has just happened.
+    :param policy_of: the kind whose policy applies; None: its own.
     """
     at = event_at or now
-    edition = await editions.current(session, rules.zone)
-    place = await places.of_reader(session, subscription.subscriber_id, subscription)
-    policy = policy_for(edition.notification_policies(rules), kind, place, at.astimezone(rules.zone).date())
+    policy = await policy_of_reader(session, rules, policy_of or kind, subscription, at=at)
     if policy is None or policy.channel is Channel.OFF:
         return False
     its = Owed(

@@ -44,12 +44,12 @@ def migrate(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
-    """Move current subscribers of a plan to a new price, each at a renewal, and tell them four weeks before.
+    """Move current subscribers of a plan to a new price, each at a renewal, and tell them before.
 
     Prints a line for each subscription as CSV: its prices before and after, without discounts and tax, and the renewal;
     or why it keeps its price. Then asks for confirmation. Workers do the rest, for as long as a term lasts: each reader is
-    told the exact total 28 days before the renewal, and the price changes 3 days before it. Nothing is charged in between.
-    A cancellation stops the change of a subscription.
+    told the exact total 30 days before the renewal, or as the catalogue says, and the price changes 3 days before it.
+    Nothing is charged in between. A cancellation stops the change of a subscription.
 
     \b
     newsstand catalogue push                  # first: the new price is in the catalogue

@@ -56,6 +56,13 @@ async def is_open(session: Session, key: str) -> bool:
     return await session.scalar(select(Row.key).where(Row.key == key, Row.settled_at.is_(None))) is not None
 
 
+async def open_key(session: Session, row_id: str, action: str) -> str | None:
+    """Return the key of the action on a row that is not settled yet; None if there is none."""
+    return await session.scalar(
+        select(Row.key).where(Row.row_id == row_id, Row.action == action, Row.settled_at.is_(None))
+    )
+
+
 async def settle(session: Session, key: str) -> None:
     """Mark an intent as settled: Stripe gave its final answer, and the key is not used again."""
     await session.execute(update(Row).where(Row.key == key, Row.settled_at.is_(None)).values(settled_at=func.now()))

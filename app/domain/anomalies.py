@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.domain.invoice_lines import charged_too_late
+from app.domain.invoice_lines import InvoiceLine, charged_too_late
 from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money
 from app.domain.plans import DIGITAL, Catalogue
-from app.domain.subscriptions import StripeSubscriptionState
+from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState
 from app.domain.terms import uneven_interval
 
 UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
@@ -21,6 +21,7 @@ PRINT_CHARGED_LATE = "print_charged_late"  # paid for printed copies that could 
 PRINT_CHANGE_REFUSED = "print_change_refused"  # Stripe refuses a change of the print edition that was promised
 UNSPENT_CREDIT = "unspent_credit"  # a customer without a live subscription has credit in their balance
 UNREFUNDED_CREDIT = "unrefunded_credit"  # an unspent credit for which no payment can be refunded
+RENEWAL_DIFFERS = "renewal_differs"  # it was billed at another amount than the notice of the new price said
 WEBHOOK_ENDPOINT_DISABLED = "webhook_endpoint_disabled"  # it kept failing, so no events are sent to it
 ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs from the reader's
 
@@ -29,7 +30,9 @@ ADDRESS_MISMATCH = "address_differs"  # the customer's email address differs fro
 class Anomaly:
     """A state at Stripe that staff must check."""
 
-    object_id: str  # of a Stripe subscription or customer, a change of the print edition, or a webhook endpoint
+    object_id: (
+        str  # of a Stripe subscription or customer, a change of the print edition or the price, or a webhook endpoint
+    )
     code: str
     reason: str
     subscriber_id: str | None
@@ -106,6 +109,34 @@ def unspent_credit(credit: Mapping[str, int]) -> str | None:
 def unrefunded_credit(amount: Money) -> str:
     """Return the reason why staff must look at an unspent credit."""
     return f"{amount} of unspent credit is owed to the reader, but no payment of the subscription can be refunded."
+
+
+def renewal_invoice(seen: StripeSubscriptionState, renewal_at: datetime) -> StripeInvoiceState | None:
+    """Return the invoice of a renewal; None if there is none, or it was voided."""
+    return next(
+        (
+            one
+            for one in seen.invoices
+            if one.status != InvoiceStatus.VOID and any(line.span.starts_at == renewal_at for line in _billed(one))
+        ),
+        None,
+    )
+
+
+def renewal_difference(invoice: StripeInvoiceState, *, told: Money) -> str | None:
+    """
+    Return why staff must look at the renewal at a new price; None if it was billed as its reader was told.
+
+    Prorations and other items on the invoice are left out, as in the quote.
+    """
+    billed = Money(sum(line.total for line in _billed(invoice)), invoice.currency)
+    if told == billed:
+        return None
+    return f"The renewal at the new price was billed at {billed}, but the notice to the reader said {told}."
+
+
+def _billed(invoice: StripeInvoiceState) -> list[InvoiceLine]:
+    return [line for line in invoice.lines if line.of_subscription and not line.proration]
 
 
 def address_mismatch(ours: str | None, theirs: str | None) -> str | None:

@@ -26,6 +26,7 @@ class NotificationKind(StrEnum):
     RENEWAL_AHEAD = "renewal_ahead"
     YEARLY_REMINDER = "yearly_reminder"
     PRICE_CHANGE = "price_change"
+    PRICE_UNCHANGED = "price_unchanged"  # a new price that was announced does not come
     TRIAL_ENDING = "trial_ending"
     PROMOTION_ENDING = "promotion_ending"
     PAYMENT_FAILED = "payment_failed"
@@ -88,6 +89,7 @@ KINDS: Mapping[NotificationKind, Kind] = {
     NotificationKind.RENEWAL_AHEAD: _kind("plan price discounted renews_at interval"),
     NotificationKind.YEARLY_REMINDER: _kind("plan price discounted renews_at since_at interval"),
     NotificationKind.PRICE_CHANGE: _kind("plan price discounted old_price total renews_at interval"),
+    NotificationKind.PRICE_UNCHANGED: _kind("plan price discounted announced_price renews_at"),
     NotificationKind.TRIAL_ENDING: _kind("plan price discounted ends_at interval"),
     NotificationKind.PROMOTION_ENDING: _kind("plan price discounted ends_at interval"),
     NotificationKind.PAYMENT_FAILED: _kind("plan access_until pay_url card"),
@@ -106,6 +108,7 @@ TITLES: Mapping[NotificationKind, str] = {  # for staff
     NotificationKind.RENEWAL_AHEAD: "Notice of the renewal",
     NotificationKind.YEARLY_REMINDER: "Yearly reminder",
     NotificationKind.PRICE_CHANGE: "Notice of a new price",
+    NotificationKind.PRICE_UNCHANGED: "Notice that the price stays",
     NotificationKind.TRIAL_ENDING: "Notice of the end of the trial",
     NotificationKind.PROMOTION_ENDING: "Notice of the end of the promotion",
     NotificationKind.PAYMENT_FAILED: "Failed payment",

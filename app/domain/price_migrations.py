@@ -18,9 +18,9 @@ from app.domain.prices import StripePrice, product_id
 from app.domain.subscriptions import OVER, StripeItemState, StripeSubscriptionState, SubscriptionStatus
 
 # A changed price is announced 7 to 30 days ahead, which the amendment of California's Business and Professions Code 17602 by
-# AB 2863 asks for since July 1, 2025. The notice is sent two days after the first possible day. If it could not be sent
-# until the last one, the reader pays the old price once more.
-ANNOUNCED_AHEAD = timedelta(days=28)
+# AB 2863 asks for since July 1, 2025. The policy for notices says when it is sent. If it could not be sent until the last
+# possible day, the reader pays the old price once more.
+ANNOUNCED_AHEAD = timedelta(days=28)  # if the publisher sends the notices
 PREPARED_AHEAD = timedelta(days=50)  # before any notice of the renewal, so that it names the new price
 LEAST_NOTICE = timedelta(days=7)
 QUOTED_AGAIN_AHEAD = timedelta(days=9)  # early enough to tell the reader once more if the total has changed
@@ -337,6 +337,11 @@ def is_as_announced(change: PriceChange, decided: Planned, quoted: Quote) -> boo
         and tuple(change.items) == decided.items
         and (change.quote.total, change.quote.tax) == (quoted.total, quoted.tax)
     )
+
+
+def announced_ahead(days: int) -> timedelta:
+    """Return how long before the renewal its reader is told, by the policy's days: at least two more than the law asks."""
+    return max(timedelta(days=days), QUOTED_AGAIN_AHEAD)
 
 
 def was_told_in_time(change: PriceChange, sent_at: datetime | None) -> bool:

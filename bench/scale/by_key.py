@@ -340,6 +340,7 @@ BY_KEY = (
     query("intents.record", lambda s: intents.record(s.session, s.id("chk"), "open_checkout", {"x": 1})),
     query("intents.rows_with", lambda s: intents.rows_with(s.session, "open_checkout", s.ids("chk"))),
     query("intents.is_open", lambda s: intents.is_open(s.session, f"{s.id('chk')}:open_checkout:1")),
+    query("intents.open_key", lambda s: intents.open_key(s.session, s.id("chk"), "open_checkout")),
     query("intents.settle", lambda s: intents.settle(s.session, f"{s.id('chk')}:open_checkout:1")),
     query(
         "idempotency.acquire",

@@ -7369,7 +7369,7 @@ export interface components {
              * @example renewal_ahead
              * @enum {string}
              */
-            kind: "renewal_ahead" | "yearly_reminder" | "price_change" | "trial_ending" | "promotion_ending" | "payment_failed" | "confirmation_needed" | "card_expiring" | "canceled" | "refunded" | "issue_delayed" | "address_needed" | "cancellation_received" | "withdrawal_received";
+            kind: "renewal_ahead" | "yearly_reminder" | "price_change" | "price_unchanged" | "trial_ending" | "promotion_ending" | "payment_failed" | "confirmation_needed" | "card_expiring" | "canceled" | "refunded" | "issue_delayed" | "address_needed" | "cancellation_received" | "withdrawal_received";
             /**
              * Subscriber
              * @description ID of the reader; null if nobody that we know.

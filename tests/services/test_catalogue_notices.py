@@ -69,7 +69,7 @@ def test_without_entries_the_defaults_apply(path: Path) -> None:
         pytest.param('"US-CA"', '"XX"', "places", "'XX' is not a place", id="an unknown place"),
         pytest.param('"US-CA"', '"California"', "places", "'California' is not a place", id="a name of a place"),
         pytest.param("renewal_ahead", "renewal", "kind", "must be one of renewal_ahead,", id="an unknown kind"),
-        pytest.param('"webhook"', '"fax"', "channel", "must be one of mail, webhook, off", id="an unknown channel"),
+        pytest.param('"webhook"', '"fax"', "channel", "must be one of email, webhook, off", id="an unknown channel"),
         pytest.param("renewal_ahead", "canceled", "days", "not allowed: canceled is sent when it happens", id="days"),
         pytest.param("renewal_california", "../secrets", "template", "must be the name of a template", id="a path"),
     ],

@@ -7,12 +7,16 @@ from functools import partial
 from app.aggregates import intents as stored
 from app.aggregates import notifications, sync_subscription
 from app.context import Context
-from app.db import audit, intents, price_migrations, subscribers, subscriptions
+from app.db import anomalies, audit, intents, price_migrations, subscriptions
 from app.db import notifications as notifications_db
 from app.db.engine.session import Session
+from app.domain.anomalies import RENEWAL_DIFFERS, renewal_difference, renewal_invoice
 from app.domain.errors import ConcurrentUpdate
+from app.domain.invoices import InvoiceStatus
+from app.domain.money import Money
 from app.domain.notifications import NotificationKind, NotificationStatus, money
 from app.domain.price_migrations import (
+    ANNOUNCED_AHEAD,
     CHECKED_AGAIN,
     OPEN,
     QUOTED_AGAIN_AHEAD,
@@ -27,6 +31,7 @@ from app.domain.price_migrations import (
     Quote,
     Terms,
     Wait,
+    announced_ahead,
     decide,
     has_new_price,
     is_as_announced,
@@ -38,10 +43,12 @@ from app.domain.subscriptions import OVER, StripeSubscriptionState
 from app.gateway import price_migrations as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
+from app.services.price_migrations.records import ACTION, follow, lock, lock_running, record, record_switch
+from app.services.price_migrations.stopped import finish
 
 NO_TIME = timedelta()
 REPEATED = timedelta(seconds=30)  # after which a request without a recorded answer is repeated
-ACTION = "price_switch"  # of the request to Stripe
+ANSWERED_WITHIN = timedelta(minutes=10)  # a request to Stripe that a killed process had sent
 
 
 async def advance(ctx: Context, change_id: str, /, *, now: datetime) -> None:
@@ -53,11 +60,12 @@ async def advance(ctx: Context, change_id: str, /, *, now: datetime) -> None:
     async with ctx.sessions.begin() as session:
         change = await price_migrations.change_by_id(session, change_id)
         migration = await price_migrations.by_id(session, change.migration_id) if change is not None else None
-        if change is None or migration is None or change.status not in OPEN:
-            if change is not None:  # its migration was stopped: the renewal is at the old price again
-                await _follow(session, ctx.rules, change, now=now)
+        if change is None or migration is None or change.status not in (*OPEN, ChangeStatus.STOPPED):
             await price_migrations.clear_change_due(session, change_id)
             return
+    if change.status == ChangeStatus.STOPPED:
+        await finish(ctx, change, migration, now=now)
+        return
     try:
         seen = await subscriptions_at_stripe.fetch(ctx.gateway, change.stripe_id)
     except Gone:
@@ -90,6 +98,8 @@ async def _announce(
     if isinstance(decided, Keep):
         await _keep(ctx, change, decided.reason, now=now)
         return
+    if isinstance(decided, Planned):
+        decided = await _by_policy(ctx, change, migration, decided, now=now)
     planned = _planned(change, decided)
     if isinstance(decided, Wait) or decided.announce_at > now:
         await _save(ctx, change, planned, now=now)
@@ -107,14 +117,30 @@ async def _announce(
         act_at=max(now, decided.renewal_at - QUOTED_AGAIN_AHEAD),
     )
     async with ctx.sessions.begin() as session:
-        await _lock_running(session, change)
+        await lock_running(session, change)
         is_told = migration.publisher_sends_notices or await _tell(session, ctx.rules, told, quote, now=now)
         if is_told:
             await price_migrations.save_change(session, told)
-            await _record(session, change, told, migration, "price_change.announced")
-            await _follow(session, ctx.rules, told, now=now)
+            await record(session, change, told, migration, "price_change.announced")
+            await follow(session, ctx.rules, told, now=now)
     if not is_told:
         await _keep(ctx, change, Keeps.NO_NOTICE, now=now)
+
+
+async def _by_policy(
+    ctx: Context, change: PriceChange, migration: PriceMigration, decided: Planned, *, now: datetime
+) -> Planned:
+    """Return a plan with its notice as many days ahead as the policy says for its reader."""
+    if migration.publisher_sends_notices or change.subscription_id is None:
+        return decided
+    async with ctx.sessions.begin() as session:
+        subscription = await subscriptions.by_id(session, change.subscription_id)
+        assert subscription is not None
+        policy = await notifications.policy_of_reader(
+            session, ctx.rules, NotificationKind.PRICE_CHANGE, subscription, at=decided.renewal_at
+        )
+    ahead = announced_ahead(policy.days) if policy is not None else ANNOUNCED_AHEAD
+    return replace(decided, announce_at=max(now, decided.renewal_at - ahead))
 
 
 async def _tell(session: Session, rules: Rules, change: PriceChange, quote: Quote, *, now: datetime) -> bool:
@@ -147,18 +173,12 @@ async def _sent_at(ctx: Context, change: PriceChange, migration: PriceMigration)
     return notice.settled_at if notice is not None and is_sent else None
 
 
-async def _follow(session: Session, rules: Rules, change: PriceChange, *, now: datetime) -> None:
-    """Let the notices of the renewal name the price that it will have."""
-    if change.subscriber_id is not None:
-        await notifications.follow_reader(session, rules, change.subscriber_id, now=now)
-
-
 async def _switch(
     ctx: Context, change: PriceChange, migration: PriceMigration, seen: StripeSubscriptionState, *, now: datetime
 ) -> None:
     """Give the items their new price, if the reader was told of exactly that in time."""
     if has_new_price(change, seen):  # the process that asked Stripe stopped before it recorded the answer
-        await _record_switch(ctx, change, migration)
+        await record_switch(ctx, change, migration, now=now)
         return
     if migration.status == MigrationStatus.STOPPED:
         await _keep(ctx, change, Keeps.MIGRATION_STOPPED, now=now)
@@ -184,7 +204,7 @@ async def _ask_stripe(ctx: Context, change: PriceChange, migration: PriceMigrati
     parameters = at_stripe.switch(change.items)
     switching = replace(change, status=ChangeStatus.SWITCHING, act_at=None)
     async with ctx.sessions.begin() as session:
-        await _lock_running(session, change)
+        await lock_running(session, change)
         intent = await intents.record(session, change.id, ACTION, parameters)
         if intent.parameters != parameters:
             await intents.settle(session, intent.key)
@@ -192,32 +212,27 @@ async def _ask_stripe(ctx: Context, change: PriceChange, migration: PriceMigrati
         await price_migrations.save_change(session, switching, again_in=REPEATED)
     request = subscriptions_at_stripe.update(ctx.gateway, change.stripe_id, intent.parameters, key=intent.key)
     await stored.send(ctx.sessions, intent, request)
-    await _record_switch(ctx, switching, migration, key=intent.key)
+    await record_switch(ctx, switching, migration, now=now)
     fetch = partial(subscriptions_at_stripe.fetch, ctx.gateway, change.stripe_id)
     await sync_subscription.fetch_and_save(ctx.sessions, ctx.rules, change.stripe_id, fetch, now=now)
 
 
-async def _record_switch(
-    ctx: Context, change: PriceChange, migration: PriceMigration, *, key: str | None = None
-) -> None:
-    switched = replace(change, status=ChangeStatus.SWITCHED, act_at=change.renewal_at)
-    async with ctx.sessions.begin() as session:
-        await _lock(session, change)
-        if key is not None:
-            await intents.settle(session, key)
-        await price_migrations.save_change(session, switched)
-        await _record(session, change, switched, migration, "price_change.made")
-
-
 async def _complete(ctx: Context, change: PriceChange, seen: StripeSubscriptionState, *, now: datetime) -> None:
-    """Complete a change whose renewal has come."""
+    """Complete a change whose renewal has come, and compare what was billed with what the reader was told."""
     renewal_at, period = change.renewal_at, seen.period
     if seen.status in OVER or period is None or renewal_at is None:
         await _keep(ctx, change, Keeps.ENDED, now=now)
-    elif period[0] >= renewal_at:
-        await _save(ctx, change, replace(change, status=ChangeStatus.COMPLETED, act_at=None), now=now)
-    else:  # Stripe has not renewed it yet
+        return
+    invoice = renewal_invoice(seen, renewal_at)
+    if period[0] < renewal_at or (invoice is not None and invoice.status == InvoiceStatus.DRAFT):
         await _save(ctx, change, replace(change, act_at=max(renewal_at, now) + CHECKED_AGAIN), now=now)
+        return
+    if invoice is not None and change.quote is not None:
+        why = renewal_difference(invoice, told=Money(change.quote.total, change.currency))
+        async with ctx.sessions.begin() as session:  # staff look at what was not billed as the reader was told
+            found = {RENEWAL_DIFFERS: why} if why is not None else {}
+            await anomalies.report(session, change.id, found, subscriber_id=change.subscriber_id)
+    await _save(ctx, change, replace(change, status=ChangeStatus.COMPLETED, act_at=None), now=now)
 
 
 async def _plan_again(
@@ -227,16 +242,22 @@ async def _plan_again(
     decided = decide(seen, _terms(ctx, migration), is_ours=True, now=now)
     if isinstance(decided, Keep):
         await _keep(ctx, change, decided.reason, now=now)
-    else:
-        await _save(ctx, change, _planned(change, decided), now=now)
+        return
+    if isinstance(decided, Planned):
+        decided = await _by_policy(ctx, change, migration, decided, now=now)
+    await _save(ctx, change, _planned(change, decided), now=now)
 
 
 async def _keep(ctx: Context, change: PriceChange, reason: Keeps, *, now: datetime) -> None:
-    """Let the subscription keep its price."""
-    kept = replace(change, status=ChangeStatus.STOPPED, reason=reason, act_at=None)
+    """Let the subscription keep its price. If Stripe was asked for the new one, it is looked at again: :func:`finish`."""
+    is_asked = change.status == ChangeStatus.SWITCHING
+    kept = replace(
+        change, status=ChangeStatus.STOPPED, reason=reason, act_at=now + ANSWERED_WITHIN if is_asked else None
+    )
+    again_in = NO_TIME if reason is Keeps.MIGRATION_STOPPED and not is_asked else None
     async with ctx.sessions.begin() as session:
-        await _lock(session, change)
-        await price_migrations.save_change(session, kept)
+        await lock(session, change)
+        await price_migrations.save_change(session, kept, again_in=again_in)
         await audit.record(
             session,
             actor="policy",
@@ -248,46 +269,19 @@ async def _keep(ctx: Context, change: PriceChange, reason: Keeps, *, now: dateti
             after={"status": kept.status},
         )
         await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, [change.notice_about])
-        await _follow(session, ctx.rules, kept, now=now)
+        await follow(session, ctx.rules, kept, now=now)
 
 
 async def _save(ctx: Context, before: PriceChange, after: PriceChange, *, now: datetime) -> None:
     async with ctx.sessions.begin() as session:
         if before.status == ChangeStatus.SWITCHED:  # also of a stopped migration: the reader keeps the new price
-            await _lock(session, before)
+            await lock(session, before)
         else:
-            await _lock_running(session, before)
+            await lock_running(session, before)
         await price_migrations.save_change(session, after)
         if after.status == ChangeStatus.PLANNED:  # a notice that is still on its way names what does not come
             await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, [before.notice_about])
-        await _follow(session, ctx.rules, after, now=now)
-
-
-async def _lock(session: Session, change: PriceChange) -> None:
-    """
-    Lock a change.
-
-    :raises ConcurrentUpdate: it was stopped, or another process has done its step.
-    """
-    if change.subscriber_id is not None:
-        await subscribers.lock(session, change.subscriber_id)
-    latest = await price_migrations.change_by_id(session, change.id, lock=True)
-    if latest is None or latest.status != change.status:
-        raise ConcurrentUpdate("Another process has changed this")
-
-
-async def _lock_running(session: Session, change: PriceChange) -> None:
-    """
-    Do as :func:`_lock`, and make sure that the migration was not stopped since it was read.
-
-    A stop waits for the changes that are locked, so whoever comes after it sees it here.
-
-    :raises ConcurrentUpdate: it was, or the change was.
-    """
-    await _lock(session, change)
-    migration = await price_migrations.by_id(session, change.migration_id)
-    if migration is None or migration.status == MigrationStatus.STOPPED:
-        raise ConcurrentUpdate("Its migration was stopped")
+        await follow(session, ctx.rules, after, now=now)
 
 
 async def _quote(ctx: Context, decided: Planned, stripe_id: str) -> Quote:
@@ -306,24 +300,3 @@ def _planned(change: PriceChange, decided: Planned | Wait) -> PriceChange:
     if isinstance(decided, Wait):
         return replace(anew, act_at=decided.until)
     return replace(anew, items=decided.items, renewal_at=decided.renewal_at, act_at=decided.announce_at)
-
-
-async def _record(
-    session: Session, before: PriceChange, after: PriceChange, migration: PriceMigration, action: str
-) -> None:
-    assert after.quote is not None
-    await audit.record(
-        session,
-        actor=migration.requested_by,
-        action=action,
-        object_id=after.id,
-        subscriber_id=after.subscriber_id,
-        reason=f"migration:{migration.id}",
-        before={"status": before.status, "amount": after.quote.before, "currency": after.currency},
-        after={
-            "status": after.status,
-            "amount": after.quote.total,
-            "currency": after.currency,
-            "renewal_at": after.renewal_at.isoformat() if after.renewal_at else None,
-        },
-    )

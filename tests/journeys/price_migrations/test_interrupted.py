@@ -79,6 +79,7 @@ async def test_a_failure_of_stripe_delays_a_change(shop: Shop, fault: dict[str, 
     await shop.wait_until("SELECT status = 'switched' FROM price_changes")
     assert await prices(shop, held) == {"digital": (59_00, 1)}
     assert await audited(shop, "price_change.made") == 1
+    assert await shop.rows("SELECT key FROM intents WHERE settled_at IS NULL") == []
     await run_at(shop, RENEWED)
     assert (await only_change(shop, migration))["status"] == "completed"
 

@@ -1,5 +1,8 @@
 """The notice of a new price: sent before the price changes, with the exact total, and never contradicted by another."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from app.domain.price_migrations import NoticesOff
@@ -13,6 +16,7 @@ from tests.journeys.price_migrations.test_price_migrations import (
     subscribed,
 )
 from tests.support.mailbox import Mailbox
+from tests.support.notices import entry, open_mailing_shop
 from tests.support.price_migrations import invoices, new_price, only_change, prices, run_at, start
 from tests.support.shop import Shop
 
@@ -70,3 +74,45 @@ async def test_a_migration_needs_notices(shop: Shop) -> None:
     await new_price(shop, 59_00)
     with pytest.raises(NoticesOff):
         await start(shop, publisher_sends_notices=False)
+
+
+@pytest.mark.parametrize(
+    ("days", "sent"),
+    [
+        pytest.param(14, 14, id="as the policy says"),
+        pytest.param(7, 9, id="two days before the law's last day, in case that something fails"),
+    ],
+)
+async def test_the_notice_is_sent_as_many_days_ahead_as_the_policy_says(
+    database: str, sandbox: Any, issuer: Any, mail: Mailbox, tmp_path: Path, days: int, sent: int
+) -> None:
+    policy = entry("price_change", days)
+    async with open_mailing_shop(database, sandbox, issuer, mail, tmp_path, policy) as shop:
+        _, held = await subscribed(shop)
+        await new_price(shop, 59_00)
+        migration = await start(shop, publisher_sends_notices=False)
+        await run_at(shop, PREPARED, TOLD, RENEWAL - (sent + 1) * DAY)
+        assert (await only_change(shop, migration))["status"] == "planned"
+        await run_at(shop, RENEWAL - sent * DAY)
+        assert (await only_change(shop, migration))["status"] == "announced"
+        await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND status = 'sent'")
+        await run_at(shop, RENEWAL - 8 * DAY, SWITCHED)
+        assert await prices(shop, held) == {"digital": (59_00, 1)}
+
+
+async def test_a_renewal_that_costs_something_else_than_the_notice_said_is_shown_to_staff(shop: Shop) -> None:
+    _, held = await subscribed(shop)
+    await new_price(shop, 59_00)
+    migration = await start(shop)
+    await run_at(shop, TOLD, QUOTED_AGAIN, SWITCHED)
+    coupon = await shop.stripe_post("/v1/coupons", percent_off="50", duration="forever")
+    await shop.stripe_post(f"/v1/subscriptions/{held}", **{"discounts[0][coupon]": coupon["id"]})
+    await run_at(shop, RENEWED)
+
+    assert (await only_change(shop, migration))["status"] == "completed"
+    found = (await shop.get("/v1/support/queue", shop.agent, kind="anomaly")).json()["data"]
+    assert [item["code"] for item in found] == ["renewal_differs"], found
+    (reason,) = [row["reason"] for row in await shop.rows("SELECT reason FROM anomalies WHERE gone_at IS NULL")]
+    assert (
+        reason == "The renewal at the new price was billed at 29.50 USD, but the notice to the reader said 59.00 USD."
+    )

@@ -1,0 +1,80 @@
+"""What is left to do for a change that was stopped: Stripe's late answer, and the reader who was told of the new price."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from app.aggregates import notifications
+from app.context import Context
+from app.db import intents, price_migrations, subscriptions
+from app.db import notifications as notifications_db
+from app.db.engine.session import Session
+from app.domain.notifications import NotificationKind, NotificationStatus, money
+from app.domain.price_migrations import Keeps, PriceChange, PriceMigration, has_new_price
+from app.domain.rules import Rules
+from app.gateway import subscriptions as subscriptions_at_stripe
+from app.gateway.client import Gone
+from app.services.price_migrations.records import ACTION, follow, lock, record_switch
+
+SENT_WITHIN = timedelta(minutes=1)  # a notice that is being sent
+
+
+async def finish(ctx: Context, change: PriceChange, migration: PriceMigration, *, now: datetime) -> None:
+    """
+    Finish a change that was stopped.
+
+    If Stripe was asked before and has the new price, the change was made. Otherwise a reader who got the notice of a
+    stopped migration is told that the price stays. A notice that is being sent is waited for.
+
+    :raises StripeUnavailable: call again.
+    """
+    async with ctx.sessions.begin() as session:
+        asked = await intents.open_key(session, change.id, ACTION)
+    if asked is not None and await _has_new_price(ctx, change):
+        await record_switch(ctx, change, migration, now=now)
+        return
+    async with ctx.sessions.begin() as session:
+        latest = await lock(session, change)
+        if asked is not None:
+            await intents.settle(session, asked)
+        act_at = None
+        if change.reason == Keeps.MIGRATION_STOPPED and not migration.publisher_sends_notices:
+            notice = await notifications_db.find(session, NotificationKind.PRICE_CHANGE, change.notice_about)
+            status = notice.status if notice is not None else None
+            if status is NotificationStatus.SENDING:
+                act_at = now + SENT_WITHIN
+            elif status in (NotificationStatus.SENT, NotificationStatus.HANDED_OVER):
+                await _tell(session, ctx.rules, latest, now=now)
+        await price_migrations.save_change(session, replace(latest, act_at=act_at))
+        await follow(session, ctx.rules, latest, now=now)  # the renewal is at the old price again
+
+
+async def _has_new_price(ctx: Context, change: PriceChange) -> bool:
+    try:
+        return has_new_price(change, await subscriptions_at_stripe.fetch(ctx.gateway, change.stripe_id))
+    except Gone:
+        return False
+
+
+async def _tell(session: Session, rules: Rules, change: PriceChange, *, now: datetime) -> None:
+    """Tell the reader that the price stays, unless the subscription ends before it would have changed."""
+    subscription = await subscriptions.by_id(session, change.subscription_id or "")
+    if subscription is None or change.renewal_at is None or change.renewal_at <= now:
+        return
+    if subscription.over_at is not None or subscription.cancel_at is not None:
+        return
+    await notifications.tell(
+        session,
+        rules,
+        NotificationKind.PRICE_UNCHANGED,
+        subscription,
+        change.notice_about,
+        data={
+            "price": money(subscription.price, change.currency),
+            "announced_price": money(subscription.price - change.before + change.after, change.currency),
+            "discounted": subscription.keeps_discount,
+            "renews_at": change.renewal_at.isoformat(),
+        },
+        now=now,
+        event_at=change.renewal_at,
+        policy_of=NotificationKind.PRICE_CHANGE,
+    )
