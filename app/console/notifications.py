@@ -27,7 +27,7 @@ async def show_day(request: ConsoleRequest) -> Response:
         next_day=day + timedelta(days=1),
         page=page,
         readers=await _readers(request, page.items),
-        is_off=request.ctx.mailer is None,
+        email_is_off=request.ctx.mailer is None,
     )
 
 
@@ -36,7 +36,7 @@ async def show_reader(request: ConsoleRequest) -> Response:
     reader = await support.reader(request.ctx, request.path_param("reader"), viewer=request.viewer)
     found = await notifications.of_reader(request.ctx, reader.id, viewer=request.viewer)
     return request.render(
-        "reader_notifications.html", reader=reader, notifications=found, is_off=request.ctx.mailer is None
+        "reader_notifications.html", reader=reader, notifications=found, email_is_off=request.ctx.mailer is None
     )
 
 

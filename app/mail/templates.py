@@ -2,7 +2,8 @@
 The templates of notifications, in each language: those of this folder, or the publisher's in their place.
 
 A publisher's folder has the same names: ``layout.mjml``, and ``<language>/<kind>.mjml``, such as ``en/canceled.mjml``. A new
-language needs all of them. Everything is compiled and checked when a process starts.
+language needs all of them. ``<language>/phrases.jinja`` has macros that all templates of a language can use. Everything is
+compiled and checked when a process starts.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from app.localization import Localization, parse_locale
 from app.mail.compiler import BadTemplate, check_layout, compile_template
 
 FOLDER = Path(__file__).parent / "templates"
-LAYOUT, SUFFIX = "layout.mjml", ".mjml"
+LAYOUT, SUFFIX, PHRASES = "layout.mjml", ".mjml", "phrases.jinja"
 LOOK = frozenset({"brand"})  # the colors of the layout
 _HTML = ImmutableSandboxedEnvironment(autoescape=True, undefined=StrictUndefined)
 _PLAIN = ImmutableSandboxedEnvironment(autoescape=False, undefined=StrictUndefined)
@@ -139,10 +140,11 @@ def load(folder: Path | None, chosen: frozenset[Named] = frozenset()) -> Templat
     for language in sorted(
         {path.name for root in (FOLDER, folder) if root is not None for path in root.iterdir() if path.is_dir()}
     ):
+        phrases = _phrases(folder, language)
         for kind, name in [*((kind, kind.value) for kind in NotificationKind), *sorted(chosen)]:
             file = _file(folder, f"{language}/{name}{SUFFIX}")
             try:
-                languages.setdefault(language, {})[kind, name] = _compiled(file, layout, kind)
+                languages.setdefault(language, {})[kind, name] = _compiled(file, layout, kind, phrases)
             except FileNotFoundError:
                 if name == kind:
                     problems.append(f"{file}: is missing: a language needs every template")
@@ -174,14 +176,20 @@ def _file(folder: Path | None, name: str) -> Path:
     return FOLDER / name if (FOLDER / name).is_file() or folder is None else folder / name
 
 
-def _compiled(file: Path, layout: str, kind: NotificationKind) -> _Compiled:
+def _phrases(folder: Path | None, language: str) -> str:
+    """Return the macros of a language, in one line, so that the lines of a template keep their numbers."""
+    file = _file(folder, f"{language}/{PHRASES}")
+    return "".join(line.strip() for line in file.read_text().splitlines()) if file.is_file() else ""
+
+
+def _compiled(file: Path, layout: str, kind: NotificationKind, phrases: str) -> _Compiled:
     source = file.read_text()
-    _check_jinja(source, KINDS[kind].variables | COMMON_VARIABLES | LOOK, where=str(file))
+    _check_jinja(phrases + source, KINDS[kind].variables | COMMON_VARIABLES | LOOK, where=str(file))
     made = compile_template(source, layout, where=str(file))
     return _Compiled(
-        subject=_PLAIN.from_string(made.subject),
-        text=_PLAIN.from_string(made.text),
-        html=_HTML.from_string(made.html),
+        subject=_PLAIN.from_string(phrases + made.subject),
+        text=_PLAIN.from_string(phrases + made.text),
+        html=_HTML.from_string(phrases + made.html),
     )
 
 

@@ -94,6 +94,32 @@ def test_a_cancellation_tells_the_end_of_a_months_notice(notice: str | None, exp
     assert expected in " ".join(text.text.split())
 
 
+@pytest.mark.parametrize(
+    ("interval", "locale", "said"),
+    [
+        ("month", "en_US", "each month"),
+        ("year", "en_US", "each year"),
+        ("month", "de_DE", "jeden Monat"),
+        ("year", "de_DE", "jedes Jahr"),
+    ],
+)
+def test_every_charge_that_repeats_says_how_often(interval: str, locale: str, said: str) -> None:
+    for kind in (one for one in NotificationKind if "interval" in KINDS[one].variables):
+        data = {**data_for(kind), "interval": interval, "total": None}
+        text = load(None).render(kind, data, COMMON, wanted=locale, publisher=PUBLISHER)
+        assert said in " ".join(text.text.split()), kind
+        assert said in " ".join(text.html.split()), kind
+
+
+def test_a_publishers_phrases_take_the_place_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "phrases.jinja").write_text("{% macro each(interval) %}\nper {{ interval }}\n{% endmacro %}\n")
+    kind = NotificationKind.RENEWAL_AHEAD
+    text = load(tmp_path).render(kind, data_for(kind), COMMON, wanted="en_US", publisher=PUBLISHER)
+
+    assert "and per year after that" in text.text
+
+
 def test_a_language_without_templates_falls_back_to_the_publishers() -> None:
     german = Localization(Locale("de", "AT"), PUBLISHER.zone)
 
