@@ -1,5 +1,6 @@
 """The liability to readers: the report of a month, its chart, its subscriptions, and closing the month."""
 
+import re
 from datetime import date
 from urllib.parse import urlencode
 
@@ -16,6 +17,9 @@ from app.localization import Localization
 from app.services import liability
 
 PAGE_SIZE = 100
+MAX_FIGURES = 2_000  # characters
+_DAY = r"\d{4}-\d{2}-\d{2}( [a-z]{3} \d{1,15})*"
+FIGURES = re.compile(f"{_DAY}(,{_DAY})*", re.ASCII)
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -35,13 +39,14 @@ async def show(request: ConsoleRequest) -> Response:
         history=history,
         layout=charts.layout,
         chart=_chart(history, request.ctx.localization),
+        figures=urlencode({"figures": _figures(history)}),
     )
 
 
 async def chart(request: ConsoleRequest) -> Response:
-    """Return the image of the chart."""
+    """Return the image of the chart. Its URL has the figures, because counting them again would read all payments again."""
     narrow = request.path_param("name").endswith(NARROW_SUFFIX)
-    history = await liability.history(request.ctx, today=_today(request))
+    history = _parse_figures(request.query("figures", max_length=MAX_FIGURES))
     image = charts.svg(_chart(history, request.ctx.localization), narrow=narrow)
     return Response(image, media_type="image/svg+xml", headers={"Content-Security-Policy": SVG_POLICY})
 
@@ -86,9 +91,37 @@ def _through(request: ConsoleRequest) -> date:
         return today
 
 
+def _currencies(history: liability.History) -> list[str]:
+    """Return the currencies that are shown."""
+    return sorted({currency for _, owed in history for currency in owed})[: charts.MAX_SERIES]
+
+
+def _figures(history: liability.History) -> str:
+    """Return the figures of the chart, such as ``2026-03-31 usd 6684 jpy 500,2026-04-30 usd 6082 jpy 0``."""
+    currencies = _currencies(history)
+    return ",".join(
+        " ".join([str(day), *(f"{currency} {owed.get(currency, 0)}" for currency in currencies)])
+        for day, owed in history
+    )
+
+
+def _parse_figures(text: str) -> liability.History:
+    """Return the figures of the chart. Of malformed ones, nothing is shown."""
+    if FIGURES.fullmatch(text) is None:
+        return []
+    found = []
+    for part in text.split(","):
+        day, *pairs = part.split()
+        found.append((day, dict(zip(pairs[::2], map(int, pairs[1::2]), strict=True))))
+    try:
+        return [(date.fromisoformat(day), owed) for day, owed in found]
+    except ValueError:
+        return []
+
+
 def _chart(history: liability.History, localization: Localization) -> Chart:
     """Return the chart: a series for each currency, in whole units."""
-    currencies = sorted({currency for _, owed in history for currency in owed})[: charts.MAX_SERIES]
+    currencies = _currencies(history)
     return Chart(
         title="Owed at the end of each month",
         categories=[localization.month_and_year(day, short=True) for day, _ in history],

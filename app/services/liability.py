@@ -65,7 +65,11 @@ def _report(period: _Period, before: Mapping[str, Totals], after: Mapping[str, T
 
 
 async def overview(ctx: Context, through: date, *, today: date) -> tuple[Report, list[Closing], History]:
-    """Return :func:`report`, :func:`closings` and :func:`history`. The payments are read once for all of them."""
+    """
+    Return :func:`report`, :func:`closings`, and what was owed at the end of the last months and is owed today.
+
+    The payments are read once for all of them.
+    """
     async with ctx.sessions.begin() as session:
         closed = await liability.closings(session)
         period = _period(closed, through)
@@ -132,15 +136,6 @@ async def closings(ctx: Context) -> list[Closing]:
     """Return the closed months, in order. The first one has what was owed when the books began."""
     async with ctx.sessions.begin() as session:
         return await liability.closings(session)
-
-
-async def history(ctx: Context, *, today: date) -> History:
-    """Return what was owed at the end of the last months by currency, and what is owed today."""
-    async with ctx.sessions.begin() as session:
-        closed = await liability.closings(session)
-        days = _open_days(closed, today)
-        computed = await liability.totals(session, await _rules(session, ctx), days)
-    return _history(closed, dict(zip(days, computed, strict=True)))
 
 
 def _open_days(closed: Sequence[Closing], today: date) -> list[date]:

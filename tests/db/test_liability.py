@@ -1,13 +1,8 @@
 """The statement of the liability report agrees with the rule, on random ledgers; and a closed month stays closed."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
-from itertools import accumulate
-from random import Random
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
@@ -16,197 +11,21 @@ from app.db import liability
 from app.db.engine.pool import open_pool
 from app.db.engine.session import Sessions
 from app.db.liability import Closing, Moment
-from app.domain.liability import DAY, NOTHING, EarningRules, PaidAmount, Returned, last_of_month, totals
+from app.domain.liability import (
+    DAY,
+    NOTHING,
+    EarningRules,
+    PaidAmount,
+    Returned,
+    Totals,
+    last_of_month,
+    movement,
+    totals,
+)
+from tests.support.random_ledger import FIRST, PAYMENTS, PLANS, ZONE, write_ledger, write_shared_ledger
 
-ZONE = ZoneInfo("America/Chicago")
-FIRST = date(2026, 1, 1)
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
-PLANS = {"annual": (Fraction(24, 73), 2), "single": (Fraction(1, 3), 1)}
-PAYMENTS = 300
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """The rules, and payments as the rule takes them, each in a currency of its own."""
-
-    rules: EarningRules
-    payments: dict[str, PaidAmount]
-
-
-def calendar(random: Random) -> EarningRules:
-    """Return random issues: with gaps between their numbers, slips, double issues and special ones."""
-    counts = [random.choice((0, 1, 1, 1, 2)) for _ in range(40)]
-    numbers = list(accumulate(random.choice((1, 1, 1, 3)) for _ in counts))
-    served = list(accumulate((FIRST + timedelta(days=12 * n + random.randint(-9, 9)) for n in range(40)), max))
-    return EarningRules(
-        zone=ZONE.key,
-        numbers=numbers,
-        served_on=served,
-        copies={most: list(accumulate((min(c, most) for c in counts), initial=0)) for most in (1, 2)},
-        plans=PLANS,
-    )
-
-
-def days_of(rules: EarningRules, ranges: Sequence[tuple[int, int | None]], doubles: int) -> list[date]:
-    """Return on which day each copy of ranges of issue numbers is served."""
-    found = []
-    for index, (number, day) in enumerate(zip(rules.numbers, rules.served_on, strict=True)):
-        copies = rules.copies[doubles][index + 1] - rules.copies[doubles][index]
-        if any(first <= number and (end is None or number < end) for first, end in ranges):
-            found += [day] * copies
-    return found
-
-
-class Writer:
-    """Writes random terms and payments to the database, and returns them as the rule takes them."""
-
-    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", random: Random, rules: EarningRules) -> None:
-        self.connection, self.random, self.rules = connection, random, rules
-
-    def day(self, first: int = 0, last: int = 600) -> date:
-        return FIRST + timedelta(days=self.random.randint(first, last))
-
-    def moment(self, day: date) -> datetime:
-        """Return a moment of a publisher's day, often the first or the last one."""
-        seconds = self.random.choice((0, 1, 40_000, 80_000))
-        return datetime.combine(day, time(), ZONE).astimezone(UTC) + timedelta(seconds=seconds)
-
-    def maybe(self, day: date) -> date | None:
-        return day if self.random.random() < 0.2 else None
-
-    async def write(self, number: int) -> PaidAmount:
-        random, plan = self.random, self.random.choice(["annual", "single", "gone"])
-        share, doubles = PLANS.get(plan, (Fraction(0), 2))
-        begins, ends = (day := self.day(0, 400)), day + timedelta(days=random.choice((0, 1, 30, 365, 366)))
-        has_print = random.random() < 0.7
-        ranges = random.choice([None, (), ((5, 29),), ((3, 9), (12, None)), ((10, None),), ((1, 4), (60, 70))])
-        print_from, print_until, ended = None, self.maybe(self.day()), self.maybe(self.day())
-        paid_on, for_print = self.day(0, 400), random.random() < 0.2
-        if has_print and random.random() < 0.2:
-            print_from = begins + timedelta(days=3)
-        has_term = random.random() < 0.95
-        subscription, invoice = f"scr_{number}", f"in_{number}"
-        await self.connection.execute(
-            "INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount,"
-            " currency, created_at, work_key, ended_here_at) VALUES ($1, $1, 'rdr', 1, 'annual', false, 'active', 0, 'usd',"
-            " now(), '', $2)",
-            subscription,
-            self.moment(ended) if ended else None,
-        )
-        owed, extended = random.choice((0, 10, 24)), random.choice((0, 0, 2))
-        starts_at, ends_at = self.moment(begins), self.moment(ends)
-        if has_term:
-            await self.connection.execute(
-                "INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed,"
-                " copies, print_from, print_until, copies_ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7,"
-                " $8::text::int4multirange, $9, $10, $11)",
-                invoice,
-                subscription,
-                plan,
-                has_print,
-                starts_at,
-                ends_at,
-                owed,
-                None if ranges is None else "{" + ",".join(f"[{a},{b or ''})" for a, b in ranges) + "}",
-                self.moment(print_from) if print_from else None,
-                self.moment(print_until) if print_until else None,
-                self.moment(ended) if ended else None,
-            )
-            if extended:
-                await self.connection.execute(
-                    "INSERT INTO issue_adjustments (id, invoice_id, subscription_id, kind, issues, reason, by, created_at)"
-                    " VALUES ($1, $1, $2, 'extension', $3, '', '', now())",
-                    invoice,
-                    subscription,
-                    extended,
-                )
-        tax = random.choice((0, 7, 431))
-        amount, currency = tax + random.choice((1, 99, 4_900, 7_300, 12_345)), f"{number:03}"
-        paid_from = self.moment(begins) if for_print else None
-        paid_at = self.moment(paid_on)
-        if for_print and has_term and random.random() < 0.5:  # print was added later, with an invoice of its own
-            invoice, added_at = f"in_{number}_print", self.moment(self.day(0, 400))
-            paid_from, has_term = added_at, starts_at <= paid_at
-            since = max(starts_at, added_at)
-            begins = since.astimezone(ZONE).date()
-            if ends_at > starts_at:
-                owed, extended = math.ceil(owed * Fraction((ends_at - since) / (ends_at - starts_at))), 0
-        await self.connection.execute(
-            "INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason,"
-            " print_from) VALUES ($1, $2, $3, $4, $5, $6, $7, 'subscription_create', $8)",
-            f"pi_{number}",
-            invoice,
-            subscription,
-            amount,
-            tax,
-            currency,
-            paid_at,
-            paid_from,
-        )
-        has_part = has_term and has_print and print_from is None
-        part = Fraction(1) if for_print else share if has_part else Fraction(0)
-        copies: tuple[date, ...] | None = None
-        later = 0
-        if has_term and has_print and ranges is not None:
-            copies = tuple(days_of(self.rules, ranges, doubles))
-            if not copies or not ranges or ranges[-1][1] is None or print_until is not None:
-                later = max(0, owed + extended - len(copies))
-        return PaidAmount(
-            paid_on=paid_on,
-            net=amount - tax,
-            print_share=part,
-            period=(begins, ends) if has_term else None,
-            copies=copies,
-            later_copies=later,
-            print_ends_on=print_until if has_term else None,
-            ended_on=ended,
-            returned=tuple([await self.give_back(number, amount, tax, one) for one in range(random.randint(0, 3))]),
-        )
-
-    async def give_back(self, number: int, amount: int, tax: int, one: int) -> Returned:
-        """Write a refund or a lost dispute. Refunds that failed or wait for approval are written beside it."""
-        random, day = self.random, self.day(0, 500)
-        back = random.choice((1, amount // 3 + 1, amount))
-        if random.random() < 0.3:
-            await self.connection.execute(
-                "INSERT INTO disputes (id, payment_id, charge_id, status, amount, currency, reason, is_charge_refundable,"
-                " opened_at, closed_at) VALUES ($1, $2, '', 'lost', $3, $4, '', false, now(), $5)",
-                f"dp_{number}_{one}",
-                f"pi_{number}",
-                back,
-                f"{number:03}",
-                self.moment(day),
-            )
-            return Returned(day, back - tax * back // amount)
-        its_tax = min(back, random.choice((0, tax)))
-        basis = random.choice(("goodwill", "guarantee", "print_dropped"))
-        for status in ("succeeded", "failed", "awaiting_approval"):
-            await self.connection.execute(
-                "INSERT INTO refunds (id, payment_id, subscriber_id, basis, amount, tax, currency, reason, requested_by,"
-                " status, created_at, made_at, work_key) VALUES ($1, $2, 'rdr', $3, $4, $5, $6, '', '', $7, $8, $9, '')",
-                f"rfd_{number}_{one}_{status}",
-                f"pi_{number}",
-                basis,
-                back,
-                its_tax,
-                f"{number:03}",
-                status,
-                self.moment(day),
-                self.moment(day) if random.random() < 0.5 else None,
-            )
-        return Returned(day, back - its_tax, of_print=basis == "print_dropped")
-
-
-async def write_ledger(database: str, seed: int) -> Ledger:
-    random = Random(seed)
-    rules = calendar(random)
-    connection = await asyncpg.connect(database)
-    try:
-        await connection.execute("SET session_replication_role = replica")  # no subscribers
-        writer = Writer(connection, random, rules)
-        return Ledger(rules, {f"{number:03}": await writer.write(number) for number in range(PAYMENTS)})
-    finally:
-        await connection.close()
+DAYS = [FIRST + timedelta(days=number) for number in (-1, 40, 90, 91, 200, 365, 420, 800)]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -214,14 +33,42 @@ async def test_the_statement_agrees_with_the_rule_on_random_ledgers(
     database: str, sessions: Sessions, seed: int
 ) -> None:
     ledger = await write_ledger(database, seed)
-    days = [FIRST + timedelta(days=number) for number in (-1, 40, 90, 91, 200, 365, 420, 800)]
 
     async with sessions.begin() as session:
-        found = await liability.totals(session, ledger.rules, days)
+        found = await liability.totals(session, ledger.rules, DAYS)
 
-    for day, by_currency in zip(days, found, strict=True):
+    for day, by_currency in zip(DAYS, found, strict=True):
         for currency, payment in ledger.payments.items():
             assert by_currency.get(currency, NOTHING) == totals(payment, day), (seed, day, payment)
+
+
+@pytest.mark.parametrize("seed", [5, 6, 7])
+async def test_payments_that_are_counted_together_agree_with_the_rule(
+    database: str, sessions: Sessions, seed: int
+) -> None:
+    ledger = await write_shared_ledger(database, seed)
+    since, until = DAYS[2], DAYS[4]
+
+    async with sessions.begin() as session:
+        found = await liability.totals(session, ledger.rules, DAYS)
+        alone = [await liability.totals(session, ledger.rules, [day]) for day in DAYS]
+        of_subscriptions = await liability.of_subscriptions(
+            session, ledger.rules, Moment(through=since), Moment(through=until), list(ledger.payments)
+        )
+
+    for day, by_currency in zip(DAYS, found, strict=True):
+        expected: dict[str, Totals] = {}
+        for currency, payment in ledger.payments.values():
+            expected[currency] = expected.get(currency, NOTHING) + totals(payment, day)
+        assert by_currency == expected, (seed, day)
+    assert [by_currency for (by_currency,) in alone] == found
+    movements = {
+        (subscription, currency): movement(totals(payment, since), totals(payment, until))
+        for subscription, (currency, payment) in ledger.payments.items()
+    }
+    assert {(one.subscription, one.currency): one.movement for one in of_subscriptions} == {
+        name: one for name, one in movements.items() if not one.is_empty
+    }
 
 
 async def test_dropping_print_reverses_nothing_that_was_not_earned(database: str, sessions: Sessions) -> None:

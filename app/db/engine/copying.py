@@ -3,22 +3,29 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from app.db.engine.long_statements import SET_ZONE
 from app.db.engine.pool import Pool
 
 _FORMULAS = "{" + ",".join(str(ord(sign)) for sign in "=+-@|%") + "}"
 WAITING = 4  # parts of about 64 kB that may wait for a slow client
 
 
-async def copy_csv(pool: Pool, statement: str, *parameters: object, seconds: float) -> AsyncIterator[bytes]:
+async def copy_csv(
+    pool: Pool, statement: str, *parameters: object, seconds: float, zone: str | None = None
+) -> AsyncIterator[bytes]:
     """
     Yield the result of a query as CSV in parts, the first with the header.
 
     A client that reads slowly slows the query down, and one that leaves ends it.
+
+    :param zone: the time zone of the dates in the query. None: the server's.
     """
     parts: asyncio.Queue[bytes] = asyncio.Queue(WAITING)
 
     async def copy() -> None:
-        async with pool.acquire() as connection:
+        async with pool.acquire() as connection, connection.transaction():  # the setting ends with it
+            if zone is not None:
+                await connection.execute(SET_ZONE.format("$1"), zone)
             await connection.copy_from_query(
                 statement, *parameters, output=parts.put, format="csv", header=True, timeout=seconds
             )

@@ -11,22 +11,37 @@ from app.db.engine.session import Session
 
 LONGEST = timedelta(minutes=15)
 MEMORY = "64MB"  # for each sort and hash of the statement
+SET_ZONE = "SELECT set_config('TimeZone', {}, true)"  # for the transaction
 
 
-async def fetch(session: Session, statement: str, parameters: Sequence[object]) -> Sequence[Any]:
+async def fetch(
+    session: Session, statement: str, parameters: Sequence[object], *, zone: str | None = None
+) -> Sequence[Any]:
     """
     Return the rows of a statement with the parameters ``$1``, ``$2``, …, in the session's transaction.
 
-    The time-outs of ordinary statements don't apply to it, here and at the server.
+    The time-outs of ordinary statements don't apply to it, here and at the server. It is interpreted, because compiling a
+    statement of hundreds of expressions takes longer than running it.
+
+    :param zone: the time zone of the dates in it. None: the server's.
     """
-    await session.execute(
+    settings = await session.execute(
         text(
-            f"SELECT set_config('statement_timeout', '{int(LONGEST.total_seconds() * 1000)}', true),"
-            f" set_config('work_mem', '{MEMORY}', true)"
+            f"SELECT current_setting('TimeZone'), set_config('statement_timeout', '{_milliseconds()}', true),"
+            f" set_config('work_mem', '{MEMORY}', true), set_config('jit', 'off', true)"
         )
     )
+    (its_own, *_) = settings.one()
+    if zone is not None:
+        await session.execute(text(SET_ZONE.format(":zone")), {"zone": zone})
     connection = await (await session.connection()).get_raw_connection()
     driver = connection.driver_connection
     assert isinstance(driver, asyncpg.Connection)
     rows: Sequence[Any] = await driver.fetch(statement, *parameters, timeout=LONGEST.total_seconds())
+    if zone is not None:
+        await session.execute(text(SET_ZONE.format(":zone")), {"zone": its_own})
     return rows
+
+
+def _milliseconds() -> int:
+    return int(LONGEST.total_seconds() * 1000)

@@ -1,0 +1,294 @@
+"""
+The statements of the liability report: what :func:`app.domain.liability.totals` computes, for many payments at once.
+
+Most payments opened a term and were never touched again. Those of the same amount, plan and days earn the same, so the
+report of all readers counts them first, and computes each group once. A payment of which something was returned is a
+group of its own, and so is one with a rule of its own: print that was added later or again, or no term yet.
+
+The statements run in the publisher's time zone: see :mod:`app.db.engine.long_statements`. ``OFFSET '0'`` keeps PostgreSQL
+from computing a column of a subquery wherever it is used; unlike ``OFFSET 0``, it doesn't prevent parallel scans.
+
+Parameters: $1 days (NULL where a month is closed); the issues' $2 numbers, $3 days on which they are served, and copies
+before each with double issues counted $4 once and $5 twice; the plans' $6 codes, $7 print shares, $8 their denominators
+and $9 copies of a double issue; $10 when each issue's labels close; $11 closed months; $12 subscriptions, or the month to
+close.
+"""
+
+from collections.abc import Iterable
+
+from app.domain.credits import CreditKind
+from app.domain.issues import DOUBLE, ORDINARY
+from app.domain.liability import FIGURES
+from app.domain.progress import OPENING
+from app.domain.refunds import CONFIRMED, RefundBasis
+
+CREDITED = (CreditKind.OUT_OF_BAND, CreditKind.BALANCE, CreditKind.PRORATION)  # what reduces a payment's ``credited``
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+def _copies_before(number: str) -> str:
+    """Return the SQL for how many copies the issues before a number are."""
+    return (
+        f"CASE WHEN coalesce(doubles, {DOUBLE}) = {ORDINARY} THEN ($4::int[])[1 + width_bucket({number} - 1, $2::int[])]"
+        f" ELSE ($5::int[])[1 + width_bucket({number} - 1, $2::int[])] END"
+    )
+
+
+def _copies_through(day: str) -> str:
+    """Return the SQL for how many copies were served until the end of a day."""
+    return (
+        f"CASE WHEN coalesce(doubles, {DOUBLE}) = {ORDINARY} THEN ($4::int[])[1 + width_bucket({day}, $3::date[])]"
+        f" ELSE ($5::int[])[1 + width_bucket({day}, $3::date[])] END"
+    )
+
+
+_FIRST, _LAST = _copies_before("lower(one)"), _copies_before(f"coalesce(upper(one), {2**31 - 1})")
+
+
+def _served(day: str) -> str:
+    """Return the SQL for how many of the copies are served until the end of a day."""
+    return f"""(SELECT coalesce(sum(greatest(0, least({_LAST}, {_copies_through(day)}) - {_FIRST})), 0)::int
+        FROM unnest(copies) AS one)"""  # noqa: S608 - expressions
+
+
+def _earned(day: str, back: str, of_print: str, limit: str) -> str:
+    """Return the SQL for what is earned of a payment: see the domain's ``_earned``. Ends before ``limit`` count."""
+    sold = f"(CASE WHEN paid_on <= {day} THEN net ELSE 0 END)"
+    printed = f"({sold} * part / whole - ({of_print}) - (({back}) - ({of_print})) * part / whole)"
+    left = f"({sold} - ({back}))"
+    is_over = f"coalesce(ended_on < {limit}, false)"
+    print_is_over = f"({is_over} OR coalesce(print_ends_on < {limit}, false))"
+    days = (
+        f"(CASE WHEN {is_over} THEN days WHEN begins_on IS NULL THEN 0"
+        f" ELSE least(days, greatest(0, {day} - begins_on + 1)) END)"
+    )
+    print_left = f"least({left}, greatest(0, {printed}))"
+    copies = (  # print that was dropped has fewer copies than were paid for
+        "greatest(1, CASE WHEN goes_on OR planned = 0 OR print_ends_on IS NOT NULL THEN greatest(planned, expected)"
+        " ELSE planned END)"
+    )
+    return (
+        f"(CASE WHEN part = 0 THEN 0 WHEN {print_is_over} THEN {print_left}"
+        f" WHEN planned IS NULL THEN {print_left} * {days} / days ELSE {print_left} * served_copies / {copies} END"
+        f" + ({left} - CASE WHEN part = 0 THEN 0 ELSE {print_left} END) * {days} / days)"
+    )
+
+
+_HAS_PRINT = "t.print_edition AND t.print_from IS NULL"  # that its own payment paid for
+_CONFIRMED_REFUNDS = f"refunds WHERE status IN ({_listed(CONFIRMED)})"
+_LOST_DISPUTES = "disputes WHERE status = 'lost' AND payment_id IS NOT NULL"
+# ``returnable`` has the payments of which something may have been returned.
+_RETURNED = f"""
+    returned AS MATERIALIZED (
+        SELECT payment_id, on_day, sum(given)::bigint AS given, sum(given_print)::bigint AS given_print FROM (
+            SELECT payment_id, coalesce(made_at, created_at)::date AS on_day, amount - tax AS given,
+                CASE WHEN basis = '{RefundBasis.PRINT_DROPPED}' THEN amount - tax ELSE 0 END AS given_print
+            FROM {_CONFIRMED_REFUNDS} {{of_chosen}}
+            UNION ALL
+            SELECT payment_id, coalesce(closed_at, opened_at)::date, lost - p.tax * lost / p.amount, 0
+            FROM (SELECT * FROM {_LOST_DISPUTES} {{of_chosen}}) d JOIN returnable p ON p.id = d.payment_id
+                CROSS JOIN LATERAL (
+                    SELECT CASE WHEN d.currency = p.currency THEN least(d.amount, p.amount) ELSE p.amount END AS lost) part
+            UNION ALL
+            SELECT own.id, c.at::date, own.credited - own.tax * own.credited / own.amount, 0
+            FROM (SELECT subscription_id, max(created_at) AS at FROM credits p
+                    WHERE kind IN ({_listed(CREDITED)}) {{chosen}} GROUP BY subscription_id) c
+                JOIN returnable own ON own.subscription_id = c.subscription_id AND own.credited > 0
+        ) each_return GROUP BY payment_id, on_day
+    )"""  # noqa: S608 - names of statuses, kinds and bases
+_EXTENDED = """(SELECT invoice_id, sum(issues)::bigint AS issues
+        FROM issue_adjustments p WHERE true {chosen} GROUP BY invoice_id) extended"""
+_TERM_ENDED_AT = """coalesce(t.copies_ended_at, t.credited_at,
+        CASE WHEN t.refunded_as IS NOT NULL AND t.restored_as IS NULL THEN t.refunded_at END)"""
+
+# What any payment bought.
+_LATER = f"""
+    later AS MATERIALIZED (  -- what was paid within a term, such as for print: see app.domain.progress.term_of
+        SELECT p.id, (SELECT t.invoice_id FROM terms t
+            WHERE t.subscription_id = p.subscription_id AND t.starts_at <= p.paid_at
+            ORDER BY t.starts_at DESC, t.invoice_id DESC LIMIT 1) AS term
+        FROM payments p
+        WHERE (p.print_from IS NOT NULL OR p.billing_reason NOT IN ({_listed(OPENING)}))
+          AND NOT EXISTS (SELECT FROM terms t WHERE t.invoice_id = p.invoice_id) {{paying}}
+    )"""  # noqa: S608 - names of billing reasons
+_BEGINS_AT = """CASE WHEN p.invoice_id = t.invoice_id THEN t.starts_at
+    WHEN t.invoice_id IS NOT NULL THEN greatest(t.starts_at, coalesce(p.print_from, p.paid_at)) END"""
+_ENDED_AT = f"""CASE WHEN t.invoice_id IS NULL
+    THEN (SELECT coalesce(s.ended_here_at, s.ended_at) FROM subscriptions s WHERE s.id = p.subscription_id)
+    ELSE {_TERM_ENDED_AT} END"""  # noqa: S608 - expressions
+# Print that was dropped and added again was paid by different payments, each for its own period.
+_LATER_COPIES = (
+    "t.copies * int4multirange(int4range("
+    f"coalesce(($2::int[])[1 + width_bucket(p.print_from, $10::timestamptz[])], {2**31 - 1}), NULL))"
+)
+_IS_PAID_AGAIN = "p.print_from IS NOT NULL AND p.invoice_id <> t.invoice_id AND t.earlier_print <> '{{}}'"
+_COPIES = f"""CASE WHEN t.print_edition THEN CASE WHEN {_IS_PAID_AGAIN} THEN {_LATER_COPIES} ELSE t.copies END END"""
+_PRINT_ENDS_AT = """CASE WHEN t.earlier_print = '{{}}' THEN t.print_until ELSE coalesce((
+    SELECT t.earlier_print[n + 1] FROM generate_series(1, cardinality(t.earlier_print), 2) n
+    WHERE greatest(t.starts_at, coalesce(p.print_from, t.starts_at)) >= t.earlier_print[n]
+        AND greatest(t.starts_at, coalesce(p.print_from, t.starts_at)) < t.earlier_print[n + 1]), t.print_until) END"""
+_EACH = f"""
+        SELECT p.id, p.subscription_id, 1::bigint AS payments, p.currency, p.amount - p.tax AS net,
+            p.paid_at::date AS paid_on, t.plan, plans.doubles, {_COPIES} AS copies,
+            CASE WHEN p.print_from IS NOT NULL THEN 1
+                 WHEN t.print_edition AND coalesce(t.earlier_print[1] <= t.starts_at, t.print_from IS NULL)
+                 THEN coalesce(plans.part, 0) ELSE 0 END AS part,
+            CASE WHEN p.print_from IS NOT NULL THEN 1 ELSE coalesce(plans.whole, 1) END AS whole,
+            ({_BEGINS_AT})::date AS begins_on, greatest(1, t.ends_at::date - ({_BEGINS_AT})::date) AS days,
+            CASE WHEN p.print_from IS NULL OR p.invoice_id = t.invoice_id THEN t.issues_owed + coalesce(extended.issues, 0)
+                 ELSE ceil(t.issues_owed * extract(epoch FROM t.ends_at - greatest(p.print_from, t.starts_at))
+                     / nullif(extract(epoch FROM t.ends_at - t.starts_at), 0))::bigint END AS expected,
+            ({_PRINT_ENDS_AT})::date AS print_ends_on, ({_ENDED_AT})::date AS ended_on
+        FROM payments p LEFT JOIN later ON later.id = p.id
+            LEFT JOIN terms t ON t.invoice_id = coalesce(later.term, p.invoice_id)
+            LEFT JOIN plans ON plans.plan = t.plan
+            LEFT JOIN {_EXTENDED} ON extended.invoice_id = t.invoice_id
+        WHERE p.amount > 0 {{paying}}"""  # noqa: S608 - expressions
+
+# The payments that opened a term, counted by what they bought. Those that are not alike have an ID.
+_COUNTED = f"""
+    counted AS MATERIALIZED (
+        SELECT count(*) AS payments, id, min(credited_subscription) AS subscription_id, currency, net,
+            max(tax) AS tax, max(credited) AS credited, count(*) FILTER (WHERE has_own_rule) AS own_rules,
+            paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on
+        FROM (
+            SELECT CASE WHEN back.payment_id IS NOT NULL OR p.credited > 0 OR of_payment.has_own_rule THEN p.id END AS id,
+                of_payment.has_own_rule, CASE WHEN p.credited > 0 THEN p.subscription_id END AS credited_subscription,
+                p.currency, p.amount - p.tax AS net, p.tax, p.credited, p.paid_at::date AS paid_on, term.*
+            FROM payments p LEFT JOIN (
+                    SELECT t.invoice_id, t.starts_at::date AS begins_on, t.ends_at::date AS ends_on,
+                        ({_TERM_ENDED_AT})::date AS ended_on,
+                        t.print_from IS NOT NULL AND t.earlier_print <> '{{{{}}}}' AS has_periods,
+                        CASE WHEN {_HAS_PRINT} THEN t.plan END AS plan, CASE WHEN {_HAS_PRINT} THEN t.copies END AS copies,
+                        CASE WHEN {_HAS_PRINT} THEN t.issues_owed + coalesce(extended.issues, 0) END AS expected,
+                        CASE WHEN {_HAS_PRINT} THEN t.print_until::date END AS print_ends_on
+                    FROM terms t LEFT JOIN {_EXTENDED} ON extended.invoice_id = t.invoice_id AND {_HAS_PRINT}
+                    OFFSET '0') term ON term.invoice_id = p.invoice_id
+                LEFT JOIN (SELECT payment_id FROM {_CONFIRMED_REFUNDS} UNION SELECT payment_id FROM {_LOST_DISPUTES}) back
+                    ON back.payment_id = p.id
+                CROSS JOIN LATERAL (
+                    SELECT p.print_from IS NOT NULL OR coalesce(term.has_periods, true) AS has_own_rule) of_payment
+            WHERE p.amount > 0
+            OFFSET '0') each_payment
+        GROUP BY id, currency, net, paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on),
+    returnable AS NOT MATERIALIZED (
+        SELECT id, subscription_id, currency, net + tax AS amount, tax, credited FROM counted WHERE id IS NOT NULL)
+"""  # noqa: S608 - expressions
+_GROUPS = """
+        SELECT id, subscription_id, payments, currency, net, paid_on, c.plan, plans.doubles, copies,
+            coalesce(plans.part, 0) AS part, coalesce(plans.whole, 1) AS whole,
+            begins_on, greatest(1, ends_on - begins_on) AS days, expected, print_ends_on, ended_on
+        FROM counted c LEFT JOIN plans ON plans.plan = c.plan WHERE own_rules = 0"""
+_RETURNABLE = """
+    returnable AS NOT MATERIALIZED (
+        SELECT id, subscription_id, currency, amount, tax, credited FROM payments p WHERE amount > 0 {chosen})"""
+
+
+def _cumulative(returnable: str, paid: str) -> str:
+    """Return the SQL for the totals of payments until each moment, each times its ``payments``."""
+    return f"""
+    moments AS MATERIALIZED (
+        SELECT day, point::int, row_number() OVER (ORDER BY point)::int AS position
+        FROM unnest($1::date[]) WITH ORDINALITY AS each (day, point) WHERE day IS NOT NULL),
+    plans AS MATERIALIZED (
+        SELECT * FROM unnest($6::text[], $7::bigint[], $8::bigint[], $9::int[]) AS each (plan, part, whole, doubles)),
+    {returnable}, {_RETURNED}, {_LATER}, paid AS MATERIALIZED ({paid}),
+    spans AS MATERIALIZED (  -- few, because many terms owe the same copies
+        SELECT DISTINCT copies, plan, doubles FROM paid WHERE copies IS NOT NULL AND part > 0),
+    progress AS MATERIALIZED (  -- how many copies are on the calendar, and served until each moment; and whether more follow
+        SELECT copies, plan, on_calendar.*, ARRAY(SELECT {_served("m.day")} FROM moments m ORDER BY m.point) AS served
+        FROM spans CROSS JOIN LATERAL (
+            SELECT coalesce(sum({_LAST} - {_FIRST}), 0)::int AS planned, coalesce(bool_or(upper_inf(one)), true) AS goes_on
+            FROM unnest(copies) AS one) on_calendar),
+    sums AS (
+        SELECT payment_id, on_day, sum(given) OVER earlier AS back, sum(given_print) OVER earlier AS print,
+            sum(given) OVER earlier - given AS back_before, sum(given_print) OVER earlier - given_print AS print_before
+        FROM returned WINDOW earlier AS (PARTITION BY payment_id ORDER BY on_day)),
+    returns AS (
+        SELECT paid.*, sums.*, progress.planned, progress.goes_on,
+            CASE WHEN progress.planned IS NOT NULL THEN {_served("on_day")} END AS served_copies
+        FROM sums JOIN paid ON paid.id = sums.payment_id
+            LEFT JOIN progress USING (copies, plan)
+        OFFSET '0'),
+    given_back AS MATERIALIZED (  -- until each day on which something was returned
+        SELECT id, array_agg(on_day ORDER BY on_day) AS on_days, array_agg(back ORDER BY on_day) AS back,
+            array_agg(print ORDER BY on_day) AS print, array_agg(reversed ORDER BY on_day) AS reversed
+        FROM (
+            SELECT id, on_day, returns.back::bigint, returns.print::bigint, sum(greatest(0,
+                {_earned("on_day", "was.back", "was.print", "on_day")}
+                - {_earned("on_day", "became.back", "became.print", "on_day + 1")}
+                )) OVER (PARTITION BY id ORDER BY on_day)::bigint AS reversed
+            FROM returns CROSS JOIN LATERAL (SELECT CASE WHEN paid_on <= on_day THEN net ELSE 0 END) AS sold (amount)
+                CROSS JOIN LATERAL (SELECT least(back_before, sold.amount)::bigint,
+                    least(print_before, sold.amount)::bigint) AS was (back, print)
+                CROSS JOIN LATERAL (SELECT least(returns.back, sold.amount)::bigint,
+                    least(returns.print, sold.amount)::bigint) AS became (back, print)) each_day
+        GROUP BY id),
+    cumulative AS NOT MATERIALIZED (
+        SELECT subscription_id, currency, m.point, payments * sold.amount AS sold,
+            payments * (earned.amount + became.reversed) AS earned, payments * became.reversed AS reversed,
+            payments * became.back AS refunded
+        FROM paid LEFT JOIN progress USING (copies, plan) LEFT JOIN given_back USING (id) CROSS JOIN moments m
+            CROSS JOIN LATERAL (SELECT progress.served[m.position]) AS progress_on (served_copies)
+            CROSS JOIN LATERAL (SELECT CASE WHEN paid_on <= m.day THEN net ELSE 0 END) AS sold (amount)
+            CROSS JOIN LATERAL (SELECT width_bucket(m.day, given_back.on_days)) AS returned (times)
+            CROSS JOIN LATERAL (SELECT least(coalesce(given_back.back[returned.times], 0), sold.amount),
+                least(coalesce(given_back.print[returned.times], 0), sold.amount),
+                coalesce(given_back.reversed[returned.times], 0)) AS became (back, print, reversed)
+            CROSS JOIN LATERAL (
+                SELECT {_earned("m.day", "became.back", "became.print", "m.day + 1")}) AS earned (amount))
+"""  # noqa: S608 - expressions
+
+
+_GROUPED = _cumulative(_COUNTED, f"{_GROUPS} UNION ALL {_EACH}").format(
+    chosen="", of_chosen="", paying="AND p.id IN (SELECT id FROM counted WHERE own_rules = 1)"
+)
+_ALL = _cumulative(_RETURNABLE, _EACH).format(chosen="", of_chosen="", paying="")
+_CHOSEN = _cumulative(_RETURNABLE, _EACH).format(
+    chosen="AND p.subscription_id = ANY($12::text[])",
+    of_chosen="AND payment_id IN (SELECT id FROM payments WHERE subscription_id = ANY($12::text[]))",
+    paying="AND p.subscription_id = ANY($12::text[])",
+)
+_SUMS = ", ".join(f"sum({name})::bigint AS {name}" for name in FIGURES)
+TOTALS = f"WITH {_GROUPED} SELECT currency, point, {_SUMS} FROM cumulative GROUP BY currency, point"  # noqa: S608 - names
+
+
+def _added(figure: str) -> str:
+    return f"coalesce(sum({figure}) FILTER (WHERE point = 2), 0) - coalesce(sum({figure}) FILTER (WHERE point = 1), 0)"
+
+
+def _by_subscription(cumulative: str, columns: str, chosen: str = "") -> str:
+    """Return a statement for the figures of each subscription between two moments, which may be those of closed months."""
+    return f"""
+        WITH {cumulative}, found AS (
+            SELECT subscription_id, currency, point, {", ".join(FIGURES)} FROM cumulative
+            UNION ALL
+            SELECT p.subscription_id, p.currency, closed.point, {", ".join(f"p.{name}" for name in FIGURES)}
+            FROM liability_entries p JOIN unnest($11::date[]) WITH ORDINALITY AS closed (month, point)
+                ON p.month <= closed.month WHERE true {chosen})
+        SELECT {columns} FROM found GROUP BY subscription_id, currency"""  # noqa: S608 - expressions
+
+
+_OWED = "sold - earned + reversed - refunded"
+_COLUMNS = f"""
+    subscription_id AS subscription, currency,
+    coalesce(sum({_OWED}) FILTER (WHERE point = 1), 0)::bigint AS opening, ({_added("sold")})::bigint AS sales,
+    ({_added("earned")})::bigint AS earned, ({_added("reversed")})::bigint AS earned_reversed,
+    ({_added("refunded")})::bigint AS refunds,
+    coalesce(sum({_OWED}) FILTER (WHERE point = 2), 0)::bigint AS closing"""
+_NOT_EMPTY = f"""
+    HAVING coalesce(sum({_OWED}) FILTER (WHERE point = 1), 0) <> 0
+        OR {" OR ".join(f"{_added(name)} <> 0" for name in FIGURES)}"""
+SUBSCRIPTIONS = (
+    _by_subscription(_CHOSEN, _COLUMNS, "AND p.subscription_id = ANY($12::text[])") + _NOT_EMPTY + " ORDER BY 1, 2"
+)
+FILE = _by_subscription(_ALL, _COLUMNS) + _NOT_EMPTY + " ORDER BY 1, 2"
+_ADDED = ", ".join(f"({_added(name)})::bigint" for name in FIGURES)
+CLOSE = f"""
+    INSERT INTO liability_entries (subscription_id, month, currency, {", ".join(FIGURES)})
+    {_by_subscription(_ALL, f"subscription_id, $12::date, currency, {_ADDED}")}
+    HAVING {" OR ".join(f"{_added(name)} <> 0" for name in FIGURES)}
+"""
