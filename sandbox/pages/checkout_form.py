@@ -58,7 +58,7 @@ def read(account: Account, session: JsonObject, fields: dict[str, str]) -> Form:
     card, bank, expiry = None, None, (12, 2040)
     if checkout_payment.needs_card(session, sum(line.total for line in computed)):
         if payment_method(session, form) == "card":
-            card, expiry = _card(account, fields, form)
+            card, expiry = _card(fields, form, now=account.now_for(session["customer"]))
         else:
             bank = _bank(session, fields, form)
     if not form.errors:
@@ -136,7 +136,7 @@ def _bank(session: JsonObject, fields: dict[str, str], form: Form) -> test_bank_
     return bank
 
 
-def _card(account: Account, fields: dict[str, str], form: Form) -> tuple[test_cards.Card | None, tuple[int, int]]:
+def _card(fields: dict[str, str], form: Form, *, now: int) -> tuple[test_cards.Card | None, tuple[int, int]]:
     number = re.sub(r"[\s-]", "", fields.get("card_number", ""))
     card: test_cards.Card | None = None
     if not number:
@@ -148,20 +148,21 @@ def _card(account: Account, fields: dict[str, str], form: Form) -> tuple[test_ca
     length = 4 if card and card.brand == "amex" else 3
     if not re.fullmatch(rf"[0-9]{{{length}}}", fields.get("card_cvc", "")):
         form.errors["card_cvc"] = "Your card's security code is incomplete."
-    return card, _expiry(account, fields.get("card_expiry", ""), form)
+    return card, _expiry(fields.get("card_expiry", ""), form, now=now)
 
 
-def _expiry(account: Account, text: str, form: Form) -> tuple[int, int]:
+def _expiry(text: str, form: Form, *, now: int) -> tuple[int, int]:
+    """Return until which month and year a card is valid, as of the customer's time."""
     found = _EXPIRY.match(text)
     month, year = (int(found[1]), int(found[2])) if found else (0, 0)
     year += 2000 if year < 100 else 0
     if not 1 <= month <= 12:
         form.errors["card_expiry"] = "Your card's expiration date is incomplete."
-    elif year * 12 + month < _this_month(account):
+    elif year * 12 + month < _this_month(now):
         form.errors["card_expiry"] = "Your card's expiration date is in the past."
     return month, year
 
 
-def _this_month(account: Account) -> int:
-    today = datetime.fromtimestamp(account.now(), UTC)
+def _this_month(now: int) -> int:
+    today = datetime.fromtimestamp(now, UTC)
     return today.year * 12 + today.month

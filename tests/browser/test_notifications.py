@@ -29,5 +29,5 @@ def test_staff_see_what_a_reader_is_and_will_be_told(
     robin.expect_text("Scheduled for this day, as of now.")
     page_checks.check(robin.page)
     robin.page.goto(shop.mailbox)
-    robin.expect_text("What readers of the demo were told by mail")
+    robin.expect_text("What readers of the demo were told by email")
     page_checks.check(robin.page)
