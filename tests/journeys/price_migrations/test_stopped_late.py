@@ -83,7 +83,7 @@ async def test_stripe_is_asked_again_for_an_answer_that_nobody_waited_for(
     assert await shop.rows(OPEN_INTENTS) == []
 
 
-async def test_a_reader_who_was_told_of_a_price_is_told_that_it_stays(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_a_reader_who_was_told_of_a_price_learns_that_it_stays(mailing_shop: Shop, mail: Mailbox) -> None:
     shop = mailing_shop
     await subscribed(shop)
     await new_price(shop, 59_00)
@@ -119,7 +119,7 @@ async def test_a_stop_waits_for_a_notice_that_is_being_sent(mailing_shop: Shop, 
     assert [one.subject for one in mail.received].count(STAYS) == 1
 
 
-async def test_a_reader_whose_notice_was_dropped_is_told_nothing(mailing_shop: Shop, mail: Mailbox) -> None:
+async def test_a_reader_whose_notice_was_dropped_gets_no_mail(mailing_shop: Shop, mail: Mailbox) -> None:
     shop = mailing_shop
     await subscribed(shop)
     await new_price(shop, 59_00)
