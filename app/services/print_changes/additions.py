@@ -58,7 +58,11 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
         return
     if not state.print_edition:
         parameters = {"items": [{"price": change.price_id, "quantity": 1}], "proration_behavior": "none"}
-        await update(ctx, change, subscription.stripe_id, "print_add", parameters)
+        try:
+            await update(ctx, change, subscription.stripe_id, "print_add", parameters)
+        except StripeRefused:  # another process may have added it since we looked
+            if not (await sync(ctx, subscription.stripe_id, now=now)).print_edition:
+                raise
     await sync(ctx, subscription.stripe_id, now=now)
     status, action = PrintChangeStatus.COMPLETED, "print_edition.added"
     await decide_alone(ctx, change, status, action, actor=change.requested_by)

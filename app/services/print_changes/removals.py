@@ -6,10 +6,12 @@ from typing import Any
 from app.context import Context
 from app.db import refunds, subscribers
 from app.db.engine import leases
+from app.domain.errors import StripeRefused
 from app.domain.plans import PRINT
 from app.domain.print_changes import PrintChange, PrintChangeStatus
 from app.domain.subscriptions import OVER, StripeSubscriptionState
 from app.gateway import credits
+from app.gateway.client import Gone
 from app.gateway.translate import OUR_PRINT_CHANGE, PRINT_DROPPED
 from app.services.print_changes.steps import decide, intend, send, subscription_of, sync, update
 
@@ -24,8 +26,14 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
     state = await sync(ctx, subscription.stripe_id, now=now)
     parameters = _parameters(change, state)
     if parameters:
-        await update(ctx, change, subscription.stripe_id, "print_drop", parameters)
-        state = await sync(ctx, subscription.stripe_id, now=now)
+        try:
+            await update(ctx, change, subscription.stripe_id, "print_drop", parameters)
+        except (StripeRefused, Gone):  # another process may have taken it away since we looked
+            state = await sync(ctx, subscription.stripe_id, now=now)
+            if _parameters(change, state):
+                raise
+        else:
+            state = await sync(ctx, subscription.stripe_id, now=now)
     if await _return_to_balance(ctx, change, state):
         await sync(ctx, subscription.stripe_id, now=now)
     async with ctx.sessions.begin() as session:

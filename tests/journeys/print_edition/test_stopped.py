@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from app import main
@@ -115,6 +116,38 @@ async def test_a_process_that_wakes_up_after_another_has_charged_completes_the_c
     assert (billed["status"], billed["amount_paid"]) == ("paid", 23_00)
     (term,) = await shop.rows("SELECT print_edition FROM terms")
     assert term["print_edition"]
+
+
+async def test_print_that_another_process_has_just_added_or_dropped_is_no_refusal(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    (price,) = (await shop.stripe_get("/v1/prices", **{"lookup_keys[0]": "newsstand_annual_print"}))["data"]
+
+    async def change_while_another_does(fields: dict[str, str], *, enabled: bool) -> httpx2.Response:
+        (held,) = (await shop.stripe_get("/v1/subscriptions", test_clock=shop.clock))["data"]
+        fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", when="before", action="hold", times=1)
+        request = put(shop, ada, enabled=enabled, amount=23_00, address=HOME if enabled else None, key=f"{enabled}")
+        click = asyncio.create_task(request)
+        await wait_until_hit(shop, fault)
+        if not enabled:
+            (item,) = [one["id"] for one in held["items"]["data"] if one["price"]["id"] == price["id"]]
+            (row,) = await shop.rows("SELECT starts_at FROM print_changes WHERE kind = 'drop'")
+            dropped = {"metadata[newsstand_print_dropped]": str(int(row["starts_at"].timestamp()))}
+            fields = {**fields, "items[0][id]": item, **dropped}
+        await shop.stripe_post(f"/v1/subscriptions/{held['id']}", proration_behavior="none", **fields)
+        await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+        answer = await click
+        await shop.wait_until_idle()
+        return answer
+
+    added = await change_while_another_does({"items[0][price]": price["id"]}, enabled=True)
+    dropped = await change_while_another_does({"items[0][deleted]": "true"}, enabled=False)
+
+    assert [(one.status_code, one.json()["status"]) for one in (added, dropped)] == [(200, "completed")] * 2
+    assert await shop.rows("SELECT * FROM anomalies") == []
+    (refund,) = (await shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == 23_00
 
 
 async def _add_line(shop: Shop) -> str:
