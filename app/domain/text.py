@@ -27,6 +27,11 @@ def is_storable(text: str) -> bool:
     return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
 
 
+def storable(text: str) -> str:
+    """Return a text of a foreign server in a form that PostgreSQL can store: without NUL characters and lone surrogates."""
+    return text if is_storable(text) else text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
 def is_showable(name: str) -> bool:
     """
     Return whether a name can be stored and shown on one line.

@@ -141,11 +141,11 @@ def wait_asked_for(status: int, header: str | None, *, now: datetime) -> timedel
         return min(timedelta(seconds=int(text[:9])), LONGEST_WAIT)  # more digits are longer than that anyway
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+        if until.tzinfo is None:  # "-0000": no zone is known
+            until = until.replace(tzinfo=UTC)
+        return min(max(until - now, timedelta(0)), LONGEST_WAIT)
+    except (ValueError, OverflowError):  # a day, a year or a zone may have any number of digits
         return None
-    if until.tzinfo is None:  # "-0000": no zone is known
-        until = until.replace(tzinfo=UTC)
-    return min(max(until - now, timedelta(0)), LONGEST_WAIT)
 
 
 def next_delay(

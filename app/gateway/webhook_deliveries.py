@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from standardwebhooks import Webhook
 
+from app.domain.text import storable
 from app.domain.webhook_deliveries import RESPONSE_BYTES, TIMEOUT, EndpointResponse, wait_asked_for
 from app.domain.webhook_endpoints import MOST_ENDPOINTS, Network, PrivateAddress, check_address
 
@@ -79,7 +80,7 @@ class WebhookSender:
         self, url: str, *, event_id: str, body: str, secrets: Sequence[str], now: datetime
     ) -> EndpointResponse:
         """
-        Send an event, and return what came of it. Never fails.
+        Send an event, and return what came of it. Never fails: whatever the receiver sends, the attempt is recorded.
 
         :param event_id: the same for each attempt, so that the receiver knows what it has.
         :param secrets: each signs; several while one is replaced.
@@ -93,11 +94,11 @@ class WebhookSender:
                 beginning = await response.content.read(RESPONSE_BYTES)
                 if not response.content.at_eof():
                     response.close()  # the rest is not read, so the connection can't be used again
-            text = beginning.decode(errors="replace").replace("\0", "")
+            text = storable(beginning.decode(errors="replace"))
             took, asked = timedelta(seconds=monotonic() - began), response.headers.get("Retry-After")
             wait = wait_asked_for(response.status, asked, now=now)
             return EndpointResponse(response.status, None, text, took, wait)
-        except (aiohttp.ClientError, OSError, ValueError) as failure:
+        except Exception as failure:  # a delivery that raises would be neither tried later nor given up
             return EndpointResponse(None, _describe(failure, self._timeout), "", timedelta(seconds=monotonic() - began))
 
     async def close(self) -> None:
@@ -153,5 +154,5 @@ def _describe(failure: Exception, timeout: timedelta) -> str:
     if isinstance(failure, TimeoutError):
         return f"No response within {timeout.total_seconds():g} seconds"
     if isinstance(failure, aiohttp.ClientConnectorError):
-        return f"Couldn't connect: {failure.os_error}"[:LONGEST_ERROR]
-    return f"{type(failure).__name__}: {failure}"[:LONGEST_ERROR]
+        return storable(f"Couldn't connect: {failure.os_error}")[:LONGEST_ERROR]
+    return storable(f"{type(failure).__name__}: {failure}")[:LONGEST_ERROR]

@@ -30,6 +30,8 @@ from aiosmtplib import (
     SMTPResponseException,
 )
 
+from app.domain.text import storable
+
 KEPT = 30.0  # seconds for which an idle connection is kept: servers close theirs after some minutes
 PORTS = {"smtp": 587, "smtps": 465}
 PERMANENT = 500  # the first code of a refusal for good
@@ -46,10 +48,14 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a message, and what the server said."""
+    """What became of a message, and what the server said, in a form that can be stored."""
 
     delivery: Delivery
     said: str
+
+    def __post_init__(self) -> None:
+        """Make what the server said storable: its bytes need not be UTF-8."""
+        object.__setattr__(self, "said", storable(self.said))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

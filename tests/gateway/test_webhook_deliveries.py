@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from app.domain.text import is_storable
 from app.domain.webhook_deliveries import EndpointResponse
 from app.gateway.webhook_deliveries import WebhookSender
 from tests.support.webhook_receiver import LOOPBACK, receiving
@@ -143,3 +144,37 @@ async def test_a_name_without_an_address_is_a_failure_with_its_reason() -> None:
 
     assert answer.status is None
     assert "Name or service not known" in (answer.error or "")
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        pytest.param(b"HTTP/1.1 503 No\r\nRetry-After: Mon, 01 Jan 2024 00:00:00 +" + b"9" * 20, id="endless zone"),
+        pytest.param(b"HTTP/1.1 503 No\r\nRetry-After: \xff\xfe", id="header that is not UTF-8"),
+        pytest.param(b"HTTP/1.1 503 No\0\xff\r\nX: \0", id="NUL characters"),
+        pytest.param(b"\0\xff\xfe", id="no HTTP"),
+        pytest.param(b"HTTP/1.1 " + b"9" * 5000, id="endless status"),
+        pytest.param(b"HTTP/1.1 503 No\r\nContent-Length: " + b"9" * 5000, id="endless length"),
+    ],
+)
+async def test_whatever_a_receiver_answers_is_a_failure_that_can_be_stored(answered: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answered + b"\r\n\r\nno")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        response = await send(f"http://127.0.0.1:{port}/", WebhookSender(allowed=LOOPBACK))
+
+    assert not response.is_success
+    assert is_storable((response.error or "") + response.body)
+
+
+async def test_an_error_that_nobody_thought_of_is_a_failure_too() -> None:
+    def lookup(*_: object) -> list[tuple[Any, ...]]:
+        raise OverflowError("\ud800 too \0 large")
+
+    answer = await send("https://hooks.example.com/", WebhookSender(allowed=(), lookup=lookup))
+
+    assert (answer.status, answer.error) == (None, "OverflowError: ? too  large")

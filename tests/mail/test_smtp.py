@@ -81,6 +81,28 @@ async def test_a_refusal_is_for_good_or_for_a_while(
     assert box.connections == 1, "the connection is kept after a refusal"
 
 
+async def test_a_refusal_that_is_not_utf_8_can_be_stored() -> None:
+    """Many servers repeat the recipient or a name in Latin-1; PostgreSQL refuses such bytes, and NUL."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 ready\r\n")
+        while line := await reader.readline():
+            writer.write(b"550 M\xfcller\0 unknown\r\n" if line.startswith(b"RCPT") else b"250 OK\r\n")
+        writer.close()
+        hung_up.set()
+
+    hung_up = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        sending = Mailer(f"smtp://127.0.0.1:{port}", connections=1, timeout=timedelta(seconds=30))
+        result = await sending.send(MESSAGE)
+        await sending.close()
+        async with asyncio.timeout(TIMEOUT):
+            await hung_up.wait()
+
+    assert (result.delivery, result.said) == (Delivery.REFUSED, "550 M?ller unknown")
+
+
 @pytest.mark.parametrize("refused", ["connection", "EHLO", "MAIL"])
 async def test_a_refusal_of_the_publisher_refuses_no_message_for_good(refused: str) -> None:
     """A relay that is down for maintenance, or whose account is suspended, says 5xx to every message."""
