@@ -18,13 +18,26 @@ from app.account.access_control import MAX_FORM_FIELDS, with_retry_after
 from app.account.request import Fault
 from app.account.state import account_of
 from app.domain.caller_limits import Limit
-from app.domain.declarations import CancellationInvalid, CancellationNotice, Language
+from app.domain.declarations import (
+    LONGEST_EMAIL,
+    LONGEST_LINE,
+    LONGEST_REASON,
+    CancellationInvalid,
+    CancellationNotice,
+    CancellationType,
+    Language,
+)
 from app.domain.errors import TooManyRequests
 from app.domain.text import is_storable
 from app.services import cancellations
 
-TYPES = ("ordinary", "extraordinary")
-LONGEST: Mapping[str, int] = {"name": 200, "email": 254, "contract": 200, "reason": 2000, "ends_on": 10}
+LONGEST: Mapping[str, int] = {
+    "name": LONGEST_LINE,
+    "email": LONGEST_EMAIL,
+    "contract": LONGEST_LINE,
+    "reason": LONGEST_REASON,
+    "ends_on": len("2027-03-01"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +82,7 @@ def _notice(form: Mapping[str, str], language: Language) -> CancellationNotice:
     for field, longest in LONGEST.items():
         if len(form.get(field, "")) > longest or not is_storable(form.get(field, "")):
             raise _Refused(field, "fault_long")
-    if form.get("type") not in TYPES:
+    if form.get("type") not in set(CancellationType):
         raise _Refused("type", "fault_type")
     ends_on = None
     if form.get("ends_on"):
@@ -81,7 +94,7 @@ def _notice(form: Mapping[str, str], language: Language) -> CancellationNotice:
         name=form.get("name", ""),
         email=form.get("email", ""),
         contract=form.get("contract", ""),
-        extraordinary=form["type"] == "extraordinary",
+        extraordinary=form["type"] == CancellationType.EXTRAORDINARY,
         reason=form.get("reason") or None,
         ends_on=ends_on,
         language=language,
@@ -102,6 +115,7 @@ def _render(request: Request, language: Language, form: Mapping[str, str], fault
         texts=labels.CONTRACT_CANCELLATION[language],
         language=language,
         entered=form,
+        longest=LONGEST,
         fault=fault,
         plans=account_of(request).ctx.catalogue.plans.values(),
     )

@@ -5,9 +5,11 @@ from datetime import datetime, time
 
 from starlette.responses import Response
 
-from app.account import labels
+from app.account import labels, withdrawal_labels
 from app.account.access_control import form_route, page_route
 from app.account.request import AccountRequest
+from app.account.withdrawals import language_of
+from app.aggregates.declarations import writing
 from app.domain.declarations import notice_of
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.issues import Issue
@@ -28,6 +30,8 @@ async def show(request: AccountRequest) -> Response:
         return request.render("no_subscription.html", other_access=_other_access(none))
     subscription, catalogue = details.subscription, request.ctx.catalogue
     declared = await declarations.of_reader(request.ctx, request.sub)
+    language = await language_of(request)
+    until = details.withdrawal.right.until if details.withdrawal.right is not None else None
     copies = await sent_copies.of_subscription(request.ctx, subscription.id)
     return request.render(
         "overview.html",
@@ -48,8 +52,10 @@ async def show(request: AccountRequest) -> Response:
         can_change_print=_can_change_print(request, details),
         can_subscribe=details.status.may_subscribe,
         can_withdraw=details.withdrawal.allowed,
-        withdraw_until=details.withdrawal.right.until if details.withdrawal.right is not None else None,
+        withdraw_until=writing(request.ctx.localization, language).last_day(until) if until is not None else None,
         declarations=declared,
+        withdraw_language=language,
+        withdraw_texts=withdrawal_labels.TEXTS[language],
         guarantee=details.guarantee if details.guarantee is not None and details.guarantee.allowed else None,
     )
 

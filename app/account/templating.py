@@ -42,9 +42,9 @@ def render(request: Request, template: str, *, status: int = 200, **context: Any
     ctx = account.ctx
     shown = cookies.read(request, FLASH, account.flash_cipher, max_age=FLASH_MAX_AGE)
     context.setdefault("fault", None)
+    context.setdefault("localization", ctx.localization)
     context |= {
         "zone": ctx.settings.zone,
-        "localization": ctx.localization,
         "publisher": ctx.catalogue.publisher,
         "brand": ctx.catalogue.brand,
         "site_url": ctx.settings.site_url,

@@ -1,7 +1,7 @@
 """``/v1/cancellations``: a cancellation without a sign-in."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field, StringConstraints
@@ -12,13 +12,26 @@ from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import Described
 from app.api.problems import problems
 from app.domain.caller_limits import Limit
-from app.domain.declarations import CancellationInvalid, CancellationNotice, Declaration, Language
+from app.domain.declarations import (
+    LONGEST_EMAIL,
+    LONGEST_LINE,
+    LONGEST_REASON,
+    CancellationInvalid,
+    CancellationNotice,
+    CancellationType,
+    Declaration,
+    Language,
+)
 from app.domain.errors import TooManyRequests
 from app.services import cancellations
 
 router = APIRouter(prefix="/v1/cancellations", tags=["subscription"], route_class=Described)
 
-Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), STORABLE]
+Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_LINE), STORABLE]
+EmailAddress = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=3, max_length=LONGEST_EMAIL), STORABLE
+]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_REASON), STORABLE]
 
 
 class DeclaredCancellationIn(ApiModel):
@@ -31,15 +44,13 @@ class DeclaredCancellationIn(ApiModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Line = Field(examples=["Ada Invented"])
-    email: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=254), STORABLE] = Field(
-        examples=["ada@example.com"]
-    )
+    email: EmailAddress = Field(examples=["ada@example.com"])
     contract: Line = Field(
         description="What the contract is called, or a number of it: of the account or of an invoice.",
         examples=["24 Issues Per Year"],
     )
-    type: Literal["ordinary", "extraordinary"] = Field(examples=["ordinary"])
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), STORABLE] | None = None
+    type: CancellationType = Field(examples=["ordinary"])
+    reason: Reason | None = None
     ends_on: Day | None = Field(default=None, description="The last day that the reader wants.", examples=[None])
     language: Language = Field(default=Language.ENGLISH, description="Of the acknowledgment.", examples=["de"])
 
@@ -49,7 +60,7 @@ class DeclaredCancellationIn(ApiModel):
             name=self.name,
             email=self.email,
             contract=self.contract,
-            extraordinary=self.type == "extraordinary",
+            extraordinary=self.type is CancellationType.EXTRAORDINARY,
             reason=self.reason or None,
             ends_on=self.ends_on,
             language=self.language,

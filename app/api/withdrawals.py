@@ -56,6 +56,9 @@ class WithdrawalQuoteOut(ApiModel):
     subscription: str = Field(description="The contract.", examples=["scr_0c5e"])
     amount: PriceOut = Field(description="Amount that is refunded at once: everything that was paid.")
     tax: PriceOut = Field(description="Tax included in the amount.")
+    to_balance: PriceOut = Field(
+        description="What is returned to the customer's balance: the part that the balance paid. It is not in the amount."
+    )
     until: datetime | None = Field(
         description="When the right ends (exclusive). null if it is open: no printed copy was mailed yet, or there is no "
         "such right.",
@@ -91,6 +94,7 @@ class WithdrawalQuoteOut(ApiModel):
             subscription=preview.subscription.id,
             amount=PriceOut.text(found.money.amount, found.money.currency, prices),
             tax=PriceOut.text(tax, found.money.currency, prices),
+            to_balance=PriceOut.text(found.to_balance, found.money.currency, prices),
             until=until.astimezone(UTC) if until is not None else None,
             manual_refund_reason=found.manual_refund_reason.code if found.manual_refund_reason is not None else None,
             place=found.place.code,

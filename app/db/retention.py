@@ -153,7 +153,8 @@ EXPIRIES = (
         statement=_expire(
             "declarations",
             "DELETE FROM declarations",
-            f"received_at < now() - :kept AND status <> 'queued' AND {_HAS_ENDED.format(table='declarations')}",
+            "received_at < now() - :kept AND (status <> 'queued' OR subscriber_id IS NULL)"
+            f" AND {_HAS_ENDED.format(table='declarations')}",
         ),
     ),
     Expiry(  # after the declaration above that it acknowledges

@@ -98,6 +98,16 @@ def notice_of(subscription_id: str, declarations: Iterable[Declaration]) -> date
     return min((one.ends_at for one in running if one.ends_at is not None), default=None)
 
 
+class CancellationType(StrEnum):
+    """What a cancellation without a sign-in is."""
+
+    ORDINARY = "ordinary"
+    EXTRAORDINARY = "extraordinary"  # for cause, and so at once
+
+
+LONGEST_LINE, LONGEST_EMAIL, LONGEST_REASON = 200, 254, 2000  # characters of what is entered; an address: RFC 5321
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancellationNotice:
     """A cancellation without a sign-in, as it was entered."""

@@ -5,6 +5,7 @@ A withdrawal is a declaration, so it counts although money can't be refunded at 
 example, the contract ends and staff look after the refund.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -23,7 +24,7 @@ from app.domain.refunds import (
     RefundBasis,
     WithdrawalPeriodOver,
 )
-from app.domain.subscriptions import AlreadyEnded, Subscription
+from app.domain.subscriptions import AlreadyEnded, Subscription, Term
 from app.domain.withdrawals import Contract, WithdrawalRight, right_of
 
 REFUNDED_MANUALLY = (PaymentDisputed, PaidOutsideStripe, OtherCurrency)
@@ -35,6 +36,7 @@ class WithdrawalOffer:
     """What a withdrawal would do, or why it is refused."""
 
     money: Money  # that is refunded at once
+    to_balance: int = 0  # that is returned to the customer's balance, which paid it; minor units
     place: Place
     right: WithdrawalRight | None
     refusal: DomainError | None = None
@@ -97,6 +99,13 @@ def unpaid_offer(
     elif not subscription.can_be_canceled:
         refusal = AlreadyEnded()
     return WithdrawalOffer(money=Money(0, subscription.currency), place=place, right=right, refusal=refusal)
+
+
+def with_balance(found: WithdrawalOffer, terms: Sequence[Term]) -> WithdrawalOffer:
+    """Return the offer with what the customer's balance paid. If staff refund the rest, they decide about it."""
+    if not found.allowed or found.manual_refund_reason is not None:
+        return found
+    return replace(found, to_balance=sum(term.paid_by_balance for term in terms if not term.is_refunded))
 
 
 def recommended_right(withdrawal: WithdrawalOffer, guarantee: Quote | None) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.context import Context
 from app.db import declarations, subscribers
-from app.domain.declarations import Declaration
+from app.domain.declarations import Declaration, Language
 from app.domain.errors import NotFound
 
 
@@ -13,6 +13,14 @@ async def of_reader(ctx: Context, sub: str) -> Sequence[Declaration]:
     async with ctx.sessions.begin() as session:
         subscriber = await subscribers.by_sub(session, sub)
         return await declarations.of_subscriber(session, subscriber.id) if subscriber is not None else []
+
+
+async def language_of_reader(ctx: Context, sub: str) -> Language | None:
+    """Return the language that a reader's newest token asks for; None: one in which we don't write, or none."""
+    async with ctx.sessions.begin() as session:
+        subscriber = await subscribers.by_sub(session, sub)
+    asked = (subscriber.locale or "") if subscriber is not None else ""
+    return next((one for one in Language if asked.replace("_", "-").partition("-")[0].lower() == one), None)
 
 
 async def of_reader_by_id(ctx: Context, sub: str, declaration_id: str) -> Declaration:

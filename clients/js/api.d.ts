@@ -3550,6 +3550,12 @@ export interface components {
             title: string;
         };
         /**
+         * CancellationType
+         * @description What a cancellation without a sign-in is.
+         * @enum {string}
+         */
+        CancellationType: "ordinary" | "extraordinary";
+        /**
          * CatalogueFeatureOut
          * @description A feature that checks can name.
          * @example {
@@ -4498,12 +4504,8 @@ export interface components {
              * @example 24 Issues Per Year
              */
             contract: string;
-            /**
-             * Type
-             * @example ordinary
-             * @enum {string}
-             */
-            type: "ordinary" | "extraordinary";
+            /** @example ordinary */
+            type: components["schemas"]["CancellationType"];
             /** Reason */
             reason?: string | null;
             /**
@@ -11244,6 +11246,11 @@ export interface components {
          *         "currency": "usd",
          *         "formatted": "$49"
          *       },
+         *       "to_balance": {
+         *         "amount": 4900,
+         *         "currency": "usd",
+         *         "formatted": "$49"
+         *       },
          *       "until": "2026-03-16T05:00:00Z"
          *     }
          */
@@ -11275,6 +11282,8 @@ export interface components {
             amount: components["schemas"]["PriceOut"];
             /** @description Tax included in the amount. */
             tax: components["schemas"]["PriceOut"];
+            /** @description What is returned to the customer's balance: the part that the balance paid. It is not in the amount. */
+            to_balance: components["schemas"]["PriceOut"];
             /**
              * Until
              * @description When the right ends (exclusive). null if it is open: no printed copy was mailed yet, or there is no such right.

@@ -22,7 +22,7 @@ from app.domain.quotes import Quote, guarantee_quote
 from app.domain.reasons import RefundReason
 from app.domain.refunds import Refund, RefundBasis
 from app.domain.subscriptions import NoSubscription, Subscription, Term
-from app.domain.withdrawal_offers import WithdrawalOffer, offer, recommended_right, unpaid_offer
+from app.domain.withdrawal_offers import WithdrawalOffer, offer, recommended_right, unpaid_offer, with_balance
 from app.services.refunds import payout
 from app.services.refunds.requests import RefundRequest, create
 
@@ -177,7 +177,7 @@ async def _offer(
     found = await quotes.of_subscription(session, ctx.rules, subscription.id, now=now)
     if found is not None:
         guarantee = guarantee_quote(found.case, now=now, zone=zone)[1]
-        return offer(found.case, subscription, now=now, zone=zone), guarantee
+        return with_balance(offer(found.case, subscription, now=now, zone=zone), terms), guarantee
     paid = await payments.of_subscription(session, subscription.id)
     contract, place = await quotes.contract_and_place(session, subscription, terms, paid, now=now)
-    return unpaid_offer(subscription, contract, place, now=now, zone=zone), None
+    return with_balance(unpaid_offer(subscription, contract, place, now=now, zone=zone), terms), None

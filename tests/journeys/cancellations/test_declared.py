@@ -7,9 +7,12 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.setting_types import Rate
+from bench import query_recorder
+from tests.account.conftest import SETTINGS as ACCOUNT
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import customer_of
 from tests.support.crashes import kill_and_restart
-from tests.support.shop import START_TIME, Shop
+from tests.support.shop import START_TIME, Shop, open_shop
 
 RENEWED = START_TIME.replace(year=2027, day=2)
 NOTICE = {
@@ -74,6 +77,42 @@ async def test_what_is_not_certain_waits_for_staff_and_the_answer_is_the_same(
     assert other.json()["id"] in {one["id"] for one in listed if one["kind"] == "declaration"}
     ends = (await shop.get("/v1/me/subscription", ada)).json()["ends_at"]
     assert (ends is not None) == ("type" in changed), "only the one for cause stops the renewal meanwhile"
+
+
+async def test_a_known_and_an_unknown_reader_cost_the_same_statements(shop: Shop) -> None:
+    await shop.subscribe(shop.person())
+    await declare(shop)  # the first time, connections are opened
+    assert shop.app is not None
+    asked = []
+    for number, email in enumerate(("ada@example.com", "nobody@example.com")):
+        pool, request = shop.app.state.api.ctx.pool, f"declared-{number}"
+        async with query_recorder.record_statements(pool, request_id=request) as sent:
+            done = await shop.http.post(
+                "/v1/cancellations", json={**NOTICE, "email": email}, headers={"X-Request-Id": request}
+            )
+        assert done.status_code == 202, done.text
+        asked.append([statement for statement, _ in sent])
+    assert asked[0]
+    assert asked[0] == asked[1], "who is known is found out later, by a worker"
+
+
+@pytest.mark.parametrize("by_form", [False, True], ids=["by API", "by the form"])
+async def test_cancellations_are_limited_per_address_and_per_email_address(
+    database: str, sandbox: Any, issuer: Any, by_form: bool
+) -> None:
+    few = Rate(2, timedelta(hours=1))
+    async with open_shop(database, sandbox, issuer, limit_cancellation=few, **ACCOUNT) as shop:
+
+        async def cancel() -> httpx2.Response:
+            if by_form:
+                return await shop.http.post("/account/cancel-contract", data=NOTICE, headers={"Origin": shop.url})
+            return await declare(shop)
+
+        answers = [await cancel() for _ in range(3)]
+        stored = await shop.rows("SELECT id FROM declarations")
+    assert [one.status_code for one in answers] == [202, 202, 429]
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert len(stored) == 2, "the one that was refused is not stored"
 
 
 async def test_staff_settle_what_was_queued(shop: Shop) -> None:

@@ -79,6 +79,8 @@ async def test_withdrawal_returns_what_the_balance_paid_to_the_balance(shop: Sho
     await subscribe_with_credit(shop, ada, 49_00)
     await live_in_berlin(shop, ada)
     assert await balance(shop, ada) == 0
+    offered = await quote(shop, ada)
+    assert (offered["amount"]["amount"], offered["to_balance"]["amount"]) == (0, 49_00)
     done = await withdraw(shop, ada, amount=0)
     assert done.status_code == 201, done.text
     await shop.wait_until_idle()
