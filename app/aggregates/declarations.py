@@ -49,6 +49,7 @@ async def record(
     refund_id: str | None = None,
     ends_at: datetime | None = None,
     is_queued: bool = False,
+    status: DeclarationStatus = DeclarationStatus.DONE,
     due_in: timedelta | None = None,
 ) -> Declaration:
     """
@@ -56,9 +57,9 @@ async def record(
 
     :param by: the actor, as in the audit log.
     :param is_queued: whether staff have to act.
-    :param due_in: of a contract that ends early: until a worker makes sure that Stripe doesn't renew it.
+    :param status: ``received``, if the contract ends early.
+    :param due_in: until a worker makes sure that Stripe doesn't renew it.
     """
-    status = DeclarationStatus.RECEIVED if due_in is not None else DeclarationStatus.DONE
     plan = rules.catalogue.plans.get(subscription.plan)
     contract = f"{plan.title if plan is not None else subscription.plan} ({subscription.id})"
     language = language_of(place)

@@ -131,8 +131,8 @@ class DeclarationOut(ApiModel):
     received_at: datetime = Field(examples=["2026-03-08T18:00:00Z"])
     subscription: str | None = Field(examples=["scr_0c5e"])
     status: DeclarationStatusText = Field(
-        description="`received`, `scheduled` (ends early), `revoked` (the reader resumed), `done`, `queued` (waiting for"
-        " staff) or `settled` (handled by staff).",
+        description="`received`, `pending` (Stripe has not confirmed it yet), `scheduled` (ends early), `revoked` (the"
+        " reader resumed), `done`, `queued` (waiting for staff) or `settled` (handled by staff).",
         examples=["done"],
     )
     ends_at: datetime | None = Field(examples=["2026-03-08T18:00:00Z"])

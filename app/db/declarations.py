@@ -10,7 +10,7 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
 from app.db.models import Declaration as Row
 from app.db.models import table_of
-from app.domain.declarations import NOTICE_RUNS, Channel, Declaration, DeclarationKind, DeclarationStatus
+from app.domain.declarations import REVOCABLE, Channel, Declaration, DeclarationKind, DeclarationStatus
 
 MOST = 50  # of one reader
 _ROWS = table_of(Row)
@@ -96,10 +96,10 @@ async def set_outcome(session: Session, declared: Declaration, *, due_in: timede
 
 
 async def revoke_notice(session: Session, subscription_id: str) -> None:
-    """Record that a subscription does not end early after all."""
+    """Record that a subscription goes on after all."""
     await session.execute(
         update(Row)
-        .where(Row.subscription_id == subscription_id, Row.status.in_(NOTICE_RUNS))
+        .where(Row.subscription_id == subscription_id, Row.status.in_(REVOCABLE))
         .values(status=DeclarationStatus.REVOKED, due_at=None)
     )
 

@@ -53,7 +53,8 @@ class Channel(StrEnum):
 class DeclarationStatus(StrEnum):
     """What became of it."""
 
-    RECEIVED = "received"  # not looked at yet, or Stripe has yet to hear that the contract doesn't renew
+    RECEIVED = "received"  # not looked at yet, or ends early, and Stripe has yet to hear that it doesn't renew
+    PENDING = "pending"  # the contract ends with its period; Stripe has yet to hear that it doesn't renew
     SCHEDULED = "scheduled"  # the contract ends early, and its unserved issues are refunded then
     REVOKED = "revoked"  # the reader resumed the subscription before
     DONE = "done"
@@ -62,6 +63,7 @@ class DeclarationStatus(StrEnum):
 
 
 NOTICE_RUNS = frozenset({DeclarationStatus.RECEIVED, DeclarationStatus.SCHEDULED})
+REVOCABLE = NOTICE_RUNS | {DeclarationStatus.PENDING}  # by a reader who resumes the subscription
 
 
 class Language(StrEnum):

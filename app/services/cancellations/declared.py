@@ -19,7 +19,8 @@ from app.domain.declarations import CancellationInvalid, CancellationNotice, Cha
 from app.domain.errors import StripeRefused
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Subscription
 from app.email_addresses import canonical
-from app.services.cancellations.requests import cancel_at_period_end, exit_of, record_notice
+from app.services.cancellations.declarations import record_done, record_notice
+from app.services.cancellations.requests import cancel_at_period_end, exit_of
 
 ACTOR = "policy"
 
@@ -41,7 +42,7 @@ async def act(ctx: Context, declaration_id: str, *, now: datetime) -> None:
     """
     Find the contract of a declaration and cancel it, or leave it to staff. It can be repeated.
 
-    If the contract ends at a month's notice and is known already, what is left is that Stripe doesn't renew it.
+    If the contract is known already, what is left is that Stripe doesn't renew it.
 
     An extraordinary cancellation is for staff to judge. Until then the contract is canceled as by an ordinary one, so that
     nothing is charged meanwhile.
@@ -50,17 +51,18 @@ async def act(ctx: Context, declaration_id: str, *, now: datetime) -> None:
     """
     async with ctx.sessions.begin() as session:
         declared = await declarations_db.by_id(session, declaration_id)
-        if declared is None or declared.status != DeclarationStatus.RECEIVED:
+        if declared is None or declared.status not in (DeclarationStatus.RECEIVED, DeclarationStatus.PENDING):
             return
     await (_stop_renewal if declared.subscription_id is not None else _match)(ctx, declared, now=now)
 
 
 async def _stop_renewal(ctx: Context, declared: Declaration, *, now: datetime) -> None:
-    """Make sure that Stripe doesn't renew a contract that ends at a month's notice."""
+    """Make sure that Stripe doesn't renew a contract."""
     async with ctx.sessions.begin() as session:
         subscriber = await subscribers.by_id(session, declared.subscriber_id or "")
     if subscriber is None:
         raise LookupError(declared.id)
+    refused = False
     try:
         with suppress(AlreadyEnded, NoSubscription):
             await cancel_at_period_end(
@@ -68,15 +70,19 @@ async def _stop_renewal(ctx: Context, declared: Declaration, *, now: datetime) -
                 subscriber.sub,
                 reason="requested_by_reader",
                 comment=None,
-                by=ACTOR if declared.channel == Channel.PAGE else None,
+                by=None if declared.channel == Channel.READER else ACTOR,
                 only=declared.subscription_id,
                 is_declared=True,
                 now=now,
             )
     except StripeRefused:
-        await record_notice(ctx, declared, status=DeclarationStatus.QUEUED, now=now)
+        refused = True
+    if declared.status == DeclarationStatus.PENDING:
+        await record_done(ctx, declared, status=DeclarationStatus.QUEUED if refused else DeclarationStatus.DONE)
     else:
-        await record_notice(ctx, declared, now=now)
+        await record_notice(
+            ctx, declared, status=DeclarationStatus.QUEUED if refused else DeclarationStatus.SCHEDULED, now=now
+        )
 
 
 async def _match(ctx: Context, declared: Declaration, *, now: datetime) -> None:

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from functools import partial
+from datetime import date, datetime
 
-from app.aggregates import cancellations, current_subscription, declarations, places, sync_subscription
+from app.aggregates import cancellations, current_subscription, places, sync_subscription
 from app.aggregates.intents import RecordedAction, send
 from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db import declarations as declarations_db
 from app.db.engine.session import Session
 from app.domain.cancellations import end_of_unrenewed, must_end_now
-from app.domain.declarations import NOTICE_RUNS, Channel, Declaration, DeclarationKind, DeclarationStatus
+from app.domain.declarations import NOTICE_RUNS, DeclarationStatus
 from app.domain.early_exits import NoEarlyExit, early_exit
 from app.domain.errors import ConcurrentUpdate, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.reasons import EndReason
@@ -27,6 +26,7 @@ from app.domain.subscriptions import (
 from app.gateway import cancellations as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
+from app.services.cancellations import declarations
 from app.services.cancellations.closing import finish
 
 RESUME = "resume"  # the intent to undo a scheduled end
@@ -65,11 +65,7 @@ async def cancel_at_period_end(
         state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
     except Gone:  # nothing can be charged; it has yet to end here
         state = None
-    if state is None or must_end_now(state):
-        cause = end_of_unrenewed(state.pause if state is not None else subscription.pause)
-        ended = _End(cause, "subscription.cancel_at_period_end", note=comment, is_declared=is_declared)
-        await _end(ctx, sub, ended, reason=reason, by=by, only=subscription.id, now=now)
-        return
+
     parameters: dict[str, object] = {"cancel_at_period_end": True}
     if comment:
         parameters["cancellation_details"] = {"comment": comment}
@@ -82,9 +78,18 @@ async def cancel_at_period_end(
         action = "subscription.cancel_at_period_end"
         return _Change("schedule_end", action, parameters, ends_at, declares=not is_declared)
 
-    subscription = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
-    if subscription.cancel_at is None and subscription.is_live:
-        raise StripeUnavailable("Stripe did not accept the cancellation; try again")
+    if state is not None and not must_end_now(state):
+        saved, state = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
+        if not must_end_now(
+            state
+        ):  # otherwise the paid period ended before Stripe heard of it: it would end the next one
+            if saved.cancel_at is None and saved.is_live:
+                raise StripeUnavailable("Stripe did not accept the cancellation; try again")
+            await declarations.confirm(ctx, saved)
+            return
+    cause = end_of_unrenewed(state.pause if state is not None else subscription.pause)
+    ended = _End(cause, "subscription.cancel_at_period_end", note=comment, is_declared=is_declared)
+    await _end(ctx, sub, ended, reason=reason, by=by, only=subscription.id, now=now)
 
 
 async def resume(
@@ -112,7 +117,7 @@ async def resume(
         async with ctx.sessions.begin() as session:
             subscription = await _lock_open(session, sub, subscription.id)
             await declarations_db.revoke_notice(session, subscription.id)
-    subscription = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
+    subscription, _ = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
     if subscription.cancel_at is not None and subscription.is_live:
         raise StripeUnavailable("Stripe did not resume the subscription; try again")
 
@@ -138,8 +143,12 @@ async def _reschedule(
     by: str | None,
     only: str,
     now: datetime,
-) -> Subscription:
-    """Change the scheduled end of a subscription, if its state at Stripe requires it. Return the synced subscription."""
+) -> tuple[Subscription, StripeSubscriptionState]:
+    """
+    Change the scheduled end of a subscription, if its state at Stripe requires it.
+
+    :returns: the synced subscription, and its state at Stripe.
+    """
     wanted = change(state)
     if wanted is not None:
         if state.schedule_id is not None:  # Stripe declines any other change of the end while a schedule is attached
@@ -156,17 +165,32 @@ async def _reschedule(
                 after={"ends_at": _isoformat(wanted.ends_at)},
             )
             await action.record(session, reason=reason)
-            if wanted.declares:
-                await _declare(ctx, session, subscription, by=action.actor, ends_at=wanted.ends_at, now=now)
+            if wanted.declares and await declarations.pending(session, subscription.id) is None:
+                await declarations.record(
+                    ctx,
+                    session,
+                    subscription,
+                    by=action.actor,
+                    ends_at=wanted.ends_at,
+                    now=now,
+                    status=DeclarationStatus.PENDING,
+                    due_in=ctx.settings.lease,  # until then this call does it
+                )
             if wanted.intent == RESUME:
                 await declarations_db.revoke_notice(session, subscription.id)
         await _update(ctx, subscription, intent, action)
     return await _sync(ctx, state.id, now=now)
 
 
-async def _sync(ctx: Context, stripe_id: str, *, now: datetime) -> Subscription:
-    fetch = partial(subscriptions_at_stripe.fetch, ctx.gateway, stripe_id)
-    return await sync_subscription.fetch_and_save(ctx.sessions, ctx.rules, stripe_id, fetch, now=now)
+async def _sync(ctx: Context, stripe_id: str, *, now: datetime) -> tuple[Subscription, StripeSubscriptionState]:
+    fetched: list[StripeSubscriptionState] = []
+
+    async def fetch() -> StripeSubscriptionState:
+        fetched.append(await subscriptions_at_stripe.fetch(ctx.gateway, stripe_id))
+        return fetched[-1]
+
+    saved = await sync_subscription.fetch_and_save(ctx.sessions, ctx.rules, stripe_id, fetch, now=now)
+    return saved, fetched[-1]
 
 
 async def _release(ctx: Context, sub: str, only: str, schedule_id: str) -> None:
@@ -236,8 +260,11 @@ async def _end(
             before={"status": subscription.status},
             after={"ended_at": now.isoformat()},
         )
-        if not ended.is_declared:
-            await _declare(ctx, session, subscription, by=by or f"reader:{sub}", ends_at=now, now=now)
+        pending = await declarations.pending(session, subscription.id)
+        if pending is not None:
+            await declarations_db.set_outcome(session, replace(pending, status=DeclarationStatus.DONE))
+        elif not ended.is_declared:
+            await declarations.record(ctx, session, subscription, by=by or f"reader:{sub}", ends_at=now, now=now)
     with suppress(
         StripeUnavailable, StripeRefused, ForeignStripeObject, ConcurrentUpdate
     ):  # the row is due, so a worker repeats it
@@ -265,29 +292,18 @@ async def cancel_with_notice(ctx: Context, sub: str, *, reason: str | None, now:
             ends_at = await exit_of(ctx, session, subscription, now=now)
             if ends_at is None:
                 raise NoEarlyExit
-            by, due_in = f"reader:{sub}", ctx.settings.lease  # until then this call does it
-            declared = await _declare(ctx, session, subscription, by=by, ends_at=ends_at, now=now, due_in=due_in)
+            declared = await declarations.record(
+                ctx,
+                session,
+                subscription,
+                by=f"reader:{sub}",
+                ends_at=ends_at,
+                now=now,
+                status=DeclarationStatus.RECEIVED,
+                due_in=ctx.settings.lease,  # until then this call does it
+            )
     await cancel_at_period_end(ctx, sub, reason=reason, comment=None, only=subscription.id, is_declared=True, now=now)
-    await record_notice(ctx, declared, now=now)
-
-
-async def record_notice(
-    ctx: Context,
-    declared: Declaration,
-    *,
-    status: DeclarationStatus = DeclarationStatus.SCHEDULED,
-    now: datetime,
-) -> None:
-    """Record that Stripe doesn't renew a contract that ends at a month's notice, or that staff have to act on it."""
-    if declared.subscriber_id is None:
-        raise LookupError(declared.id)
-    async with ctx.sessions.begin() as session:
-        await subscribers.lock(session, declared.subscriber_id)
-        found = await declarations_db.by_id(session, declared.id)
-        if found is None or found.status != DeclarationStatus.RECEIVED or found.ends_at is None:
-            return  # it was resumed meanwhile, for example
-        due_in = max(found.ends_at - now, timedelta()) if status == DeclarationStatus.SCHEDULED else None
-        await declarations_db.set_outcome(session, replace(found, status=status), due_in=due_in)
+    await declarations.record_notice(ctx, declared, now=now)
 
 
 async def exit_of(
@@ -297,36 +313,6 @@ async def exit_of(
     terms = await subscriptions.terms_of(session, subscription.id)
     place = await places.of_reader(session, subscription.subscriber_id, subscription)
     return early_exit(place, subscription, terms, now=now, zone=ctx.rules.zone, wanted=wanted)
-
-
-async def _declare(
-    ctx: Context,
-    session: Session,
-    subscription: Subscription,
-    *,
-    by: str,
-    ends_at: datetime | None,
-    now: datetime,
-    due_in: timedelta | None = None,
-) -> Declaration:
-    """Store the cancellation with its acknowledgment. The caller holds the subscriber's lock."""
-    subscriber = await subscribers.by_id(session, subscription.subscriber_id)
-    if subscriber is None:
-        raise LookupError(subscription.subscriber_id)
-    return await declarations.record(
-        session,
-        ctx.rules,
-        ctx.localization,
-        kind=DeclarationKind.CANCELLATION,
-        channel=Channel.READER if by.startswith("reader:") else Channel.STAFF,
-        subscriber=subscriber,
-        subscription=subscription,
-        place=await places.of_reader(session, subscriber.id, subscription),
-        by=by,
-        now=now,
-        ends_at=ends_at,
-        due_in=due_in,
-    )
 
 
 async def _lock_open(session: Session, sub: str, only: str | None = None) -> Subscription:
