@@ -4433,11 +4433,11 @@ export interface components {
             subscription: string | null;
             /**
              * Status
-             * @description `received`, `scheduled` (ends early), `revoked` (the reader resumed), `done`, `queued` (waiting for staff) or `settled` (handled by staff).
+             * @description `received`, `pending` (Stripe has not confirmed it yet), `scheduled` (ends early), `revoked` (the reader resumed), `done`, `queued` (waiting for staff) or `settled` (handled by staff).
              * @example done
              * @enum {string}
              */
-            status: "received" | "scheduled" | "revoked" | "done" | "queued" | "settled";
+            status: "received" | "pending" | "scheduled" | "revoked" | "done" | "queued" | "settled";
             /**
              * Ends At
              * @example 2026-03-08T18:00:00Z
@@ -11200,11 +11200,11 @@ export interface components {
             subscription: string | null;
             /**
              * Status
-             * @description `received`, `scheduled` (ends early), `revoked` (the reader resumed), `done`, `queued` (waiting for staff) or `settled` (handled by staff).
+             * @description `received`, `pending` (Stripe has not confirmed it yet), `scheduled` (ends early), `revoked` (the reader resumed), `done`, `queued` (waiting for staff) or `settled` (handled by staff).
              * @example done
              * @enum {string}
              */
-            status: "received" | "scheduled" | "revoked" | "done" | "queued" | "settled";
+            status: "received" | "pending" | "scheduled" | "revoked" | "done" | "queued" | "settled";
             /**
              * Ends At
              * @example 2026-03-08T18:00:00Z
