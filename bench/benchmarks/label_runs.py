@@ -55,7 +55,7 @@ FROM generate_series(1, {n}) k;
 INSERT INTO postal_addresses (id, subscriber_id, name, company, line1, line2, district, city, region, postal_code, country,
     lines, problems, is_usable, saved_at, work_key)
 SELECT 'adr_' || k, 'rdr_' || k, 'Ada Invented ' || k, '', k || ' Lantern Street', '', '', 'City ' || k % 9973, 'IL',
-    lpad((k * 7919 % 99991)::text, 5, '0'), CASE WHEN k % 20 = 0 THEN 'CA' ELSE 'US' END,
+    lpad((k::bigint * 7919 % 99991)::text, 5, '0'), CASE WHEN k % 20 = 0 THEN 'CA' ELSE 'US' END,
     ARRAY['Ada Invented ' || k, k || ' Lantern Street', 'CITY, IL'], ARRAY[]::text[], true, '2026-01-01',
     'address:rdr_' || k
 FROM generate_series(1, {n}) k;
