@@ -155,6 +155,12 @@ class Notification:
         """Whether nothing more happens to it by itself."""
         return self.status in FINAL
 
+    @property
+    def has_reached(self) -> bool:
+        """Whether it counts as received: it was sent or handed over, and did not come back for good."""
+        is_out = self.status in (NotificationStatus.SENT, NotificationStatus.HANDED_OVER)
+        return is_out and self.bounced_at is None
+
 
 def message_id(notification_id: str, sender: str) -> str:
     """Return the Message-ID of a notification, the same for each attempt: ``<ntf_…@domain of the sender>``."""

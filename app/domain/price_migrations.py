@@ -189,6 +189,11 @@ class PriceChange:
         return notice_about(self.subscription_id, self.id, self.notices)
 
     @property
+    def notices_about(self) -> Sequence[str]:
+        """What each of its notifications is about, the newest first."""
+        return [notice_about(self.subscription_id, self.id, number) for number in range(self.notices, 0, -1)]
+
+    @property
     def before(self) -> int:
         """What the changed items cost before, without discounts and tax."""
         return sum(item.from_amount * item.quantity for item in self.items)
@@ -200,7 +205,7 @@ class PriceChange:
 
 
 def notice_about(subscription_id: str | None, change_id: str, notices: int) -> str:
-    """Return what the newest notification of a change is about. ``notices``: how many were ordered."""
+    """Return what a notification of a change is about. ``notices``: how many were ordered by then."""
     return f"{subscription_id}/{change_id}/{notices}"
 
 
@@ -313,8 +318,7 @@ def first_renewal(
 
     The end of a trial is the first payment, at the price of the checkout. The one after it is a renewal.
     """
-    step = MONTHS[terms.interval]
-    count = 1 if in_trial else 0
+    step, count = MONTHS[terms.interval], 1 if in_trial else 0
     while True:
         at = months_later(period_end, count * step)
         if at >= terms.from_at and at - now >= least:
@@ -350,9 +354,10 @@ def was_told_in_time(change: PriceChange, sent_at: datetime | None) -> bool:
 
 
 def has_new_price(change: PriceChange, seen: StripeSubscriptionState) -> bool:
-    """Return whether all items of a change that still exist have their new price."""
+    """Return whether all items of a change that still exist have their new price. At least one must exist."""
     wanted = {item.item: item.to_price for item in change.items}
-    return bool(wanted) and all(wanted.get(item.id, item.price_id) == item.price_id for item in seen.items)
+    found = [item for item in seen.items if item.id in wanted]
+    return bool(found) and all(item.price_id == wanted[item.id] for item in found)
 
 
 def _items(seen: StripeSubscriptionState, terms: Terms) -> tuple[tuple[ItemChange, ...], Keeps]:

@@ -242,6 +242,15 @@ def test_a_switch_is_recognized_by_its_items() -> None:
     assert not has_new_price(replace(change, items=()), HELD)
 
 
+def test_a_price_is_not_new_if_none_of_its_items_is_left() -> None:
+    decided = decide(replace(HELD, items=(ITEM, PRINT)), BOTH, is_ours=True, now=NOW)
+    assert isinstance(decided, Planned)
+    both = change_of(HELD, decided)
+    print_alone = replace(both, items=decided.items[1:])
+    assert not has_new_price(print_alone, HELD), "print was dropped before its price changed"
+    assert has_new_price(both, replace(HELD, items=(replace(ITEM, price_id=NEW),))), "print was dropped afterwards"
+
+
 def price(price_id: str, **values: Any) -> StripePrice:
     return StripePrice(
         **{

@@ -14,7 +14,7 @@ from app.domain.anomalies import RENEWAL_DIFFERS, renewal_difference, renewal_in
 from app.domain.errors import ConcurrentUpdate
 from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money
-from app.domain.notifications import NotificationKind, NotificationStatus, money
+from app.domain.notifications import NotificationKind, money
 from app.domain.price_migrations import (
     ANNOUNCED_AHEAD,
     CHECKED_AGAIN,
@@ -164,13 +164,12 @@ async def _tell(session: Session, rules: Rules, change: PriceChange, quote: Quot
 
 
 async def _sent_at(ctx: Context, change: PriceChange, migration: PriceMigration) -> datetime | None:
-    """Return when the reader was told; None if they were not."""
+    """Return when the reader was told; None if they were not, or if the notice came back for good."""
     if migration.publisher_sends_notices:
         return change.announced_at
     async with ctx.sessions.begin() as session:
         notice = await notifications_db.find(session, NotificationKind.PRICE_CHANGE, change.notice_about)
-    is_sent = notice is not None and notice.status in (NotificationStatus.SENT, NotificationStatus.HANDED_OVER)
-    return notice.settled_at if notice is not None and is_sent else None
+    return notice.settled_at if notice is not None and notice.has_reached else None
 
 
 async def _switch(
@@ -194,7 +193,9 @@ async def _switch(
         await _plan_again(ctx, change, migration, seen, now=now)
     elif now < decided.renewal_at - SWITCHED_AHEAD:
         await _save(ctx, change, replace(change, act_at=decided.renewal_at - SWITCHED_AHEAD), now=now)
-    elif not was_told_in_time(change, await _sent_at(ctx, change, migration)):
+    elif change.status != ChangeStatus.SWITCHING and not was_told_in_time(
+        change, await _sent_at(ctx, change, migration)
+    ):  # once Stripe was asked, it is asked again: it may have the new price already
         await _plan_again(ctx, change, migration, seen, now=now)
     else:
         await _ask_stripe(ctx, change, migration, now=now)
@@ -227,12 +228,20 @@ async def _complete(ctx: Context, change: PriceChange, seen: StripeSubscriptionS
     if period[0] < renewal_at or (invoice is not None and invoice.status == InvoiceStatus.DRAFT):
         await _save(ctx, change, replace(change, act_at=max(renewal_at, now) + CHECKED_AGAIN), now=now)
         return
-    if invoice is not None and change.quote is not None:
+    if not has_new_price(change, seen) and not _has_all_items(change, seen):  # print alone changed, and was dropped
+        await _keep(ctx, change, Keeps.UNCHANGED, now=now)
+        return
+    if invoice is not None and change.quote is not None and _has_all_items(change, seen):
         why = renewal_difference(invoice, told=Money(change.quote.total, change.currency))
         async with ctx.sessions.begin() as session:  # staff look at what was not billed as the reader was told
             found = {RENEWAL_DIFFERS: why} if why is not None else {}
             await anomalies.report(session, change.id, found, subscriber_id=change.subscriber_id)
     await _save(ctx, change, replace(change, status=ChangeStatus.COMPLETED, act_at=None), now=now)
+
+
+def _has_all_items(change: PriceChange, seen: StripeSubscriptionState) -> bool:
+    """Return whether all items of a change still exist: print can be dropped after its price was changed."""
+    return {item.item for item in change.items} <= {item.id for item in seen.items}
 
 
 async def _plan_again(
@@ -268,7 +277,7 @@ async def _keep(ctx: Context, change: PriceChange, reason: Keeps, *, now: dateti
             before={"status": change.status},
             after={"status": kept.status},
         )
-        await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, [change.notice_about])
+        await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, change.notices_about)
         await follow(session, ctx.rules, kept, now=now)
 
 
@@ -280,7 +289,7 @@ async def _save(ctx: Context, before: PriceChange, after: PriceChange, *, now: d
             await lock_running(session, before)
         await price_migrations.save_change(session, after)
         if after.status == ChangeStatus.PLANNED:  # a notice that is still on its way names what does not come
-            await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, [before.notice_about])
+            await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, before.notices_about)
         await follow(session, ctx.rules, after, now=now)
 
 

@@ -8,7 +8,7 @@ from app.context import Context
 from app.db import intents, price_migrations, subscriptions
 from app.db import notifications as notifications_db
 from app.db.engine.session import Session
-from app.domain.notifications import NotificationKind, NotificationStatus, money
+from app.domain.notifications import Notification, NotificationKind, NotificationStatus, money
 from app.domain.price_migrations import Keeps, PriceChange, PriceMigration, has_new_price
 from app.domain.rules import Rules
 from app.gateway import subscriptions as subscriptions_at_stripe
@@ -22,8 +22,9 @@ async def finish(ctx: Context, change: PriceChange, migration: PriceMigration, *
     """
     Finish a change that was stopped.
 
-    If Stripe was asked before and has the new price, the change was made. Otherwise a reader who got the notice of a
-    stopped migration is told that the price stays. A notice that is being sent is waited for.
+    If Stripe was asked before and has the new price, the change was made. Otherwise a reader who got a notice of a stopped
+    migration is told that the price stays, also if another notice was on its way. One that is being sent is waited for, and
+    dropped if it must be sent again.
 
     :raises StripeUnavailable: call again.
     """
@@ -38,12 +39,13 @@ async def finish(ctx: Context, change: PriceChange, migration: PriceMigration, *
             await intents.settle(session, asked)
         act_at = None
         if change.reason == Keeps.MIGRATION_STOPPED and not migration.publisher_sends_notices:
-            notice = await notifications_db.find(session, NotificationKind.PRICE_CHANGE, change.notice_about)
-            status = notice.status if notice is not None else None
-            if status is NotificationStatus.SENDING:
+            await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, latest.notices_about)
+            notices = await _notices(session, latest)
+            told = next((one for one in notices if one.has_reached), None)
+            if any(one.status is NotificationStatus.SENDING for one in notices):
                 act_at = now + SENT_WITHIN
-            elif status in (NotificationStatus.SENT, NotificationStatus.HANDED_OVER):
-                await _tell(session, ctx.rules, latest, now=now)
+            elif told is not None:
+                await _tell(session, ctx.rules, latest, told, now=now)
         await price_migrations.save_change(session, replace(latest, act_at=act_at))
         await follow(session, ctx.rules, latest, now=now)  # the renewal is at the old price again
 
@@ -55,10 +57,24 @@ async def _has_new_price(ctx: Context, change: PriceChange) -> bool:
         return False
 
 
-async def _tell(session: Session, rules: Rules, change: PriceChange, *, now: datetime) -> None:
-    """Tell the reader that the price stays, unless the subscription ends before it would have changed."""
+async def _notices(session: Session, change: PriceChange) -> list[Notification]:
+    """Return the notices of a change that were not dropped, the newest first."""
+    found = [
+        await notifications_db.find(session, NotificationKind.PRICE_CHANGE, about) for about in change.notices_about
+    ]
+    return [one for one in found if one is not None]
+
+
+async def _tell(session: Session, rules: Rules, change: PriceChange, notice: Notification, *, now: datetime) -> None:
+    """
+    Tell the reader that the price stays, unless the subscription ends before it would have changed.
+
+    :param notice: the newest one that they got. The change may have been planned anew since, for another renewal.
+    """
     subscription = await subscriptions.by_id(session, change.subscription_id or "")
-    if subscription is None or change.renewal_at is None or change.renewal_at <= now:
+    if subscription is None or notice.event_at is None or notice.event_at <= now:
+        return
+    if "price" not in notice.data:  # the reader was erased
         return
     if subscription.over_at is not None or subscription.cancel_at is not None:
         return
@@ -70,11 +86,11 @@ async def _tell(session: Session, rules: Rules, change: PriceChange, *, now: dat
         change.notice_about,
         data={
             "price": money(subscription.price, change.currency),
-            "announced_price": money(subscription.price - change.before + change.after, change.currency),
+            "announced_price": notice.data["price"],
             "discounted": subscription.keeps_discount,
-            "renews_at": change.renewal_at.isoformat(),
+            "renews_at": notice.event_at.isoformat(),
         },
         now=now,
-        event_at=change.renewal_at,
+        event_at=notice.event_at,
         policy_of=NotificationKind.PRICE_CHANGE,
     )

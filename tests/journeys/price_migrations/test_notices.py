@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.domain.price_migrations import NoticesOff
+from app.services import notifications
 from tests.journeys.price_migrations.test_price_migrations import (
     DAY,
     QUOTED_AGAIN,
@@ -15,9 +16,10 @@ from tests.journeys.price_migrations.test_price_migrations import (
     TOLD,
     subscribed,
 )
+from tests.journeys.price_migrations.test_stopped import stop
 from tests.support.mailbox import Mailbox
 from tests.support.notices import entry, open_mailing_shop
-from tests.support.price_migrations import invoices, new_price, only_change, prices, run_at, start
+from tests.support.price_migrations import context, invoices, new_price, only_change, prices, run_at, start
 from tests.support.shop import Shop
 
 PREPARED = RENEWAL - 50 * DAY
@@ -68,6 +70,32 @@ async def test_a_price_does_not_change_if_its_notice_is_refused(mailing_shop: Sh
     assert (await invoices(shop, held))[-1]["total"] == 49_00
     found = await only_change(shop, migration)
     assert (found["status"], found["renewal_at"][:10]) == ("planned", "2028-03-01")
+
+
+async def test_a_price_does_not_change_if_its_notice_came_back_for_good(mailing_shop: Shop, mail: Mailbox) -> None:
+    shop = mailing_shop
+    _, held = await subscribed(shop)
+    await new_price(shop, 59_00)
+    migration = await start(shop, publisher_sends_notices=False)
+    await run_at(shop, TOLD)
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND status = 'sent'")
+    (notice,) = await shop.rows("SELECT id FROM notifications WHERE kind = 'price_change'")
+    async with context(shop) as ctx:
+        await notifications.record_bounce(
+            ctx, notice["id"], permanent=True, reason="550 no such mailbox", real_now=ctx.clock.real()
+        )
+
+    await run_at(shop, QUOTED_AGAIN, SWITCHED, RENEWED)
+    assert await prices(shop, held) == {"digital": (49_00, 1)}
+    assert (await invoices(shop, held))[-1]["total"] == 49_00
+    found = await only_change(shop, migration)
+    assert (found["status"], found["renewal_at"][:10]) == ("planned", "2028-03-01")
+    queue = (await shop.get("/v1/support/queue", shop.agent)).json()["data"]
+    assert [item["kind"] for item in queue] == ["notification"], "staff see that the reader was not told"
+
+    await stop(shop, migration)
+    await shop.wait_until_idle()
+    assert await shop.rows("SELECT id FROM notifications WHERE kind = 'price_unchanged'") == []
 
 
 async def test_a_migration_needs_notices(shop: Shop) -> None:

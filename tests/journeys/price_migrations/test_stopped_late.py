@@ -99,6 +99,51 @@ async def test_a_reader_who_was_told_of_a_price_learns_that_it_stays(mailing_sho
     assert (await only_change(shop, migration))["status"] == "stopped"
 
 
+async def test_a_reader_of_an_earlier_notice_learns_that_the_price_stays(mailing_shop: Shop, mail: Mailbox) -> None:
+    shop = mailing_shop
+    _, held = await subscribed(shop)
+    await new_price(shop, 59_00)
+    migration = await start(shop, publisher_sends_notices=False)
+    await run_at(shop, TOLD)
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND status = 'sent'")
+    coupon = await shop.stripe_post("/v1/coupons", percent_off="50", duration="forever")
+    await shop.stripe_post(f"/v1/subscriptions/{held}", **{"discounts[0][coupon]": coupon["id"]})
+    await shop.wait_until_idle()  # another total, so another notice
+    mail.to_recipient += ["451 try again later"] * 1000
+    await run_at(shop, QUOTED_AGAIN)
+    second = "kind = 'price_change' AND about LIKE '%/2'"
+    await shop.wait_until(f"SELECT count(*) = 1 FROM notifications WHERE {second} AND attempts > 0")
+    await shop.execute(f"UPDATE notifications SET due_at = now() + interval '1 day' WHERE {second}")
+    mail.to_recipient.clear()
+    await stop(shop, migration)
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_unchanged' AND status = 'sent'")
+
+    (told,) = [one for one in mail.received if one.subject == STAYS]
+    assert "would cost $59 from March 1, 2027" in told.text
+    assert await shop.rows(f"SELECT id FROM notifications WHERE {second}") == [], "it is not sent anymore"
+
+
+async def test_a_notice_that_was_being_sent_at_the_stop_is_not_sent_again(mailing_shop: Shop, mail: Mailbox) -> None:
+    shop = mailing_shop
+    await subscribed(shop)
+    await new_price(shop, 59_00)
+    migration = await start(shop, publisher_sends_notices=False)
+    mail.to_recipient += ["451 try again later"] * 1000
+    await run_at(shop, TOLD)
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND attempts > 0")
+    # As while the mail server has the message, before it refuses it for now.
+    await shop.execute("UPDATE notifications SET status = 'sending', due_at = NULL WHERE kind = 'price_change'")
+    await stop(shop, migration)
+    await shop.wait_until_idle()
+    await shop.execute(
+        "UPDATE notifications SET status = 'scheduled', due_at = now() + interval '1 day' WHERE kind = 'price_change'"
+    )
+    mail.to_recipient.clear()
+    await run_at(shop, TOLD + DAY / 24)
+    await shop.wait_until("SELECT due_at IS NULL AND act_at IS NULL FROM price_changes")
+    assert await shop.rows("SELECT id FROM notifications WHERE kind IN ('price_change', 'price_unchanged')") == []
+
+
 async def test_a_stop_waits_for_a_notice_that_is_being_sent(mailing_shop: Shop, mail: Mailbox) -> None:
     shop = mailing_shop
     await subscribed(shop)
