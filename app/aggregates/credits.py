@@ -10,7 +10,7 @@ from datetime import datetime
 from app.aggregates import cancellations
 from app.db import audit, credits, payments, refunds, subscriptions
 from app.db.engine.session import Session
-from app.domain.credits import OF_NOTES, Credit, is_whole, with_credits
+from app.domain.credits import OF_NOTES, Credit, CreditPart, credit_parts, is_whole
 from app.domain.refunds import RefundBasis
 from app.domain.rules import Rules
 from app.domain.subscriptions import Subscription
@@ -39,7 +39,10 @@ async def allocate(session: Session, subscription_id: str) -> None:
     paid = await payments.of_subscription(session, subscription_id)
     terms = await subscriptions.terms_of(session, subscription_id)
     given = await refunds.of_subscriber(session, subscription.subscriber_id)
-    await payments.set_credited(session, {one.id: one.credited for one in with_credits(paid, terms, known, given)})
+    found: dict[str, list[CreditPart]] = {one.id: [] for one in paid}
+    for part in credit_parts(paid, terms, known, given):
+        found[part.payment_id].append(part)
+    await payments.set_credited(session, found)
 
 
 async def record(

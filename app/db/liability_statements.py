@@ -93,10 +93,18 @@ _RETURNED = f"""
                 CROSS JOIN LATERAL (
                     SELECT CASE WHEN d.currency = p.currency THEN least(d.amount, p.amount) ELSE p.amount END AS lost) part
             UNION ALL
+            SELECT own.id, part.at::date, part.amount - own.tax * part.through / own.amount
+                + own.tax * (part.through - part.amount) / own.amount, 0
+            FROM returnable own CROSS JOIN LATERAL (
+                SELECT at, amount, sum(amount) OVER (ORDER BY place)::bigint AS through
+                FROM unnest(own.credited_at, own.credited_parts) WITH ORDINALITY AS each (at, amount, place)) part
+            WHERE own.credited > 0
+            UNION ALL  -- what an earlier release credited, until the next change at Stripe
             SELECT own.id, c.at::date, own.credited - own.tax * own.credited / own.amount, 0
             FROM (SELECT subscription_id, max(created_at) AS at FROM credits p
                     WHERE kind IN ({_listed(CREDITED)}) {{chosen}} GROUP BY subscription_id) c
                 JOIN returnable own ON own.subscription_id = c.subscription_id AND own.credited > 0
+                    AND cardinality(own.credited_at) = 0
         ) each_return GROUP BY payment_id, on_day
     )"""  # noqa: S608 - names of statuses, kinds and bases
 _EXTENDED = """(SELECT invoice_id, sum(issues)::bigint AS issues
@@ -152,11 +160,15 @@ _EACH = f"""
 _COUNTED = f"""
     counted AS MATERIALIZED (
         SELECT count(*) AS payments, id, min(credited_subscription) AS subscription_id, currency, net,
-            max(tax) AS tax, max(credited) AS credited, count(*) FILTER (WHERE has_own_rule) AS own_rules,
+            max(tax) AS tax, max(credited) AS credited,
+            min(credited_at) AS credited_at, min(credited_parts) AS credited_parts,
+            count(*) FILTER (WHERE has_own_rule) AS own_rules,
             paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on
         FROM (
             SELECT CASE WHEN back.payment_id IS NOT NULL OR p.credited > 0 OR of_payment.has_own_rule THEN p.id END AS id,
                 of_payment.has_own_rule, CASE WHEN p.credited > 0 THEN p.subscription_id END AS credited_subscription,
+                CASE WHEN p.credited > 0 THEN p.credited_at END AS credited_at,
+                CASE WHEN p.credited > 0 THEN p.credited_parts END AS credited_parts,
                 p.currency, p.amount - p.tax AS net, p.tax, p.credited, p.paid_at::date AS paid_on, term.*
             FROM payments p LEFT JOIN (
                     SELECT t.invoice_id, t.starts_at::date AS begins_on, t.ends_at::date AS ends_on,
@@ -175,7 +187,8 @@ _COUNTED = f"""
             OFFSET '0') each_payment
         GROUP BY id, currency, net, paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on),
     returnable AS NOT MATERIALIZED (
-        SELECT id, subscription_id, currency, net + tax AS amount, tax, credited FROM counted WHERE id IS NOT NULL)
+        SELECT id, subscription_id, currency, net + tax AS amount, tax, credited, credited_at, credited_parts
+        FROM counted WHERE id IS NOT NULL)
 """  # noqa: S608 - expressions
 _GROUPS = """
         SELECT id, subscription_id, payments, currency, net, paid_on, c.plan, plans.doubles, copies,
@@ -184,7 +197,8 @@ _GROUPS = """
         FROM counted c LEFT JOIN plans ON plans.plan = c.plan WHERE own_rules = 0"""
 _RETURNABLE = """
     returnable AS NOT MATERIALIZED (
-        SELECT id, subscription_id, currency, amount, tax, credited FROM payments p WHERE amount > 0 {chosen})"""
+        SELECT id, subscription_id, currency, amount, tax, credited, credited_at, credited_parts
+        FROM payments p WHERE amount > 0 {chosen})"""
 
 
 def _cumulative(returnable: str, paid: str) -> str:

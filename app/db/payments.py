@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, and_, bindparam, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.engine.arrays import among
@@ -10,6 +10,7 @@ from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
 from app.db.models import Payment as Row
 from app.db.models import Subscription, table_of
+from app.domain.credits import CreditPart
 from app.domain.subscriptions import Payment, PaymentKind
 
 _ROWS, _SUBSCRIPTIONS = table_of(Row), table_of(Subscription)
@@ -83,10 +84,16 @@ async def advance(session: Session, payment_id: str, *, if_version: int | None =
     return await session.scalar(found) is not None
 
 
-async def set_credited(session: Session, amounts: Mapping[str, int]) -> None:
-    """Store what was credited of each payment, by payment ID."""
-    for payment_id, amount in amounts.items():
-        await session.execute(update(Row).where(Row.id == payment_id, Row.credited != amount).values(credited=amount))
+async def set_credited(session: Session, found: Mapping[str, Sequence[CreditPart]]) -> None:
+    """Store what was credited of each payment and when, by payment ID."""
+    for payment_id, parts in found.items():
+        values = {
+            "credited": sum(part.amount for part in parts),
+            "credited_at": [part.credited_at for part in parts],
+            "credited_parts": [part.amount for part in parts],
+        }
+        is_other = or_(*(getattr(Row, name) != value for name, value in values.items()))
+        await session.execute(update(Row).where(Row.id == payment_id, is_other).values(values))
 
 
 async def by_id(session: Session, payment_id: str) -> Payment | None:

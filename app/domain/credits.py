@@ -52,6 +52,15 @@ class Credit:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditPart:
+    """What a credit returned of one payment."""
+
+    payment_id: str
+    amount: int
+    credited_at: datetime
+
+
 def credits_of(seen: StripeSubscriptionState) -> list[Credit]:
     """Return the credits that Stripe made of a subscription's invoices, the earliest first."""
     found: list[Credit] = []
@@ -93,21 +102,39 @@ def _credits_of_notes(invoice: StripeInvoiceState) -> Iterable[Credit]:
 def with_credits(
     payments: Sequence[Payment], terms: Sequence[Term], credits: Sequence[Credit], refunds: Sequence[Refund]
 ) -> list[Payment]:
+    """Return the payments, each with what was credited of it: the sum of its :func:`credit_parts`."""
+    credited = dict.fromkeys((payment.id for payment in payments), 0)
+    for part in credit_parts(payments, terms, credits, refunds):
+        credited[part.payment_id] += part.amount
+    return [replace(payment, credited=credited[payment.id]) for payment in payments]
+
+
+def credit_parts(
+    payments: Sequence[Payment], terms: Sequence[Term], credits: Sequence[Credit], refunds: Sequence[Refund]
+) -> list[CreditPart]:
     """
-    Return the payments, each with what was credited of it. That never exceeds the payment.
+    Return what each credit returned of each payment, in order. The parts of a payment never exceed it.
 
     A credit note concerns the payments of its invoice, the earliest first. A proration concerns those of the term that ran,
     the newest first, because what was added last is usually what was removed. What was refunded of a payment can't have
     been credited of it, as long as another one has room. What was reclaimed no longer counts.
     """
     credited = dict.fromkeys((payment.id for payment in payments), 0)
+    parts: list[CreditPart] = []
     for credit in credits:
+        amount, own = 0, list[Payment]()
         if credit.kind in OF_NOTES:
-            own = [one for one in payments if one.invoice_id == credit.invoice_id]
-            _spread(credit.amount, own, credited, refunds)
+            amount, own = credit.amount, [one for one in payments if one.invoice_id == credit.invoice_id]
         elif credit.kind == CreditKind.PRORATION:
-            _spread(credit.amount - reclaimed(credit, credits), funding(credit, payments, terms), credited, refunds)
-    return [replace(payment, credited=credited[payment.id]) for payment in payments]
+            amount, own = credit.amount - reclaimed(credit, credits), funding(credit, payments, terms)
+        before = dict(credited)
+        _spread(amount, own, credited, refunds)
+        parts += [
+            CreditPart(payment_id=name, amount=until - before[name], credited_at=credit.created_at)
+            for name, until in credited.items()
+            if until > before[name]
+        ]
+    return parts
 
 
 def _spread(amount: int, payments: Sequence[Payment], credited: dict[str, int], refunds: Sequence[Refund]) -> None:

@@ -233,7 +233,7 @@ BY_KEY = (
     query("payments.save", _save_payments),
     query("payments.version", lambda s: payments.version(s.session, s.id("pi"))),
     query("payments.advance", lambda s: payments.advance(s.session, s.id("pi"), if_version=1)),
-    query("payments.set_credited", lambda s: payments.set_credited(s.session, {s.id("pi"): 100})),
+    query("payments.set_credited", lambda s: payments.set_credited(s.session, {s.id("pi"): []})),
     query("payments.by_id", lambda s: payments.by_id(s.session, s.id("pi"))),
     query("payments.by_ids", lambda s: payments.by_ids(s.session, s.ids("pi"))),
     query("payments.owner_of", lambda s: payments.owner_of(s.session, s.id("pi"))),

@@ -1,14 +1,14 @@
 """
-The closed months of the liability report, and what each subscription contributed to them.
+The closed months of the liability report, what each subscription contributed to them, and when a payment was credited.
 
-The running release doesn't know the tables.
+The running release doesn't know the tables and the columns. What it credits has no dates until the next change at Stripe.
 
-Locks: the tables are new.
+Locks: the tables are new. ``payments`` is locked for a moment (ACCESS EXCLUSIVE): a constant default rewrites no row.
 """
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "liability"
 down_revision = "print_changes"
@@ -18,6 +18,9 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    times, amounts = ARRAY(sa.DateTime(timezone=True)), ARRAY(sa.BigInteger())
+    op.add_column("payments", sa.Column("credited_at", times, server_default="{}", nullable=False))
+    op.add_column("payments", sa.Column("credited_parts", amounts, server_default="{}", nullable=False))
     op.create_table(
         "liability_closings",
         sa.Column("month", sa.Date(), nullable=False),
@@ -41,3 +44,5 @@ def downgrade() -> None:
     """Undo."""
     op.drop_table("liability_entries")
     op.drop_table("liability_closings")
+    op.drop_column("payments", "credited_parts")
+    op.drop_column("payments", "credited_at")

@@ -12,6 +12,7 @@ from app.domain.cancellations import is_paid_at_finalization, payable_invoices, 
 from app.domain.credits import (
     Credit,
     CreditKind,
+    credit_parts,
     credits_of,
     due_to_balance,
     funding,
@@ -116,6 +117,13 @@ def test_an_invoice_with_a_negative_total_credits_the_term_that_ran() -> None:
     later = replace(PRORATION, created_at=NEXT_TERM.starts_at + A_DAY)
     paid, terms = [PAYMENT, RENEWAL], [TERM, NEXT_TERM]
     assert credited(paid, terms, [later]) == {PAYMENT.id: 0, RENEWAL.id: 10_00}
+
+
+def test_each_credit_returns_its_part_of_a_payment_on_its_own_day() -> None:
+    later = replace(PRORATION, id="in_later", amount=3_00, created_at=DROPPED + 30 * A_DAY)
+    parts = credit_parts(BOTH.payments, BOTH.terms, [PRORATION, later], [])
+    assert [(one.amount, one.credited_at) for one in parts] == [(10_00, DROPPED), (3_00, later.created_at)]
+    assert {one.payment_id for one in parts} == {PRINT.id}
 
 
 def test_what_was_refunded_was_not_credited() -> None:

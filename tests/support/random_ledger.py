@@ -189,12 +189,21 @@ class Writer:
         times = self.random.randint(0, 3) if amount else 0
         returned = [await self.give_back(number, amount, tax, one, currency=currency) for one in range(times)]
         if credited:
-            returned.append(await self.credit(f"scr_{number}", amount, tax, credited))
+            returned += await self.credit(number, amount, tax, credited)
         return tuple(returned)
 
-    async def credit(self, subscription: str, amount: int, tax: int, credited: int) -> Returned:
-        """Write a credit to the customer's balance, and one that returns nothing."""
-        day = self.day(0, 500)
+    async def credit(self, number: int, amount: int, tax: int, credited: int) -> list[Returned]:
+        """Write one or two credits to the customer's balance, and one that returns nothing."""
+        day, subscription = self.day(0, 500), f"scr_{number}"
+        first, days = self.random.choice((credited // 3, credited)), (day, day + timedelta(days=40))
+        parts = [(at, part) for at, part in zip(days, (first, credited - first), strict=True) if part]
+        if has_dates := self.random.random() < 0.8:
+            await self.connection.execute(
+                "UPDATE payments SET credited_at = $2, credited_parts = $3 WHERE id = $1",
+                f"pi_{number}",
+                [self.moment(at) for at, _ in parts],
+                [part for _, part in parts],
+            )
         for kind, at in (("balance", day), ("unbilled", day + timedelta(days=9))):
             await self.connection.execute(
                 "INSERT INTO credits (id, kind, subscription_id, amount, currency, created_at)"
@@ -204,7 +213,13 @@ class Writer:
                 credited,
                 self.moment(at),
             )
-        return Returned(day, credited - tax * credited // amount)
+        if not has_dates:  # an earlier release wrote it
+            return [Returned(day, credited - tax * credited // amount)]
+        found, before = [], 0
+        for at, part in parts:
+            found.append(Returned(at, part - tax * (before + part) // amount + tax * before // amount))
+            before += part
+        return found
 
     async def give_back(self, number: int, amount: int, tax: int, one: int, *, currency: str) -> Returned:
         """Write a refund or a lost dispute. Refunds that failed or wait for approval are written beside it."""

@@ -2,7 +2,18 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Function, Index, false, func, literal_column, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Function,
+    Index,
+    false,
+    func,
+    literal_column,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, INT4MULTIRANGE, JSONB
 from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
@@ -200,6 +211,9 @@ class Payment(Base):
     print_until: Mapped[datetime | None]
     print_amount: Mapped[int] = mapped_column(server_default="0")  # the part of the amount that paid for print
     credited: Mapped[int] = mapped_column(server_default="0")  # returned without a refund: see Credit
+    # Each part of it, by the day of its credit; empty: an earlier release wrote the sum.
+    credited_at: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), server_default=text("'{}'"))
+    credited_parts: Mapped[list[int]] = mapped_column(ARRAY(BigInteger), server_default=text("'{}'"))
     is_history: Mapped[bool] = mapped_column(server_default=false())  # made before we followed its subscription
     version: Mapped[int] = mapped_column(server_default="1")
 

@@ -98,6 +98,10 @@ async def test_the_guarantee_pays_what_a_credit_note_left(shop: Shop, how: str) 
 
     (shown,) = (await shop.overview(ada))["payments"]
     assert shown["credited"]["amount"] == 20_00
+    (dated,) = await shop.rows(
+        "SELECT credited_parts, credited_at = ARRAY(SELECT created_at FROM credits) AS is_dated FROM payments"
+    )
+    assert (dated["credited_parts"], dated["is_dated"]) == ([20_00], True), "each part has the day of its credit"
     quotes = await get_quotes(shop, payment)
     assert (quotes[GUARANTEE]["amount"]["amount"], quotes[GOODWILL]["amount"]["amount"]) == (29_00, 29_00)
     assert await shop.may_read(ada), "a part is goodwill"
