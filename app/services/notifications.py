@@ -19,6 +19,7 @@ from app.db import audit, notifications, outbox, subscribers
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.branding import BLACK, WHITE, contrast
+from app.domain.erasures import ERASED
 from app.domain.errors import NotFound
 from app.domain.notifications import (
     KINDS,
@@ -41,6 +42,7 @@ MOST_SHOWN = 100  # notifications of a reader
 MAIL_OFF = "Email is off (NEWSSTAND_SMTP_URL)."
 UNSUBSCRIBED = "The reader unsubscribed from messages of this kind."
 NO_ADDRESS = "The reader has no email address."
+NOT_KEPT = "The reader was erased, so what the mail server said is not kept."
 MAY_BE_SENT = "The process ended while it was sent, so it may have been sent. It is not sent again."
 log = structlog.get_logger()
 
@@ -218,6 +220,8 @@ async def _audit(session: Session, one: Notification, status: str) -> None:
 async def _record(session: Session, prepared: _Prepared, result: Result, *, now: datetime, real_now: datetime) -> None:
     """Record what became of a message."""
     sent = prepared.notification
+    if await _is_erased(session, sent):  # while it was being sent
+        result = Result(result.delivery, NOT_KEPT)
     match result.delivery:
         case Delivery.ACCEPTED:
             await notifications.settle(session, sent.id, NotificationStatus.SENT, result=result.said, now=now)
@@ -234,6 +238,17 @@ async def _record(session: Session, prepared: _Prepared, result: Result, *, now:
             await notifications.postpone(session, sent.id, pause, error=result.said, was_sent=was_sent)
     # What the server said is in the row: it may name the reader.
     log.warning("notification_not_sent", notification=sent.id, kind=sent.kind, delivery=result.delivery)
+
+
+async def _is_erased(session: Session, one: Notification) -> bool:
+    """
+    Return whether the reader of a notification was erased: a mail server repeats their address, and often their name.
+
+    The reader is locked, before the notification as everybody locks them, so that an erasure comes before or after.
+    """
+    if one.subscriber_id is None:
+        return False
+    return (await subscribers.lock(session, one.subscriber_id)).sub.startswith(ERASED)
 
 
 async def unsubscribe(ctx: Context, notification_id: str) -> None:
@@ -284,9 +299,12 @@ async def record_bounce(
     :raises NotFound: no message of ours has this ID.
     """
     async with ctx.sessions.begin() as session:
-        known = await notifications.lock(session, id_of(message))
+        known = await notifications.by_id(session, id_of(message))
         if known is None:
             raise NotFound("No notification was sent with this ID")
+        if await _is_erased(session, known):
+            reason = f"{'permanent' if permanent else 'temporary'}: {NOT_KEPT}"
+        await notifications.lock(session, known.id)
         if await notifications.record_bounce(session, known.id, reason, permanent=permanent, at=real_now):
             log.warning("notification_bounced", notification=known.id, permanent=permanent)
             if permanent:

@@ -1,14 +1,18 @@
 """Mail that came back is reported by the provider, and shown to staff."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from app.domain.callers import ApiScope
-from tests.journeys.notifications.test_delivery import add, wait_for_status
+from tests.journeys.notifications.test_delivery import DATA, NEW, add, wait_for_status
 from tests.support.authentication import create_api_key
 from tests.support.contexts import database_context
 from tests.support.mailbox import Mailbox
 from tests.support.shop import Shop
+from tests.support.timeouts import TIMEOUT
 
 REPORT = {"message_id": "<ntf_1@example.com>", "kind": "permanent", "reason": "550 5.1.1 no such user"}
 
@@ -60,3 +64,56 @@ async def test_wrong_reports_change_nothing(mailing_shop: Shop, mail: Mailbox, s
     temporary = await report(shop, key, REPORT | {"kind": "temporary"})
     assert temporary.json()["bounce"].startswith("temporary")
     assert (await shop.rows("SELECT bounced_at FROM notifications"))[0]["bounced_at"] is None
+
+
+async def subscriber(shop: Shop) -> str:
+    ada = shop.person()
+    await shop.subscribe(ada)
+    return str((await shop.overview(ada))["id"])
+
+
+async def erase(shop: Shop, reader: str) -> None:
+    officer = shop.person("officer", roles=("privacy",))
+    ordered = await shop.post(f"/v1/support/subscribers/{reader}/erase", officer, {"without_refund": True})
+    assert ordered.status_code < 300, ordered.text
+    await shop.wait_until("SELECT count(*) = 1 FROM erasures WHERE finished_at IS NOT NULL")
+
+
+async def test_a_bounce_after_an_erasure_names_nobody(mailing_shop: Shop, mail: Mailbox, sessions: Any) -> None:
+    shop = mailing_shop
+    reader = await subscriber(shop)
+    await shop.rows(NEW.replace("NULL", f"'{reader}'"), "ntf_1", "canceled", DATA["canceled"])
+    await wait_for_status(shop, "ntf_1", "sent")
+    await erase(shop, reader)
+    key = await key_with(shop, sessions, ApiScope.WRITE_BOUNCES)
+
+    for _ in range(2):
+        told = await report(shop, key, REPORT | {"reason": "550 5.1.1 <ada@example.com> Ada Lovelace unknown"})
+
+    assert told.json()["bounce"] == "permanent: The reader was erased, so what the mail server said is not kept."
+    (stored,) = await shop.rows("SELECT bounced_at, bounce FROM notifications WHERE id = 'ntf_1'")
+    assert stored["bounced_at"] is not None
+    assert "ada" not in stored["bounce"].lower()
+
+
+@pytest.mark.parametrize("said", ["250 kept for Ada Lovelace", "550 Ada Lovelace unknown", "451 Ada Lovelace is away"])
+async def test_a_mail_in_flight_during_an_erasure_names_nobody(mailing_shop: Shop, mail: Mailbox, said: str) -> None:
+    shop, arrived, go_on = mailing_shop, asyncio.Event(), asyncio.Event()
+
+    async def answer() -> str:
+        arrived.set()
+        await go_on.wait()
+        return said
+
+    reader = await subscriber(shop)
+    mail.to_message.append(answer)
+    await shop.rows(NEW.replace("NULL", f"'{reader}'"), "ntf_1", "canceled", DATA["canceled"])
+    async with asyncio.timeout(TIMEOUT):
+        await arrived.wait()
+    await erase(shop, reader)
+    go_on.set()
+    recorded = "SELECT coalesce(result, last_error) IS NOT NULL FROM notifications WHERE id = 'ntf_1'"
+    await shop.wait_until(recorded)
+
+    (stored,) = await shop.rows("SELECT result, last_error FROM notifications WHERE id = 'ntf_1'")
+    assert "Ada" not in f"{stored['result']} {stored['last_error']}"
