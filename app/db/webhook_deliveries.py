@@ -7,6 +7,9 @@ delivery has to be tried again later costs nothing meanwhile, however many wait 
 
 Two locks keep this right. One transaction at a time queues events, because otherwise a reader's second event could be queued
 before the first. And who adds a delivery to a lane, or looks whether it is empty, locks the lane first.
+
+Everybody locks rows in the same order, so that nobody waits in a circle: leases, lanes, deliveries, endpoints; and those of
+one kind in the order of their IDs.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -33,16 +36,20 @@ _QUEUE = text(
         SELECT id, sequence, type, subscriber_id, created_at FROM outbox_events WHERE queued_at IS NULL
         ORDER BY sequence LIMIT :limit FOR UPDATE),
     marked AS (UPDATE outbox_events SET queued_at = now() FROM taken WHERE outbox_events.id = taken.id),
-    added AS (
-        INSERT INTO webhook_deliveries (endpoint_id, sequence, event_id, type, subscriber_id, lane, status)
-        SELECT w.id, t.sequence, t.id, t.type, t.subscriber_id, w.id || ':' || coalesce(t.subscriber_id, ''), 'pending'
+    wanted AS MATERIALIZED (
+        SELECT w.id AS endpoint_id, t.sequence, t.id AS event_id, t.type, t.subscriber_id,
+            w.id || ':' || coalesce(t.subscriber_id, '') AS lane
         FROM taken t JOIN webhook_endpoints w ON w.disabled_at IS NULL AND w.created_at <= t.created_at
-            AND (cardinality(w.types) = 0 OR t.type = ANY(w.types))
-        ON CONFLICT (endpoint_id, sequence) DO NOTHING RETURNING lane, endpoint_id),
+            AND (cardinality(w.types) = 0 OR t.type = ANY(w.types))),
     laned AS (
         INSERT INTO webhook_lanes (id, endpoint_id, work_key, due_at)
-        SELECT DISTINCT lane, endpoint_id, 'webhook:' || lane, now() FROM added ORDER BY lane
-        ON CONFLICT (id) DO UPDATE SET due_at = webhook_lanes.due_at)  -- which locks it
+        SELECT DISTINCT lane, endpoint_id, 'webhook:' || lane, now() FROM wanted ORDER BY lane
+        ON CONFLICT (id) DO UPDATE SET due_at = webhook_lanes.due_at RETURNING 1),  -- which locks it
+    added AS (
+        INSERT INTO webhook_deliveries (endpoint_id, sequence, event_id, type, subscriber_id, lane, status)
+        SELECT endpoint_id, sequence, event_id, type, subscriber_id, lane, 'pending' FROM wanted
+        WHERE (SELECT count(*) FROM laned) > 0  -- so that all lanes are locked before the first delivery is added
+        ON CONFLICT (endpoint_id, sequence) DO NOTHING RETURNING 1)
     SELECT (SELECT count(*) FROM taken) AS taken, (SELECT count(*) FROM added) AS added
     """
 )
@@ -225,7 +232,6 @@ async def put(session: Session, endpoint_id: str, events: Sequence[RecordedEvent
     """
     if not events:
         return 0
-    # The lanes first, as in :func:`record`.
     lanes = sorted({f"{endpoint_id}:{one.subscriber_id or ''}" for one in events})
     await session.execute(_WAKE_LANES, {"endpoint": endpoint_id, "lanes": lanes})
     columns = {

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Integer, bindparam, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Integer, any_, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.engine.session import Session
 from app.db.models import WebhookDelivery, WebhookLane
@@ -43,6 +44,12 @@ _REST = text(
     FROM unnest(:endpoints, :waits) AS asked (id, wait) WHERE webhook_endpoints.id = asked.id
     """
 ).bindparams(bindparam("endpoints", type_=ARRAY(TEXT)), bindparam("waits", type_=ARRAY(INTERVAL)))
+_LOCK_CHANGED = text(
+    """
+    SELECT id FROM webhook_endpoints
+    WHERE id = ANY(:changed) OR id = ANY(:succeeded) AND failing_since IS NOT NULL ORDER BY id FOR NO KEY UPDATE
+    """
+).bindparams(bindparam("changed", type_=ARRAY(TEXT)), bindparam("succeeded", type_=ARRAY(TEXT)))
 _LOCK_LIST = "SELECT pg_advisory_xact_lock(hashtext('webhook_endpoints'))"
 
 
@@ -74,9 +81,19 @@ async def by_id(session: Session, endpoint_id: str) -> WebhookEndpoint | None:
 
 
 async def lock(session: Session, endpoint_id: str) -> WebhookEndpoint | None:
-    """Return an endpoint, locked."""
+    """
+    Return an endpoint, locked.
+
+    Who changes its lanes too has locked them with :func:`lock_lanes` before.
+    """
     row = await session.get(Row, endpoint_id, populate_existing=True, with_for_update=True)
     return _endpoint(row) if row is not None else None
+
+
+async def lock_lanes(session: Session, endpoint_id: str) -> list[str]:
+    """Lock the lanes of an endpoint before the endpoint, as everybody does, and return their IDs."""
+    query = select(WebhookLane.id).where(WebhookLane.endpoint_id == endpoint_id)
+    return list(await session.scalars(query.order_by(WebhookLane.id).with_for_update()))
 
 
 async def rotate(session: Session, endpoint_id: str, *, encrypted_secret: str, overlap: timedelta) -> None:
@@ -99,40 +116,60 @@ async def disable(session: Session, endpoint_id: str) -> None:
     )
 
 
-async def enable(session: Session, endpoint_id: str) -> None:
-    """Enable an endpoint. What is pending for it is sent at once."""
+async def enable(session: Session, endpoint_id: str, *, lanes: Sequence[str]) -> None:
+    """
+    Enable an endpoint. What is pending for it is sent at once.
+
+    :param lanes: of the endpoint, locked.
+    """
     values = {"disabled_at": None, "disabled_reason": None, "failing_since": None, "resting_until": None}
     await session.execute(update(Row).where(Row.id == endpoint_id).values(values))
     await session.execute(
         update(WebhookLane)
-        .where(WebhookLane.endpoint_id == endpoint_id, WebhookLane.due_at > func.now())
+        .where(_is_any(WebhookLane.id, lanes), WebhookLane.due_at > func.now())
         .values(due_at=func.now(), attempts=0)
     )
 
 
-async def remove(session: Session, endpoint_id: str) -> None:
-    """Delete an endpoint. Its pending deliveries are canceled; the log of its deliveries stays as long as it is kept."""
+async def remove(session: Session, endpoint_id: str, *, lanes: Sequence[str]) -> None:
+    """
+    Delete an endpoint. Its pending deliveries are canceled; the log of its deliveries stays as long as it is kept.
+
+    :param lanes: of the endpoint, locked.
+    """
     await session.execute(
         update(WebhookDelivery)
-        .where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.status == DeliveryStatus.PENDING)
+        .where(_is_any(WebhookDelivery.lane, lanes), WebhookDelivery.status == DeliveryStatus.PENDING)
         .values(status=DeliveryStatus.CANCELED, finished_at=func.now())
     )
-    await session.execute(delete(WebhookLane).where(WebhookLane.endpoint_id == endpoint_id))
+    await session.execute(delete(WebhookLane).where(_is_any(WebhookLane.id, lanes)))
     await session.execute(delete(Row).where(Row.id == endpoint_id))
 
 
 async def record_results(
-    session: Session, *, succeeded: Sequence[str], failed: Sequence[str], gone: Sequence[str]
+    session: Session,
+    *,
+    succeeded: Sequence[str],
+    failed: Sequence[str],
+    gone: Sequence[str],
+    waits: Mapping[str, timedelta],
 ) -> list[WebhookEndpoint]:
     """
     Record which endpoints received something, and which didn't. Those that keep failing rest between attempts.
 
+    :param waits: for how long an endpoint gets nothing, because its receiver asked for that.
     :returns: those that are disabled now, because they are gone, or because nothing has succeeded for days.
     """
+    # All at once and in their order: another worker records the same endpoints, with other results.
+    changed = await session.scalars(_LOCK_CHANGED, {"changed": [*failed, *waits], "succeeded": list(succeeded)})
+    if not changed.all():
+        return []
     if succeeded:
         await session.execute(
             update(Row).where(Row.id.in_(succeeded), Row.failing_since.is_not(None)).values(failing_since=None)
         )
+    if waits:
+        await session.execute(_REST, {"endpoints": sorted(waits), "waits": [waits[one] for one in sorted(waits)]})
     if not failed:
         return []
     await session.execute(_RECORD_FAILURES, {"failed": list(failed), "share": REST_SHARE, "longest": LONGEST_REST})
@@ -141,10 +178,8 @@ async def record_results(
     return [one for one in found if one is not None]
 
 
-async def rest(session: Session, waits: Mapping[str, timedelta]) -> None:
-    """Send nothing to endpoints for a while, by ID, because their receivers asked for it."""
-    if waits:
-        await session.execute(_REST, {"endpoints": sorted(waits), "waits": [waits[one] for one in sorted(waits)]})
+def _is_any(column: InstrumentedAttribute[str], values: Sequence[str]) -> ColumnElement[bool]:
+    return column == any_(bindparam(None, list(values), type_=ARRAY(TEXT)))
 
 
 def _endpoint(row: Row) -> WebhookEndpoint:

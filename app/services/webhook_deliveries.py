@@ -133,16 +133,19 @@ class Deliverer:
             asked[its_id] = max(asked[its_id], response.retry_after or timedelta(0))
         gone = sorted({endpoint for endpoint, response in sent if response.is_gone} & failed)
         async with self._ctx.sessions.begin() as session:
-            await webhook_deliveries.record(session, results)
-            disabled = await webhook_endpoints.record_results(
-                session, succeeded=sorted(succeeded), failed=sorted(failed), gone=gone
-            )
-            await webhook_endpoints.rest(session, {one: wait for one, wait in asked.items() if wait})
-            for endpoint in disabled:
-                await _report_disabled(session, endpoint)
-            for owner in {owner for _, owner in batch}:
+            for owner in sorted({owner for _, owner in batch}):
                 keys = [result.claimed.key for result, its_owner in batch if its_owner == owner]
                 await leases.release_all(session, keys, owner=owner)
+            await webhook_deliveries.record(session, results)
+            disabled = await webhook_endpoints.record_results(
+                session,
+                succeeded=sorted(succeeded),
+                failed=sorted(failed),
+                gone=gone,
+                waits={one: wait for one, wait in asked.items() if wait},
+            )
+            for endpoint in disabled:
+                await _report_disabled(session, endpoint)
         for one in results:
             if one.response is not None:
                 outcome = one.status if one.status != DeliveryStatus.PENDING else "retried"

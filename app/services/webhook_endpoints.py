@@ -131,9 +131,10 @@ async def enable(ctx: DatabaseContext, endpoint_id: str, *, by: str) -> WebhookE
     :raises NotFound: there is no such endpoint.
     """
     async with ctx.sessions.begin() as session:
+        lanes = await webhook_endpoints.lock_lanes(session, endpoint_id)
         endpoint = await _lock(session, endpoint_id)
         if not endpoint.is_enabled:
-            await webhook_endpoints.enable(session, endpoint_id)
+            await webhook_endpoints.enable(session, endpoint_id, lanes=lanes)
             await anomalies.report(session, endpoint_id, {}, subscriber_id=None, among=[WEBHOOK_ENDPOINT_DISABLED])
             await _record(session, endpoint, "enabled", by=by)
             await leases.notify(session, "webhook_lanes")
@@ -147,8 +148,9 @@ async def remove(ctx: DatabaseContext, endpoint_id: str, *, by: str) -> None:
     :raises NotFound: there is no such endpoint.
     """
     async with ctx.sessions.begin() as session:
+        lanes = await webhook_endpoints.lock_lanes(session, endpoint_id)
         endpoint = await _lock(session, endpoint_id)
-        await webhook_endpoints.remove(session, endpoint_id)
+        await webhook_endpoints.remove(session, endpoint_id, lanes=lanes)
         await anomalies.report(session, endpoint_id, {}, subscriber_id=None, among=[WEBHOOK_ENDPOINT_DISABLED])
         await _record(session, endpoint, "deleted", by=by, before={"url": endpoint.url})
 

@@ -41,7 +41,19 @@ async def _put(s: Subject) -> None:
 
 async def _results(s: Subject) -> None:
     ids = s.ids("whe", 3)
-    await webhook_endpoints.record_results(s.session, succeeded=ids[:1], failed=ids[1:], gone=ids[2:])
+    await webhook_endpoints.record_results(
+        s.session, succeeded=ids[:1], failed=ids[1:], gone=ids[2:], waits={ids[0]: timedelta(minutes=1)}
+    )
+
+
+async def _enable(s: Subject) -> None:
+    lanes = await webhook_endpoints.lock_lanes(s.session, s.id("whe", 1))
+    await webhook_endpoints.enable(s.session, s.id("whe", 1), lanes=lanes)
+
+
+async def _remove(s: Subject) -> None:
+    lanes = await webhook_endpoints.lock_lanes(s.session, s.id("whe", 1))
+    await webhook_endpoints.remove(s.session, s.id("whe", 1), lanes=lanes)
 
 
 async def _add(s: Subject) -> None:
@@ -98,17 +110,19 @@ WEBHOOKS = (
     ),
     query("webhook_endpoints.disable", lambda s: webhook_endpoints.disable(s.session, s.id("whe", 1))),
     query(
+        "webhook_endpoints.lock_lanes",
+        lambda s: webhook_endpoints.lock_lanes(s.session, s.id("whe", 1)),
+        reads_all="it locks each lane of the endpoint, when somebody enables or deletes it",
+    ),
+    query(
         "webhook_endpoints.enable",
-        lambda s: webhook_endpoints.enable(s.session, s.id("whe", 1)),
+        _enable,
         reads_all="it wakes each lane of the endpoint, when somebody enables it",
     ),
     query(
         "webhook_endpoints.remove",
-        lambda s: webhook_endpoints.remove(s.session, s.id("whe", 1)),
+        _remove,
         reads_all="it cancels each pending delivery to the endpoint, when somebody deletes it",
     ),
     query("webhook_endpoints.record_results", _results),
-    query(
-        "webhook_endpoints.rest", lambda s: webhook_endpoints.rest(s.session, {s.id("whe", 1): timedelta(minutes=1)})
-    ),
 )

@@ -76,7 +76,7 @@ def _counting(table: str, *, may_crash: bool) -> TextClause:
 
 _TAKE_ALL = text(
     """
-    INSERT INTO leases (key, owner, until) SELECT key, :owner, now() + :lease FROM unnest(:keys) AS wanted (key)
+    INSERT INTO leases (key, owner, until) SELECT key, :owner, now() + :lease FROM unnest(:keys) AS wanted (key) ORDER BY key
     ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
     RETURNING key
     """

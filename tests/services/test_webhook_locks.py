@@ -1,0 +1,126 @@
+"""Whoever works on webhooks at the same time never waits in a circle: PostgreSQL would end one of the transactions."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app.context import DatabaseContext
+from app.db import webhook_deliveries, webhook_endpoints
+from app.db.engine.session import Session, Sessions
+from app.db.webhook_deliveries import ClaimedDelivery, Result
+from app.domain.webhook_deliveries import EndpointResponse
+from app.services import webhook_endpoints as services
+from tests.support.timeouts import TIMEOUT
+from tests.support.webhook_receiver import add_endpoint, happen, webhook_context
+
+URL = "http://127.0.0.1:9/hook"
+RESPONSE = EndpointResponse(503, None, "", timedelta(seconds=1))
+Work = Callable[[Session], Awaitable[object]]
+
+
+@pytest.fixture
+def ctx(sessions: Sessions, tmp_path: Path) -> DatabaseContext:
+    return webhook_context(sessions, tmp_path)
+
+
+async def run(ctx: DatabaseContext, work: Work) -> None:
+    async with ctx.sessions.begin() as session:
+        await work(session)
+
+
+async def queue(ctx: DatabaseContext) -> None:
+    await run(ctx, lambda session: webhook_deliveries.queue_slice(session, limit=10))
+
+
+async def somebody_waits(ctx: DatabaseContext) -> bool:
+    """Return whether a statement waits for a lock. In a transaction of its own: the statistics of one don't change."""
+    async with ctx.sessions.begin() as session:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(await session.scalar(text(waiting)))
+
+
+async def meet(ctx: DatabaseContext, locked: str, other: Awaitable[object], then: Work) -> None:
+    """Lock a row, let somebody else wait for it, and go on in the same transaction."""
+    async with ctx.sessions.begin() as session:
+        await session.execute(text(locked))
+        waiting = asyncio.ensure_future(other)
+        async with asyncio.timeout(TIMEOUT):
+            while not await somebody_waits(ctx):
+                await asyncio.sleep(0.01)
+        await then(session)
+    await waiting
+
+
+async def failed_delivery(ctx: DatabaseContext, endpoint_id: str) -> Work:
+    """Return what a worker records after a failed attempt to send the only delivery."""
+    async with ctx.sessions.begin() as session:
+        lane, sequence = (await session.execute(text("SELECT lane, sequence FROM webhook_deliveries"))).one()
+    claimed = ClaimedDelivery(f"webhook:{lane}", (), 1, lane=lane, endpoint_id=endpoint_id, sequence=sequence)
+
+    async def record(session: Session) -> None:
+        await webhook_deliveries.record(session, [Result(claimed, "pending", RESPONSE, timedelta(minutes=1))])
+        await webhook_endpoints.record_results(session, succeeded=[], failed=[endpoint_id], gone=[], waits={})
+
+    return record
+
+
+LANE = "SELECT FROM webhook_lanes FOR UPDATE"
+
+
+async def test_a_replay_and_the_queue_lock_the_lane_before_the_delivery(ctx: DatabaseContext) -> None:
+    endpoint = (await add_endpoint(ctx, URL)).endpoint.id
+    await happen(ctx, "ada")
+    await queue(ctx)  # so that there is a lane
+    await happen(ctx, "ada")
+    async with ctx.sessions.begin() as session:
+        (event,) = (await webhook_deliveries.events_after(session, 0, limit=10))[1:]
+
+    async def put(session: Session) -> None:
+        await webhook_deliveries.put(session, endpoint, [event], delivered_too=True)
+
+    await meet(ctx, LANE, queue(ctx), put)
+
+    async with ctx.sessions.begin() as session:
+        assert await session.scalar(text("SELECT count(*) FROM webhook_deliveries WHERE status = 'pending'")) == 2
+
+
+@pytest.mark.parametrize("what", ["deleted", "enabled"])
+async def test_an_endpoint_is_changed_while_a_worker_records_a_delivery(ctx: DatabaseContext, what: str) -> None:
+    endpoint = (await add_endpoint(ctx, URL)).endpoint.id
+    await happen(ctx, "ada")
+    await queue(ctx)
+    record = await failed_delivery(ctx, endpoint)
+    await services.disable(ctx, endpoint, by="staff:admin")
+    changing = services.remove if what == "deleted" else services.enable
+
+    await meet(ctx, LANE, changing(ctx, endpoint, by="staff:admin"), record)
+
+    async with ctx.sessions.begin() as session:
+        left = await webhook_endpoints.by_id(session, endpoint)
+        statuses = list(await session.scalars(text("SELECT status FROM webhook_deliveries")))
+        due = list(await session.scalars(text("SELECT due_at <= now() FROM webhook_lanes")))
+    expected = (True, ["canceled"], []) if what == "deleted" else (False, ["pending"], [True])
+    assert (left is None, statuses, due) == expected
+
+
+async def test_two_workers_record_the_same_endpoints_with_other_results(ctx: DatabaseContext) -> None:
+    first, second = sorted([(await add_endpoint(ctx, URL, name=name)).endpoint.id for name in ("one", "two")])
+    await run(ctx, lambda session: session.execute(text("UPDATE webhook_endpoints SET failing_since = now()")))
+
+    async def record(session: Session) -> None:
+        await webhook_endpoints.record_results(session, succeeded=[second], failed=[first], gone=[], waits={})
+
+    await meet(
+        ctx,
+        f"SELECT FROM webhook_endpoints WHERE id = '{first}' FOR UPDATE",
+        run(ctx, record),
+        lambda session: webhook_endpoints.record_results(
+            session, succeeded=[first], failed=[second], gone=[], waits={}
+        ),
+    )
