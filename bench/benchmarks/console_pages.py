@@ -7,6 +7,7 @@ this process, one at a time; the page is called as an ASGI server would call it.
 """
 
 import asyncio
+import gc
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -95,6 +96,9 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
     repeatable = [
         one for one in statements if not re.search(r"\b(INSERT|UPDATE|DELETE)\b", one[0]) or "reader_views" in one[0]
     ]
+    gc.collect()
+    gc.freeze()  # as `newsstand serve` does after its start
+    exit_stack.callback(gc.unfreeze)
     connection = await asyncpg.connect(dsn)
     exit_stack.push_async_callback(connection.close)
 
