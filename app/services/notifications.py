@@ -74,14 +74,16 @@ async def deliver(ctx: Context, notification_id: str, *, now: datetime) -> None:
 async def _prepare(ctx: Context, session: Session, notification_id: str, *, now: datetime) -> _Prepared | None:
     """Store the text of a notification, so that its evidence exists before it is sent. None: there is nothing to send."""
     waiting = await notifications.by_id(session, notification_id)
-    if waiting is not None and waiting.channel is Channel.WEBHOOK and waiting.subscriber_id is not None:
-        await subscribers.lock(session, waiting.subscriber_id)  # before the notification, as everybody locks them
+    is_erased = waiting is not None and await _is_erased(session, waiting)
     due = await notifications.lock(session, notification_id)
     if due is None or due.is_final:
         return None
     if due.status == NotificationStatus.SENDING and not KINDS[due.kind].repeats:
         await _fail(session, due, NotificationStatus.UNCERTAIN, MAY_BE_SENT, now=now)
         log.warning("notification_uncertain", notification=due.id, kind=due.kind)
+        return None
+    if is_erased:  # what it would say was removed
+        await notifications.settle(session, due.id, NotificationStatus.UNDELIVERED, result=NO_ADDRESS, now=now)
         return None
     if due.channel is Channel.WEBHOOK:
         await _hand_over(ctx, session, due, now=now)
@@ -242,7 +244,8 @@ async def _record(session: Session, prepared: _Prepared, result: Result, *, now:
 
 async def _is_erased(session: Session, one: Notification) -> bool:
     """
-    Return whether the reader of a notification was erased: a mail server repeats their address, and often their name.
+    Return whether the reader of a notification was erased. Then nothing is sent to them, and what a mail server says is not
+    kept: it repeats their address, and often their name.
 
     The reader is locked, before the notification as everybody locks them, so that an erasure comes before or after.
     """

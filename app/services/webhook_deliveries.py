@@ -20,7 +20,7 @@ from app.context import DatabaseContext
 from app.db import anomalies, audit, outbox, webhook_deliveries, webhook_endpoints
 from app.db.engine import leases
 from app.db.engine.session import Session
-from app.db.webhook_deliveries import ClaimedDelivery, Result
+from app.db.webhook_deliveries import ClaimedDelivery, RecordedEvent, Result
 from app.domain.anomalies import WEBHOOK_ENDPOINT_DISABLED
 from app.domain.errors import NotFound
 from app.domain.outbox import NewOutboxEvent
@@ -201,10 +201,11 @@ async def page(
     return page_of(found, limit, cursor=lambda one: str(one.sequence))
 
 
-async def replay(ctx: DatabaseContext, endpoint_id: str, wanted: Replay, *, by: str) -> int:
+async def replay(ctx: DatabaseContext, endpoint_id: str, wanted: Replay, *, by: str, most: int = MOST_REPLAYED) -> int:
     """
     Send events to an endpoint again: one, or those of a period. Return how many.
 
+    :param most: how many events may be sent.
     :raises NotFound: there is no such endpoint or event.
     :raises EndpointDisabled: the endpoint is disabled.
     :raises InvalidReplay: the period has too many events.
@@ -215,6 +216,7 @@ async def replay(ctx: DatabaseContext, endpoint_id: str, wanted: Replay, *, by: 
         endpoint = await _find(session, endpoint_id)
         if not endpoint.is_enabled:
             raise EndpointDisabled
+        events = await _chosen(session, endpoint, wanted, most=most)
         await audit.record(
             session,
             actor=by,
@@ -228,40 +230,40 @@ async def replay(ctx: DatabaseContext, endpoint_id: str, wanted: Replay, *, by: 
                 "only_undelivered": wanted.only_undelivered,
             },
         )
-        if wanted.event_id is not None:
-            event = await webhook_deliveries.event(session, wanted.event_id)
-            if event is None:
-                raise NotFound("No such event, or it is no longer kept")
-            return await webhook_deliveries.put(session, endpoint_id, [event], delivered_too=True)
-        assert wanted.since is not None
-        after = await webhook_deliveries.start_of(session, wanted.since)
-    return await _replay_period(ctx, endpoint, wanted, after) if after is not None else 0
-
-
-async def _replay_period(ctx: DatabaseContext, endpoint: WebhookEndpoint, wanted: Replay, after: int) -> int:
-    """Queue the deliveries of a period in slices. If it is interrupted, what is queued stays, and it can be repeated."""
-    queued, types = 0, set(wanted.types or endpoint.types)
-    for _ in range(MOST_REPLAYED // REPLAY_SLICE):
+    queued, delivered_too = 0, wanted.event_id is not None or not wanted.only_undelivered
+    for start in range(0, len(events), REPLAY_SLICE):  # if it is interrupted, what is queued stays: it can be repeated
+        slice_ = events[start : start + REPLAY_SLICE]
         async with ctx.sessions.begin() as session:
-            slice_ = await webhook_deliveries.events_after(session, after, limit=REPLAY_SLICE)
-            chosen = [
-                one
-                for one in slice_
-                if one.type != TEST_TYPE
-                and (not types or one.type in types)
-                and wanted.since is not None
-                and one.created_at >= wanted.since
-                and (wanted.until is None or one.created_at < wanted.until)
-            ]
-            queued += await webhook_deliveries.put(
-                session, endpoint.id, chosen, delivered_too=not wanted.only_undelivered
-            )
-        if len(slice_) < REPLAY_SLICE:
-            return queued
-        after = slice_[-1].sequence
-        if wanted.until is not None and all(one.created_at >= wanted.until for one in slice_):
-            return queued
-    raise InvalidReplay(f"At most {MOST_REPLAYED} events can be replayed at once: choose a shorter period")
+            queued += await webhook_deliveries.put(session, endpoint_id, slice_, delivered_too=delivered_too)
+    return queued
+
+
+async def _chosen(session: Session, endpoint: WebhookEndpoint, wanted: Replay, *, most: int) -> Sequence[RecordedEvent]:
+    """Return the events that are replayed. All are found before the first is queued, so that a refusal changes nothing."""
+    if wanted.event_id is not None:
+        event = await webhook_deliveries.event(session, wanted.event_id)
+        if event is None:
+            raise NotFound("No such event, or it is no longer kept")
+        return [event]
+    assert wanted.since is not None
+    after = await webhook_deliveries.start_of(session, wanted.since)
+    chosen: list[RecordedEvent] = []
+    types = set(wanted.types or endpoint.types)
+    while after is not None:
+        slice_ = await webhook_deliveries.events_after(session, after, limit=REPLAY_SLICE)
+        chosen += [
+            one
+            for one in slice_
+            if one.type != TEST_TYPE
+            and (not types or one.type in types)
+            and one.created_at >= wanted.since
+            and (wanted.until is None or one.created_at < wanted.until)
+        ]
+        if len(chosen) > most:
+            raise InvalidReplay(f"At most {most} events can be replayed at once: choose a shorter period")
+        is_past = wanted.until is not None and all(one.created_at >= wanted.until for one in slice_)
+        after = slice_[-1].sequence if len(slice_) == REPLAY_SLICE and not is_past else None
+    return chosen
 
 
 async def send_test(ctx: DatabaseContext, endpoint_id: str, *, by: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import text
 from app.context import DatabaseContext
 from app.db.engine.session import Sessions
 from app.domain.outbox import OutboxType
-from app.domain.webhook_deliveries import Replay
+from app.domain.webhook_deliveries import InvalidReplay, Replay
 from app.services import webhook_deliveries, webhook_endpoints
 from app.services.webhook_deliveries import CLAIMED, EACH
 from tests.support.timeouts import TIMEOUT
@@ -177,7 +177,8 @@ async def test_a_dead_endpoint_and_a_slow_one_leave_others_on_time(ctx: Database
         await release.wait()
         return web.Response()
 
-    async with receiving() as site, receiving(slow) as sleeper, delivering(ctx):
+    patience = timedelta(hours=1)  # longer than the test: what the slow one has not answered is not given up
+    async with receiving() as site, receiving(slow) as sleeper, delivering(ctx, timeout=patience):
         dead = (await add_endpoint(ctx, "http://127.0.0.1:9/dead")).endpoint.id
         await add_endpoint(ctx, sleeper.url)
         await add_endpoint(ctx, site.url)
@@ -298,6 +299,23 @@ async def test_events_are_replayed_one_by_one_by_type_and_by_period(ctx: Databas
         assert await replayed(Replay(since=since, types=["copy.mailed"], only_undelivered=False)) == [2]
         assert await replayed(Replay(since=since, only_undelivered=False)) == [0, 1, 2]
         assert await replayed(Replay(event_id=first)) == [0]
+
+
+async def test_a_replay_of_too_many_events_queues_none(ctx: DatabaseContext) -> None:
+    made = await add_endpoint(ctx, "http://127.0.0.1:9/")
+    await happen(ctx, "ada", "bob", "cyd")
+    await happen(ctx, "ada", type_=OutboxType.COPY_MAILED)
+    since = datetime.now(UTC) - timedelta(days=1)
+
+    async def replayed(*types: OutboxType, most: int) -> int:
+        wanted = Replay(since=since, types=types)
+        return await webhook_deliveries.replay(ctx, made.endpoint.id, wanted, by="staff:admin", most=most)
+
+    with pytest.raises(InvalidReplay):
+        await replayed(most=3)
+    assert await rows(ctx, "SELECT id FROM webhook_lanes") == []
+    assert await replayed(OutboxType.COPY_MAILED, most=1) == 1, "other events don't count"
+    assert await replayed(most=4) == 3
 
 
 async def test_a_test_event_goes_to_one_endpoint_only(ctx: DatabaseContext) -> None:

@@ -101,6 +101,10 @@ async def delivering(
         await sender.close()
 
 
+# Longer than a busy machine stalls: an event whose lease is over is sent again.
+LEASE = timedelta(seconds=10)
+
+
 def worker_of(ctx: DatabaseContext, sender: WebhookSender) -> Worker:
     """Return a worker that delivers events, and nothing else."""
     deliverer = Deliverer(ctx, sender, lambda: datetime.now(UTC))
@@ -108,7 +112,7 @@ def worker_of(ctx: DatabaseContext, sender: WebhookSender) -> Worker:
         Job(table="outbox_events", run=deliverer.queue, claim=deliverer.claim_events),
         Job(table="webhook_lanes", run=deliverer.deliver, claim=deliverer.claim, concurrency=CLAIMED * 20),
     ]
-    return Worker(ctx.sessions, jobs, housekeeping=None, lease=timedelta(seconds=3), listen_dsn=None, poll_seconds=0.02)
+    return Worker(ctx.sessions, jobs, housekeeping=None, lease=LEASE, listen_dsn=None, poll_seconds=0.02)
 
 
 async def add_endpoint(ctx: DatabaseContext, url: str, *types: str, name: str = "the site") -> NewSecret:

@@ -117,3 +117,14 @@ async def test_a_mail_in_flight_during_an_erasure_names_nobody(mailing_shop: Sho
 
     (stored,) = await shop.rows("SELECT result, last_error FROM notifications WHERE id = 'ntf_1'")
     assert "Ada" not in f"{stored['result']} {stored['last_error']}"
+
+
+@pytest.mark.parametrize("channel", ["email", "webhook"])
+async def test_a_notification_that_is_due_after_an_erasure_is_not_sent(mailing_shop: Shop, channel: str) -> None:
+    """The erasure has removed what it would say."""
+    shop = mailing_shop
+    reader = await subscriber(shop)
+    await erase(shop, reader)
+    await shop.rows(NEW.replace("NULL", f"'{reader}'").replace("email'", f"{channel}'"), "ntf_1", "canceled", "{}")
+
+    await wait_for_status(shop, "ntf_1", "undelivered")
