@@ -35,7 +35,7 @@ TABLES_OF_EVENTS: Mapping[str, Table] = {
     ),
     "webhook_endpoints": Table(
         plain="id name url types encrypted_secret previous_encrypted_secret previous_secret_expires_at created_at"
-        " failing_since resting_until disabled_at disabled_reason",
+        " failing_since last_failed_at resting_until disabled_at disabled_reason",
         personal={
             "created_by": Column(purpose="Says who added the endpoint", kept="as long as the endpoint", staff=True)
         },

@@ -12,7 +12,14 @@ from app.db.engine.session import Session
 from app.db.models import WebhookDelivery, WebhookLane
 from app.db.models import WebhookEndpoint as Row
 from app.domain.webhook_deliveries import DeliveryStatus
-from app.domain.webhook_endpoints import DISABLED_AFTER, LONGEST_REST, REST_SHARE, DisabledReason, WebhookEndpoint
+from app.domain.webhook_endpoints import (
+    APART,
+    DISABLED_AFTER,
+    LONGEST_REST,
+    REST_SHARE,
+    DisabledReason,
+    WebhookEndpoint,
+)
 
 _DISABLE_FAILING = (
     text(
@@ -31,13 +38,17 @@ _DISABLE_FAILING = (
 _RECORD_FAILURES = text(
     """
     UPDATE webhook_endpoints
-    SET failing_since = coalesce(failing_since, now()), resting_until = CASE WHEN failing_since IS NULL THEN resting_until
-        ELSE greatest(resting_until, now() + least((now() - failing_since) / :share, :longest)) END
-    WHERE id = ANY(:failed)
+    SET failing_since = since, last_failed_at = now(), resting_until = CASE WHEN since = now() THEN resting_until
+        ELSE greatest(resting_until, now() + least((now() - since) / :share, :longest)) END
+    FROM (
+        SELECT id AS failed, CASE WHEN last_failed_at > now() - :apart THEN failing_since ELSE now() END AS since
+        FROM webhook_endpoints WHERE id = ANY(:failed)
+    ) known WHERE id = failed
     """
 ).bindparams(
-    bindparam("failed", type_=ARRAY(TEXT)), bindparam("share", type_=Integer), bindparam("longest", type_=INTERVAL)
-)
+    bindparam("failed", type_=ARRAY(TEXT)), bindparam("share", type_=Integer), bindparam("longest", type_=INTERVAL),
+    bindparam("apart", APART, type_=INTERVAL),
+)  # fmt: skip
 _REST = text(
     """
     UPDATE webhook_endpoints SET resting_until = greatest(resting_until, now() + wait)
@@ -122,7 +133,7 @@ async def enable(session: Session, endpoint_id: str, *, lanes: Sequence[str]) ->
 
     :param lanes: of the endpoint, locked.
     """
-    values = {"disabled_at": None, "disabled_reason": None, "failing_since": None, "resting_until": None}
+    values = dict.fromkeys(("disabled_at", "disabled_reason", "failing_since", "last_failed_at", "resting_until"))
     await session.execute(update(Row).where(Row.id == endpoint_id).values(values))
     await session.execute(
         update(WebhookLane)
@@ -166,7 +177,9 @@ async def record_results(
         return []
     if succeeded:
         await session.execute(
-            update(Row).where(Row.id.in_(succeeded), Row.failing_since.is_not(None)).values(failing_since=None)
+            update(Row)
+            .where(Row.id.in_(succeeded), Row.failing_since.is_not(None))
+            .values(failing_since=None, last_failed_at=None)
         )
     if waits:
         await session.execute(_REST, {"endpoints": sorted(waits), "waits": [waits[one] for one in sorted(waits)]})

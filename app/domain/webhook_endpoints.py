@@ -25,6 +25,7 @@ DEFAULT_OVERLAP, LONGEST_OVERLAP = timedelta(days=1), timedelta(days=30)  # in w
 LONGEST_URL, LONGEST_NAME = 2000, 100  # characters
 MOST_ENDPOINTS = 20
 DISABLED_AFTER = timedelta(days=5)  # in which no delivery succeeded
+APART = timedelta(days=1)  # failures so far apart are two: attempts of one delivery are never so far apart
 REST_SHARE = (
     10  # an endpoint that fails rests for this part of the time for which it has failed, so that it costs little
 )

@@ -217,6 +217,21 @@ async def test_an_endpoint_that_fails_for_days_is_disabled_and_staff_see_it(ctx:
     assert await rows(ctx, "SELECT status FROM webhook_deliveries") == [("delivered",)]
 
 
+async def test_two_failures_days_apart_do_not_disable_a_quiet_endpoint(ctx: DatabaseContext) -> None:
+    async def respond(_: Mapping[str, Any]) -> web.Response:
+        return web.Response(status=503)
+
+    async with receiving(respond) as site, delivering(ctx):
+        await add_endpoint(ctx, site.url)
+        async with ctx.sessions.begin() as session:
+            earlier = "failing_since = now() - interval '6 days', last_failed_at = now() - interval '3 days'"
+            await session.execute(text(f"UPDATE webhook_endpoints SET {earlier}"))
+        await happen(ctx, "ada")
+        await until(ctx, "SELECT bool_and(last_failed_at > now() - interval '1 day') FROM webhook_endpoints")
+
+    assert await rows(ctx, "SELECT disabled_at FROM webhook_endpoints") == [(None,)]
+
+
 async def test_a_receiver_that_says_it_is_gone_is_disabled_at_once(ctx: DatabaseContext) -> None:
     async def respond(_: Mapping[str, Any]) -> web.Response:
         return web.Response(status=410)

@@ -21,7 +21,8 @@ class WebhookEndpoint(Base):
     previous_secret_expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     created_by: Mapped[str]
-    failing_since: Mapped[datetime | None]  # the first failure since the last success
+    failing_since: Mapped[datetime | None]  # the first failure since the last success, or since a day without attempts
+    last_failed_at: Mapped[datetime | None]
     resting_until: Mapped[datetime | None]  # the receiver asked to wait until then
     disabled_at: Mapped[datetime | None]
     disabled_reason: Mapped[str | None]  # staff, failing, gone
