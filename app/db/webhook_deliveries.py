@@ -270,6 +270,7 @@ async def claim(
     if not keys:
         return []
     lanes = {key.partition(":")[2]: key for key in keys}
+    await session.execute(_LOCK_LANES, {"lanes": list(lanes)})
     rows = await session.execute(_FIRST_OF_LANES, {"lanes": list(lanes)})
     found = {row.lane: _claimed(row, lanes[row.lane]) for row in rows}
     empty = [

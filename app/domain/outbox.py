@@ -122,7 +122,7 @@ def has_started(subscription: Subscription) -> bool:
     """
     Return whether a subscription is paid for the first time, or its trial began.
 
-    Stripe calls it active while a bank debit for its first period is processing. Who gets an invoice by mail starts before
+    Stripe calls it active while a bank debit for its first period is processing. Who gets an invoice by email starts before
     they pay it.
     """
     unpaid = subscription.renewal

@@ -70,7 +70,7 @@ class Message:
     text: str
     html: str
     at: datetime
-    unsubscribe: str | None = None  # the URL to which a email program posts
+    unsubscribe: str | None = None  # the URL to which an email program posts
 
     def as_bytes(self) -> bytes:
         """Return the message as it is transmitted. It is the same each time, so that a repeated one can be recognized."""

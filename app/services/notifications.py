@@ -83,7 +83,9 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
         log.warning("notification_uncertain", notification=due.id, kind=due.kind)
         return None
     if is_erased:  # what it would say was removed
-        await notifications.settle(session, due.id, NotificationStatus.UNDELIVERED, result=NO_ADDRESS, now=now)
+        may_be_sent = due.status is NotificationStatus.SENDING
+        status = NotificationStatus.UNCERTAIN if may_be_sent else NotificationStatus.UNDELIVERED
+        await notifications.settle(session, due.id, status, result=MAY_BE_SENT if may_be_sent else NO_ADDRESS, now=now)
         return None
     if due.channel is Channel.WEBHOOK:
         await _hand_over(ctx, session, due, now=now)

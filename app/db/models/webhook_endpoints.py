@@ -23,7 +23,7 @@ class WebhookEndpoint(Base):
     created_by: Mapped[str]
     failing_since: Mapped[datetime | None]  # the first failure since the last success, or since a day without attempts
     last_failed_at: Mapped[datetime | None]
-    resting_until: Mapped[datetime | None]  # the receiver asked to wait until then
+    resting_until: Mapped[datetime | None]  # because it fails, or the receiver asked for it
     disabled_at: Mapped[datetime | None]
     disabled_reason: Mapped[str | None]  # staff, failing, gone
 

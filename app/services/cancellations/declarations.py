@@ -13,6 +13,10 @@ from app.domain.declarations import Channel, Declaration, DeclarationKind, Decla
 from app.domain.subscriptions import Subscription
 
 
+class Revoked(Exception):
+    """The reader resumed the subscription, or the declaration is settled."""
+
+
 async def record(
     ctx: Context,
     session: Session,
@@ -49,6 +53,17 @@ async def pending(session: Session, subscription_id: str) -> Declaration | None:
     """Return the cancellation that Stripe has yet to hear of. The caller holds the subscriber's lock."""
     newest = await declarations_db.newest_cancellation(session, subscription_id)
     return newest if newest is not None and newest.status == DeclarationStatus.PENDING else None
+
+
+async def check_stands(session: Session, declaration_id: str | None) -> None:
+    """
+    Check that a declaration is still to be carried out. The caller holds the subscriber's lock.
+
+    :raises Revoked: it isn't.
+    """
+    found = await declarations_db.by_id(session, declaration_id) if declaration_id is not None else None
+    if found is not None and found.status not in (DeclarationStatus.RECEIVED, DeclarationStatus.PENDING):
+        raise Revoked
 
 
 async def confirm(ctx: Context, subscription: Subscription) -> None:

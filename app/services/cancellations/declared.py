@@ -19,7 +19,7 @@ from app.domain.declarations import CancellationInvalid, CancellationNotice, Cha
 from app.domain.errors import StripeRefused
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Subscription
 from app.email_addresses import canonical
-from app.services.cancellations.declarations import record_done, record_notice
+from app.services.cancellations.declarations import Revoked, record_done, record_notice
 from app.services.cancellations.requests import cancel_at_period_end, exit_of
 
 ACTOR = "policy"
@@ -64,7 +64,7 @@ async def _stop_renewal(ctx: Context, declared: Declaration, *, now: datetime) -
         raise LookupError(declared.id)
     refused = False
     try:
-        with suppress(AlreadyEnded, NoSubscription):
+        with suppress(AlreadyEnded, NoSubscription, Revoked):
             await cancel_at_period_end(
                 ctx,
                 subscriber.sub,
@@ -73,6 +73,7 @@ async def _stop_renewal(ctx: Context, declared: Declaration, *, now: datetime) -
                 by=None if declared.channel == Channel.READER else ACTOR,
                 only=declared.subscription_id,
                 is_declared=True,
+                declaration_id=declared.id,
                 now=now,
             )
     except StripeRefused:

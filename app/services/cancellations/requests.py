@@ -41,6 +41,7 @@ async def cancel_at_period_end(
     by: str | None = None,
     only: str | None = None,
     is_declared: bool = False,
+    declaration_id: str | None = None,
     now: datetime,
 ) -> None:
     """
@@ -56,6 +57,8 @@ async def cancel_at_period_end(
     :param only: the ID of the subscription; None: the reader's current one.
     :param is_declared: whether the declaration that asks for it is stored already; otherwise one is, with its
         acknowledgment.
+    :param declaration_id: a declaration that the reader may revoke meanwhile.
+    :raises Revoked: they did.
     :raises AlreadyEnded: it has ended, or the reader has another one by now.
     :raises StripeRefused: Stripe declined. A new attempt uses a new key.
     """
@@ -76,19 +79,26 @@ async def cancel_at_period_end(
         period = state.period
         ends_at = period[1] if period else None
         action = "subscription.cancel_at_period_end"
-        return _Change("schedule_end", action, parameters, ends_at, declares=not is_declared)
+        return _Change(
+            "schedule_end", action, parameters, ends_at, declares=not is_declared, declaration_id=declaration_id
+        )
 
     if state is not None and not must_end_now(state):
         saved, state = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
-        if not must_end_now(
-            state
-        ):  # otherwise the paid period ended before Stripe heard of it: it would end the next one
+        # If the paid period ended before Stripe heard of it, Stripe's flag is that of the next period.
+        if not must_end_now(state):
             if saved.cancel_at is None and saved.is_live:
                 raise StripeUnavailable("Stripe did not accept the cancellation; try again")
             await declarations.confirm(ctx, saved)
             return
     cause = end_of_unrenewed(state.pause if state is not None else subscription.pause)
-    ended = _End(cause, "subscription.cancel_at_period_end", note=comment, is_declared=is_declared)
+    ended = _End(
+        cause,
+        "subscription.cancel_at_period_end",
+        note=comment,
+        is_declared=is_declared,
+        declaration_id=declaration_id,
+    )
     await _end(ctx, sub, ended, reason=reason, by=by, only=subscription.id, now=now)
 
 
@@ -131,6 +141,7 @@ class _Change:
     parameters: Mapping[str, object]
     ends_at: datetime | None
     declares: bool = False
+    declaration_id: str | None = None  # that may have been revoked meanwhile
 
 
 async def _reschedule(
@@ -155,6 +166,7 @@ async def _reschedule(
             await _release(ctx, sub, only, state.schedule_id)
         async with ctx.sessions.begin() as session:
             subscription = await _lock_open(session, sub, only)
+            await declarations.check_stands(session, wanted.declaration_id)
             intent = await intents.record(session, subscription.id, wanted.intent, wanted.parameters)
             action = RecordedAction(
                 actor=by or f"reader:{sub}",
@@ -240,6 +252,7 @@ class _End:
     action: str
     note: str | None = None
     is_declared: bool = False
+    declaration_id: str | None = None  # that may have been revoked meanwhile
 
 
 async def _end(
@@ -248,6 +261,7 @@ async def _end(
     """End a subscription with a commit, and at Stripe if it responds; otherwise a worker does that."""
     async with ctx.sessions.begin() as session:
         subscription = await _lock_open(session, sub, only)
+        await declarations.check_stands(session, ended.declaration_id)
         await cancellations.end(session, ctx.rules, subscription.id, by=ended.by, now=now)
         await audit.record(
             session,
@@ -263,7 +277,7 @@ async def _end(
         pending = await declarations.pending(session, subscription.id)
         if pending is not None:
             await declarations_db.set_outcome(session, replace(pending, status=DeclarationStatus.DONE))
-        elif not ended.is_declared:
+        if not ended.is_declared and (pending is None or ended.by == EndReason.CANCEL_NOW):
             await declarations.record(ctx, session, subscription, by=by or f"reader:{sub}", ends_at=now, now=now)
     with suppress(
         StripeUnavailable, StripeRefused, ForeignStripeObject, ConcurrentUpdate

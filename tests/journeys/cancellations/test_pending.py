@@ -8,6 +8,7 @@ from tests.journeys.lifecycle.test_manual_changes_at_stripe import only_subscrip
 from tests.support.crashes import kill_and_restart, wait_until_hit
 from tests.support.shop import Person, Shop
 
+LATER = "UPDATE declarations SET due_at = now() + interval '1 hour'"  # a busy machine takes longer than a lease
 DUE = "UPDATE declarations SET due_at = now() WHERE due_at IS NOT NULL"
 UNANSWERED = {"action": "drop", "times": None}
 REFUSED = {"action": "status", "status": 400, "times": None}
@@ -56,6 +57,7 @@ async def test_a_resumed_subscription_is_not_canceled_by_a_worker(shop: Shop) ->
     ada, path = await subscribe(shop)
     fault = await shop.add_fault(method="POST", path=path, **UNANSWERED)
     await shop.post(CANCEL, ada, PERIOD_END)
+    await shop.execute(LATER)
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
 
     resumed = await shop.post("/v1/me/subscription/resume", ada)
@@ -65,6 +67,25 @@ async def test_a_resumed_subscription_is_not_canceled_by_a_worker(shop: Shop) ->
     assert await shop.rows("SELECT due_at FROM declarations") == [{"due_at": None}]
     await shop.wait_until_idle()
     assert (await shop.stripe_get(path))["cancel_at_period_end"] is False
+
+
+async def test_a_worker_stops_when_the_reader_resumes_meanwhile(shop: Shop) -> None:
+    ada, path = await subscribe(shop)
+    fault = await shop.add_fault(method="POST", path=path, **UNANSWERED)
+    await shop.post(CANCEL, ada, PERIOD_END)
+    await shop.execute(LATER)
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    fault = await shop.add_fault(method="GET", path=path, when="after", action="hold", times=1)
+    await shop.execute(DUE)
+    await wait_until_hit(shop, fault)  # the worker has looked at the declaration, and asks Stripe
+
+    resumed = await shop.post("/v1/me/subscription/resume", ada)
+
+    assert resumed.status_code == 200, resumed.text
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.wait_until_idle()
+    assert (await shop.stripe_get(path))["cancel_at_period_end"] is False
+    assert await statuses(shop, ada) == ["revoked"]
 
 
 async def test_a_worker_completes_a_cancellation_whose_process_was_killed(killable_shop: Shop) -> None:
@@ -86,6 +107,7 @@ async def test_a_cancellation_that_arrives_after_the_paid_period_charges_nothing
     fault = await shop.add_fault(method="POST", path=path, when="before", action="hold", times=1)
     click = asyncio.create_task(shop.post(CANCEL, ada, PERIOD_END))
     await wait_until_hit(shop, fault)
+    await shop.execute(LATER)
     turned = {"frozen_time": str(int((A_YEAR + timedelta(minutes=10)).timestamp()))}
     await shop.stripe.post(f"/v1/test_helpers/test_clocks/{shop.clock}/advance", data=turned)
     await shop.wait_for_clock()
