@@ -253,6 +253,8 @@ async def _is_erased(session: Session, one: Notification) -> bool:
     """
     if one.subscriber_id is None:
         return False
+    if await subscribers.by_id(session, one.subscriber_id) is None:
+        return True  # nothing of them is left
     return (await subscribers.lock(session, one.subscriber_id)).sub.startswith(ERASED)
 
 
