@@ -57,7 +57,7 @@ class WithdrawalQuoteOut(ApiModel):
     amount: PriceOut = Field(description="Amount that is refunded at once: everything that was paid.")
     tax: PriceOut = Field(description="Tax included in the amount.")
     to_balance: PriceOut = Field(
-        description="What is returned to the customer's balance: the part that the balance paid. It is not in the amount."
+        description="Amount that the customer's balance paid and that is returned to it. `amount` does not include it."
     )
     until: datetime | None = Field(
         description="When the right ends (exclusive). null if it is open: no printed copy was mailed yet, or there is no "

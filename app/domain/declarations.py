@@ -63,6 +63,7 @@ class DeclarationStatus(StrEnum):
 
 
 NOTICE_RUNS = frozenset({DeclarationStatus.RECEIVED, DeclarationStatus.SCHEDULED})
+UNFINISHED = frozenset({DeclarationStatus.RECEIVED, DeclarationStatus.PENDING})  # a worker carries them out
 REVOCABLE = NOTICE_RUNS | {DeclarationStatus.PENDING}  # by a reader who resumes the subscription
 
 

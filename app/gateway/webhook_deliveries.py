@@ -80,7 +80,7 @@ class WebhookSender:
         self, url: str, *, event_id: str, body: str, secrets: Sequence[str], now: datetime
     ) -> EndpointResponse:
         """
-        Send an event, and return what came of it. Never fails: whatever the receiver sends, the attempt is recorded.
+        Send an event and return the response. Never raises, so that every attempt is recorded.
 
         :param event_id: the same for each attempt, so that the receiver knows what it has.
         :param secrets: each signs; several while one is replaced.

@@ -11282,7 +11282,7 @@ export interface components {
             amount: components["schemas"]["PriceOut"];
             /** @description Tax included in the amount. */
             tax: components["schemas"]["PriceOut"];
-            /** @description What is returned to the customer's balance: the part that the balance paid. It is not in the amount. */
+            /** @description Amount that the customer's balance paid and that is returned to it. `amount` does not include it. */
             to_balance: components["schemas"]["PriceOut"];
             /**
              * Until

@@ -1,4 +1,4 @@
-"""Whoever works on webhooks at the same time never waits in a circle: PostgreSQL would end one of the transactions."""
+"""Workers and staff lock webhook rows in the same order, so their transactions don't deadlock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

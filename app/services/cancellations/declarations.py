@@ -9,7 +9,7 @@ from app.context import Context
 from app.db import declarations as declarations_db
 from app.db import subscribers
 from app.db.engine.session import Session
-from app.domain.declarations import Channel, Declaration, DeclarationKind, DeclarationStatus
+from app.domain.declarations import UNFINISHED, Channel, Declaration, DeclarationKind, DeclarationStatus
 from app.domain.subscriptions import Subscription
 
 
@@ -50,7 +50,7 @@ async def record(
 
 
 async def pending(session: Session, subscription_id: str) -> Declaration | None:
-    """Return the cancellation that Stripe has yet to hear of. The caller holds the subscriber's lock."""
+    """Return the cancellation that Stripe has yet to hear of, if there is one."""
     newest = await declarations_db.newest_cancellation(session, subscription_id)
     return newest if newest is not None and newest.status == DeclarationStatus.PENDING else None
 
@@ -62,7 +62,7 @@ async def check_stands(session: Session, declaration_id: str | None) -> None:
     :raises Revoked: it isn't.
     """
     found = await declarations_db.by_id(session, declaration_id) if declaration_id is not None else None
-    if found is not None and found.status not in (DeclarationStatus.RECEIVED, DeclarationStatus.PENDING):
+    if found is not None and found.status not in UNFINISHED:
         raise Revoked
 
 

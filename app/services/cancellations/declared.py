@@ -15,7 +15,14 @@ from app.db import declarations as declarations_db
 from app.db import payments, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
-from app.domain.declarations import CancellationInvalid, CancellationNotice, Channel, Declaration, DeclarationStatus
+from app.domain.declarations import (
+    UNFINISHED,
+    CancellationInvalid,
+    CancellationNotice,
+    Channel,
+    Declaration,
+    DeclarationStatus,
+)
 from app.domain.errors import StripeRefused
 from app.domain.subscriptions import AlreadyEnded, NoSubscription, Subscription
 from app.email_addresses import canonical
@@ -51,7 +58,7 @@ async def act(ctx: Context, declaration_id: str, *, now: datetime) -> None:
     """
     async with ctx.sessions.begin() as session:
         declared = await declarations_db.by_id(session, declaration_id)
-        if declared is None or declared.status not in (DeclarationStatus.RECEIVED, DeclarationStatus.PENDING):
+        if declared is None or declared.status not in UNFINISHED:
             return
     await (_stop_renewal if declared.subscription_id is not None else _match)(ctx, declared, now=now)
 

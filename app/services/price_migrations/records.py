@@ -35,7 +35,7 @@ async def lock_running(session: Session, change: PriceChange) -> None:
     """
     Do as :func:`lock`, and make sure that the migration was not stopped since it was read.
 
-    A stop waits for the changes that are locked, so whoever comes after it sees it here.
+    Stopping a migration waits for locked changes. A caller that locks a change afterwards sees the stop here.
 
     :raises ConcurrentUpdate: it was, or the change was.
     """

@@ -1,4 +1,4 @@
-"""What is left to do for a change that was stopped: Stripe's late answer, and the reader who was told of the new price."""
+"""Finishing stopped changes: a late response from Stripe, and the reader who was told of the new price."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -23,8 +23,8 @@ async def finish(ctx: Context, change: PriceChange, migration: PriceMigration, *
     Finish a change that was stopped.
 
     If Stripe was asked before and has the new price, the change was made. Otherwise a reader who got a notice of a stopped
-    migration is told that the price stays, also if another notice was on its way. One that is being sent is waited for, and
-    dropped if it must be sent again.
+    migration is told that the price stays. If a notice is being sent, this waits for the result. An unsent notice is
+    dropped.
 
     :raises StripeUnavailable: call again.
     """
