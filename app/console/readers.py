@@ -17,7 +17,7 @@ from app.domain.subscriptions import Payment, Subscription, SubscriptionStatus
 from app.services import support
 from app.services.support import Overview
 
-SHOWN_PAYMENTS, SHOWN_COPIES, SHOWN_DAYS = 8, 6, 12  # newest; the others are shown on request
+SHOWN_PAYMENTS, SHOWN_COPIES, SHOWN_DECLARATIONS, SHOWN_DAYS = 8, 6, 6, 12  # newest; the others are shown on request
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -74,6 +74,8 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
         more_payments=0 if show_all else len(payments[SHOWN_PAYMENTS:]),
         copies=overview.copies if show_all else overview.copies[:SHOWN_COPIES],
         more_copies=0 if show_all else len(overview.copies[SHOWN_COPIES:]),
+        declarations=overview.declarations if show_all else overview.declarations[:SHOWN_DECLARATIONS],
+        more_declarations=0 if show_all else len(overview.declarations[SHOWN_DECLARATIONS:]),
         prints=bool(overview.addresses) or any(one.print_edition for one, _ in overview.subscriptions),
         today=today,
         claim_days=ctx.rules.catalogue.policies.claim_policy(today).days,

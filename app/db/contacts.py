@@ -8,12 +8,14 @@ from app.db.engine.session import Session, new_id
 from app.db.models import ContactChange as Row
 from app.db.models import Subscriber, table_of
 from app.db.subscribers import Subscriber as SubscriberRecord
+from app.db.subscribers import of_row
 from app.domain.contacts import Contact
 
 _ROWS, _SUBSCRIBERS = table_of(Row), table_of(Subscriber)
-_OF_SUBSCRIBER = (
-    select(_ROWS.c.email, _ROWS.c.name)
-    .where(_ROWS.c.subscriber_id == bindparam("subscriber"))
+_WITH_FORMER = (
+    select(*_SUBSCRIBERS.c, _ROWS.c.email.label("former_email"), _ROWS.c.name.label("former_name"))
+    .join_from(_SUBSCRIBERS, _ROWS, _ROWS.c.subscriber_id == _SUBSCRIBERS.c.id, isouter=True)
+    .where(_SUBSCRIBERS.c.id == bindparam("its_id"))
     .order_by(_ROWS.c.changed_at.desc(), _ROWS.c.id)
 )
 _OF_SUB = select(
@@ -95,8 +97,7 @@ async def finish(session: Session, change_id: str) -> None:
     await session.execute(update(Row).where(Row.id == change_id).values(due_at=None, attempts=0, last_error=None))
 
 
-async def formerly(session: Reads, subscriber: SubscriberRecord) -> tuple[str, ...]:
-    """Return the former email addresses and names of a subscriber, the newest first."""
-    rows = await session.execute(_OF_SUBSCRIBER, {"subscriber": subscriber.id})
-    said = dict.fromkeys(one for row in rows for one in (row.email, row.name) if one is not None)
-    return tuple(one for one in said if one not in {subscriber.email, subscriber.name})
+async def reader(session: Reads, subscriber_id: str) -> SubscriberRecord | None:
+    """Return a subscriber with their former email addresses and names, the newest first."""
+    rows = list(await session.execute(_WITH_FORMER, {"its_id": subscriber_id}))
+    return of_row(rows[0], [one for row in rows for one in (row.former_email, row.former_name)]) if rows else None

@@ -4,13 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import any_, bindparam, func, select, true, update
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from app.db import subscriptions
 from app.db.engine import leases
-from app.db.engine.session import Session, new_id
+from app.db.engine.fast_reads import Reads
+from app.db.engine.session import Record, Session, new_id
 from app.db.models import PriceChange as ChangeRow
 from app.db.models import PriceMigration as Row
+from app.db.models import Subscription as SubscriptionRow
+from app.db.models import table_of
 from app.domain.price_migrations import (
     OPEN,
     STOPPABLE,
@@ -27,8 +32,28 @@ from app.domain.price_migrations import (
     Target,
     notice_about,
 )
+from app.domain.subscriptions import Subscription
 
 BATCH = 500  # changes that become due in one transaction
+_CHANGES, _SUBSCRIPTIONS = table_of(ChangeRow), table_of(SubscriptionRow)
+_OPEN_CHANGE = (
+    select(*(column.label(f"change_{column.name}") for column in _CHANGES.c))
+    .where(
+        _CHANGES.c.subscription_id == _SUBSCRIPTIONS.c.id,
+        _CHANGES.c.status == any_(bindparam("open", sorted(OPEN), type_=ARRAY(TEXT))),
+        _CHANGES.c.renewal_at > bindparam("now", type_=TIMESTAMP(timezone=True)),
+    )
+    .order_by(_CHANGES.c.announced_at.desc().nulls_last(), _CHANGES.c.id.desc())
+    .limit(1)
+    .lateral()
+)
+# One statement, because the reader's page shows both.
+_WITH_SUBSCRIPTIONS = (
+    select(*_SUBSCRIPTIONS.c, *_OPEN_CHANGE.c)
+    .join_from(_SUBSCRIPTIONS, _OPEN_CHANGE, true(), isouter=True)
+    .where(_SUBSCRIPTIONS.c.subscriber_id == bindparam("subscriber"))
+    .order_by(_SUBSCRIPTIONS.c.created_at, _SUBSCRIPTIONS.c.id)
+)
 
 
 def work_key(stripe_id: str) -> str:
@@ -257,6 +282,17 @@ async def upcoming(session: Session, subscription_id: str, *, now: datetime) -> 
     return _change(row) if row is not None else None
 
 
+async def with_subscriptions(
+    session: Reads, subscriber_id: str, *, now: datetime
+) -> list[tuple[Subscription, PriceChange | None]]:
+    """Return all subscriptions of a subscriber, earliest first, each with its open change whose renewal is ahead."""
+    rows = await session.execute(_WITH_SUBSCRIPTIONS, {"subscriber": subscriber_id, "now": now})
+    return [
+        (subscriptions.of_row(row), _change(row, prefix="change_") if row.change_id is not None else None)
+        for row in rows
+    ]
+
+
 def _values(change: PriceChange) -> dict[str, object]:
     quote = change.quote
     return {
@@ -296,22 +332,24 @@ def _migration(row: Row) -> PriceMigration:
     )
 
 
-def _change(row: ChangeRow) -> PriceChange:
-    has_quote = row.total is not None and row.tax is not None and row.before is not None
+def _change(row: ChangeRow | Record, *, prefix: str = "") -> PriceChange:
+    found = {column.name: getattr(row, prefix + column.name) for column in _CHANGES.c}
+    total, tax, before = found["total"], found["tax"], found["before"]
+    has_quote = total is not None and tax is not None and before is not None
     return PriceChange(
-        id=row.id,
-        migration_id=row.migration_id,
-        subscription_id=row.subscription_id,
-        subscriber_id=row.subscriber_id,
-        stripe_id=row.stripe_id,
-        status=ChangeStatus(row.status),
-        reason=row.reason,
-        currency=row.currency,
-        items=tuple(ItemChange(**item) for item in row.items),
-        renewal_at=row.renewal_at,
-        quote=Quote(total=row.total or 0, tax=row.tax or 0, before=row.before or 0) if has_quote else None,
-        announced_at=row.announced_at,
-        notices=row.notices,
-        act_at=row.act_at,
-        last_error=row.last_error,
+        id=found["id"],
+        migration_id=found["migration_id"],
+        subscription_id=found["subscription_id"],
+        subscriber_id=found["subscriber_id"],
+        stripe_id=found["stripe_id"],
+        status=ChangeStatus(found["status"]),
+        reason=found["reason"],
+        currency=found["currency"],
+        items=tuple(ItemChange(**item) for item in found["items"]),
+        renewal_at=found["renewal_at"],
+        quote=Quote(total=total, tax=tax, before=before) if has_quote else None,
+        announced_at=found["announced_at"],
+        notices=found["notices"],
+        act_at=found["act_at"],
+        last_error=found["last_error"],
     )

@@ -232,7 +232,7 @@ async def by_ids(read: Reads, ids: Sequence[str], filters: Filters, *, now: date
 
 async def details(read: Reads, ids: Sequence[str]) -> dict[str, SubscriberRecord]:
     """Return readers with their former email addresses and names, by ID."""
-    return {row.id: of_row(row) for row in await read.execute(_DETAILS, {"ids": list(ids)})}
+    return {row.id: of_row(row, row.formerly or ()) for row in await read.execute(_DETAILS, {"ids": list(ids)})}
 
 
 def _candidate(row: Record) -> Candidate:

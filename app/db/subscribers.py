@@ -1,6 +1,6 @@
 """Subscribers: people known by the identity provider's ``sub``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -116,9 +116,9 @@ async def with_email(session: Reads, email: str) -> list[Subscriber]:
     return [_subscriber(row) for row in await session.execute(_WITH_EMAIL, {"address": email.lower()})]
 
 
-def of_row(row: Record) -> Subscriber:
-    """Return the subscriber of a row with a column ``formerly``: former addresses and names."""
-    said = dict.fromkeys(one for one in row.formerly or () if one is not None)
+def of_row(row: Record, former: Iterable[str | None]) -> Subscriber:
+    """Return the subscriber of a row. ``former``: addresses and names of before; some may be current again."""
+    said = dict.fromkeys(one for one in former if one is not None)
     return replace(_subscriber(row), formerly=tuple(one for one in said if one not in {row.email, row.name}))
 
 

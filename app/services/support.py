@@ -5,7 +5,7 @@ Whoever sees a reader is recorded, so each function takes the viewer.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -17,12 +17,14 @@ from app.db import (
     audit,
     comps,
     contacts,
+    declarations,
     disputes,
     entitlements,
     grants,
     inbox,
     issues,
     payments,
+    price_migrations,
     refunds,
     sent_copies,
     subscribers,
@@ -36,11 +38,13 @@ from app.domain.addresses import SavedAddress
 from app.domain.anomalies import Anomaly
 from app.domain.comps import Comp
 from app.domain.current_subscription import HeldSubscription, current_subscription
+from app.domain.declarations import Declaration
 from app.domain.disputes import Dispute
 from app.domain.entitlements import Decision, Grant, decide
 from app.domain.errors import NotFound
 from app.domain.history import HistoryEntry, ReaderRecords, history_of
 from app.domain.ledgers import Ledger
+from app.domain.price_migrations import PriceChange
 from app.domain.reader_views import Place, Viewer
 from app.domain.refunds import Refund
 from app.domain.sent_copies import SentCopy
@@ -65,6 +69,8 @@ class Overview:
     access: dict[str, Decision]
     timeline: list[HistoryEntry]
     anomalies: list[Anomaly]
+    price_changes: Mapping[str, PriceChange] = field(default_factory=dict)  # coming ones, by subscription
+    declarations: Sequence[Declaration] = ()  # cancellations and withdrawals, the newest first
     addresses: Sequence[SavedAddress] = ()  # the permanent one first, then those that are not over
     copies: Sequence[SentCopy] = ()  # printed on labels, the last issue first
     same_address: Sequence[Subscriber] = ()  # other readers with the same email address
@@ -180,16 +186,16 @@ async def overview(
 
     :raises NotFound: the reader does not exist.
     """
-    subscriber = await subscribers.by_id(FastReads(ctx.pool), subscriber_id)
+    subscriber = await contacts.reader(FastReads(ctx.pool), subscriber_id)
     if subscriber is None:
         raise NotFound("No such reader")
     await reader_views.record(ctx.pool, [subscriber.id], viewer)
     access, _ = await entitlements.read(ctx.pool, subscriber.sub)
     async with FastReads.on_one_connection(ctx.pool) as read:
-        subscriber = replace(subscriber, formerly=await contacts.formerly(read, subscriber))
         same_address = await subscribers.with_email(read, subscriber.email) if subscriber.email else []
         terms = await subscriptions.terms_by_subscription(read, subscriber.id)
-        own = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
+        priced = await price_migrations.with_subscriptions(read, subscriber.id, now=now)
+        own = [(one, terms.get(one.id, [])) for one, _ in priced]
         own_payments = await payments.of_subscriber(read, subscriber.id)
         records = ReaderRecords(
             subscriptions=own,
@@ -202,6 +208,7 @@ async def overview(
         )
         calendar = await issues.calendar(read, ctx.rules.zone)
         own_grants = await grants.of_subscriber(read, subscriber.id)
+        declared = await declarations.of_subscriber(read, subscriber.id)
         own_anomalies = await anomalies.of_subscriber(read, subscriber.id)
         own_addresses = await addresses.of_subscriber(
             read, subscriber.id, today=now.astimezone(ctx.settings.zone).date()
@@ -231,6 +238,10 @@ async def overview(
         comps=records.comps,
         grants=own_grants,
         anomalies=own_anomalies,
+        price_changes={
+            one.id: change for one, change in priced if change is not None and one.is_live and one.cancel_at is None
+        },
+        declarations=declared,
         access={name: decide(access, name, ctx.rules.catalogue, now=now) for name in ctx.rules.catalogue.features},
         timeline=history_of(records, ctx.localization, names=staff_names, days=history_days),
         addresses=own_addresses,

@@ -136,12 +136,6 @@ async def _save_entitlement(s: Subject) -> None:
     await grants.save_entitlement(s.session, subscriber, replace(access, otherwise="refunded"))
 
 
-async def _formerly(s: Subject) -> None:
-    subscriber = await subscribers.by_id(s.session, s.reader)
-    assert subscriber is not None
-    await contacts.formerly(s.session, subscriber)
-
-
 async def _read_entitlement(s: Subject) -> None:
     subscriber = await subscribers.by_id(s.session, s.reader)
     assert subscriber is not None
@@ -176,7 +170,7 @@ BY_KEY = (
     query("contacts.newest", lambda s: contacts.newest(s.session, s.reader)),
     query("contacts.make_due", lambda s: contacts.make_due(s.session, s.id("ctc"))),
     query("contacts.finish", lambda s: contacts.finish(s.session, s.id("ctc"))),
-    query("contacts.formerly", _formerly),
+    query("contacts.reader", lambda s: contacts.reader(s.session, s.reader)),
     query(
         "imports.add_subscriber",
         lambda s: imports.add_subscriber(

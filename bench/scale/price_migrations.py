@@ -79,5 +79,9 @@ PRICE_MIGRATIONS = (
         lambda s: price_migrations.changes(s.session, s.id("pmg", 0), status="planned", after=s.id("pcg"), limit=PAGE),
         case="of a status",
     ),
+    query(
+        "price_migrations.with_subscriptions",
+        lambda s: price_migrations.with_subscriptions(s.session, s.reader, now=s.now),
+    ),
     query("price_migrations.upcoming", lambda s: price_migrations.upcoming(s.session, s.subscription, now=s.now)),
 )

@@ -215,6 +215,8 @@ async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Sho
     assert page.text.count("Refund the payment of") == 8
     assert everything.text.count("Refund the payment of") == 201
     assert "earlier payments" not in everything.text
+    assert "34 earlier declarations" in page.text
+    assert everything.text.count("dcl_") == 40
 
 
 READER_PAGE = 21  # statements
@@ -234,6 +236,9 @@ SELECT 'rfd_' || n, 'rfd_' || n, 'pi_' || n, (SELECT id FROM subscribers WHERE s
     'other', 'staff:x', 'awaiting_approval', now(), 'payment:' || n FROM generate_series(1, 200) n;
 INSERT INTO events (id, type, state, payload, work_key) SELECT 'evt_' || n, 'invoice.paid', 'dead', '{}',
     'subscription:sub_' || n FROM generate_series(1, 200) n;
+INSERT INTO declarations (id, kind, channel, received_at, subscriber_id, subscription_id, words, acknowledgment, status)
+SELECT 'dcl_' || n, 'cancellation', 'reader', now(), (SELECT id FROM subscribers WHERE sub = 'ada'), 'scr_' || n, '{}',
+    'Received', 'done' FROM generate_series(1, 40) n;
 INSERT INTO audit_log (actor, action, object_id, subscriber_id)
 SELECT 'staff:x', 'refund.requested', 'rfd_' || n, (SELECT id FROM subscribers WHERE sub = 'ada')
 FROM generate_series(1, 200) n;
