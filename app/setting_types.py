@@ -1,5 +1,7 @@
 """The types of settings that are more than a text or a number, and the messages for what is invalid."""
 
+import base64
+import binascii
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -111,6 +113,25 @@ def _networks(value: object) -> object:
         raise ValueError("must be networks such as 10.0.0.0/8, separated by commas") from error
 
 
+_SECRET_BYTES = range(24, 65)  # as Standard Webhooks prescribes
+
+
+def _signing_secrets(value: object) -> object:
+    """Read secrets that are separated by commas, each as Standard Webhooks prescribes. The message names none."""
+    if not isinstance(value, str):
+        return value
+    secrets = [part.strip() for part in value.split(",") if part.strip()]
+    for secret in secrets:
+        try:
+            is_valid = secret.startswith("whsec_") and len(base64.b64decode(secret[6:], validate=True)) in _SECRET_BYTES
+        except (binascii.Error, ValueError):
+            is_valid = False
+        if not is_valid:
+            raise ValueError("each must be whsec_ and 24 to 64 random bytes in base64")
+    return tuple(SecretStr(secret) for secret in secrets)
+
+
+SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_signing_secrets)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 MailServer = Annotated[SecretStr, AfterValidator(_mail_server)]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]

@@ -26,6 +26,7 @@ from app.setting_types import (
     Networks,
     Rate,
     Separated,
+    SigningSecrets,
     never,
 )
 from app.validation_messages import exact_origins
@@ -232,6 +233,13 @@ class Settings(BaseSettings):
     """Number of connections to the mail server that a process opens at most."""
     smtp_timeout: Annotated[Duration, Gt(timedelta(0))] = timedelta(seconds=20)
     """Time-out for an answer of the mail server."""
+
+    bounce_secrets: SigningSecrets = ()
+    """
+    Comma-separated secrets with which your email provider signs its reports of emails that came back, as Standard
+    Webhooks: each `whsec_` and 24 to 64 random bytes in base64. Each one is accepted, so keep the old one during a
+    rotation. If not set, reports need an API key.
+    """
 
     allowed_return_hosts: Separated = ("127.0.0.1:8080", "localhost:8080")
     """Comma-separated hosts that readers may be sent back to, each as `host` or `host:port`."""

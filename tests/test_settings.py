@@ -90,6 +90,16 @@ def test_consistent_live_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) 
                 "https://",
             )
         ),
+        *(
+            pytest.param({"BOUNCE_SECRETS": secret}, "BOUNCE_SECRETS", id=f"{kind} secret for bounces")
+            for kind, secret in (
+                ("short", "whsec_real"),
+                ("unprefixed", "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="),  # pragma: allowlist secret
+                ("wrongly encoded", "whsec_real" + "!" * 40),
+                ("long", "whsec_" + "QUJD" * 22),
+                ("second", f"whsec_{'QUJD' * 10},whsec_real"),
+            )
+        ),
         pytest.param({"EVENT_ATTEMPTS": "0"}, "EVENT_ATTEMPTS", id="zero attempts for an event"),
         pytest.param({"DATABASE_POOL_SIZE": "many"}, "DATABASE_POOL_SIZE", id="word as number"),
     ],

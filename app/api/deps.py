@@ -10,17 +10,17 @@ from datetime import datetime
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Query, Request, Security
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import AfterValidator
 from starlette.requests import HTTPConnection
 
-from app.api.auth import Authenticator
+from app.api.auth import CALLER, Authenticator
 from app.context import Context
 from app.domain.caller_limits import Limit
-from app.domain.callers import ApiScope, Reader, Role, ServerKey
+from app.domain.callers import ApiScope, InvalidSignature, Reader, Role, ServerKey
 from app.domain.reader_views import Place, Viewer
 from app.localization import Localization, parse_locale
-from app.services import staff_sessions
+from app.services import notifications, staff_sessions
 from app.services.entitlements import Entitlements
 from app.services.idempotency import check_key
 from app.services.signing_keys import Signer
@@ -99,6 +99,14 @@ _PERSON = HTTPBearer(
 )
 _SERVER = HTTPBearer(
     scheme_name="server", bearerFormat="nsk_…", description="API key of a server, with its scopes.", auto_error=False
+)
+
+_SIGNATURE = APIKeyHeader(
+    name="webhook-signature",
+    scheme_name="signature",
+    description="Signature of the body by your email provider, as Standard Webhooks prescribes, with the headers"
+    " `webhook-id` and `webhook-timestamp`.",
+    auto_error=False,
 )
 
 
@@ -234,7 +242,37 @@ EntitlementReader = Annotated[
     ServerKey, Security(server_with(ApiScope.READ_ENTITLEMENTS), scopes=[ApiScope.READ_ENTITLEMENTS])
 ]
 
-BounceReporter = Annotated[ServerKey, Security(server_with(ApiScope.WRITE_BOUNCES), scopes=[ApiScope.WRITE_BOUNCES])]
+
+async def _bounce_reporter(
+    request: Request,
+    api: Api,
+    now: RealNow,
+    _server: Annotated[object, Security(_SERVER, scopes=[ApiScope.WRITE_BOUNCES])],
+    _signed: Annotated[object, Security(_SIGNATURE)],
+) -> str | None:
+    """Return the ID of a signed report, or None if a server with an API key sent it."""
+    signed = {name: request.headers.getlist(f"webhook-{name}") for name in ("id", "timestamp", "signature")}
+    if not any(signed.values()):
+        await api.authenticator.server(request, ApiScope.WRITE_BOUNCES)
+        return None
+    if any(len(values) != 1 for values in signed.values()):
+        raise InvalidSignature(
+            "A signed report has the headers webhook-id, webhook-timestamp and webhook-signature, each once"
+        )
+    message_id = signed["id"][0]
+    notifications.check_signed_report(
+        api.ctx,
+        await request.body(),
+        message_id=message_id,
+        timestamp=signed["timestamp"][0],
+        signatures=signed["signature"][0],
+        real_now=now,
+    )
+    request.scope[CALLER] = "server"
+    return message_id
+
+
+SignedReportId = Annotated[str | None, Depends(_bounce_reporter)]  # of a report of an email that came back
 
 
 async def _idempotency_key(

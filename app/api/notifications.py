@@ -3,17 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field, StringConstraints
 
-from app.api.deps import BounceReporter, Ctx, RealNow, SubscriberViewer, seen_by
+from app.api.deps import Ctx, RealNow, SignedReportId, SubscriberViewer, seen_by
 from app.api.listed_values import NotificationChannel, NotificationKindText, NotificationStatusText
 from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import Described
 from app.api.problems import problems
+from app.db.engine.session import new_id
+from app.domain.callers import InvalidSignature
 from app.domain.errors import NotFound
 from app.domain.notifications import Notification
-from app.services import notifications
+from app.services import idempotency, notifications
+from app.services.idempotency import KeyInUse, KeyReused
 
 router = APIRouter(prefix="/v1", tags=["notifications"], route_class=Described)
 NotificationId = Annotated[str, Query(pattern="^ntf_[0-9a-f]{1,64}$", description="`next` of the previous page.")]
@@ -105,14 +108,62 @@ async def list_scheduled_notifications(
     return NotificationsOut(data=[NotificationOut.of(one) for one in page.items], next=page.next)
 
 
-@router.post("/email-bounces", responses=problems(NotFound))
-async def report_email_bounce(body: BounceIn, _: BounceReporter, ctx: Ctx, now: RealNow) -> NotificationOut:
-    """Report that a message came back. Staff see it in the work queue. A repeated report changes nothing."""
+_SIGNED: dict[str, Any] = {  # written by hand: FastAPI would answer a missing header with 422, not 401
+    "parameters": [
+        {
+            "name": name,
+            "in": "header",
+            "required": False,
+            "description": description,
+            "schema": {"type": "string"},
+            "example": example,
+        }
+        for name, description, example in (
+            (
+                "webhook-id",
+                "ID of a signed report. A report with the same ID counts once.",
+                "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
+            ),
+            ("webhook-timestamp", "When it was signed, in seconds since 1970: at most 5 minutes ago.", "1772388000"),
+        )
+    ]
+}
+_REPORTER = "email-provider"  # who sends signed reports
+
+
+@router.post(
+    "/email-bounces", responses=problems(NotFound, InvalidSignature, KeyReused, KeyInUse), openapi_extra=_SIGNED
+)
+async def report_email_bounce(
+    body: BounceIn, signed: SignedReportId, request: Request, ctx: Ctx, now: RealNow
+) -> NotificationOut:
+    """
+    Report that a message came back. Staff see it in the work queue. A repeated report changes nothing.
+
+    A report has either an API key or a signature, as Standard Webhooks prescribes, with one of `NEWSSTAND_BOUNCE_SECRETS`.
+    """
     reason = f"{body.kind}: {body.reason}" if body.reason else body.kind
-    known = await notifications.record_bounce(
-        ctx, body.message_id, permanent=body.kind != "temporary", reason=reason, real_now=now
-    )
-    return NotificationOut.of(known)
+
+    async def record(_: str = "") -> tuple[int, dict[str, object]]:
+        known = await notifications.record_bounce(
+            ctx, body.message_id, permanent=body.kind != "temporary", reason=reason, real_now=now
+        )
+        return 200, {"notification": known.id}
+
+    if signed is None:
+        _, recorded = await record()
+    else:  # what is kept has no personal data
+        kept = await idempotency.once(
+            ctx,
+            caller=_REPORTER,
+            route=f"{request.method} {request.url.path}",
+            key=signed,
+            body=await request.body(),
+            new_object_id=new_id("bnc"),
+            work=record,
+        )
+        recorded = dict(kept.body)
+    return NotificationOut.of(await notifications.by_id(ctx, str(recorded["notification"])))
 
 
 @router.post("/notifications/{notification_id}/unsubscribe", status_code=204, responses=problems(NotFound))

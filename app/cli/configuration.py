@@ -231,6 +231,7 @@ def _live_addresses(settings: Settings) -> Iterator[Finding]:
 def _live_secrets(settings: Settings) -> Iterator[Finding]:
     secrets: list[tuple[str, Iterable[str], int]] = [
         ("webhook_secrets", set(_values(settings.webhook_secrets)) - {SANDBOX_WEBHOOK_SECRET}, SHORTEST_ISSUED),
+        ("bounce_secrets", _values(settings.bounce_secrets), SHORTEST_SECRET),
         ("token_secrets", _values(settings.token_secrets), SHORTEST_SECRET),
         ("oidc_client_secret", _values([settings.oidc_client_secret]), SHORTEST_ISSUED),
         ("account_oidc_client_secret", _values([settings.account_oidc_client_secret]), SHORTEST_ISSUED),

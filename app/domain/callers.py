@@ -52,6 +52,13 @@ class NotAuthenticated(Unauthenticated):
     title = "Authentication required"
 
 
+class InvalidSignature(Unauthenticated):
+    """The signature of the request matches none of the configured secrets, or is too old."""
+
+    code = "invalid_signature"
+    title = "Invalid signature"
+
+
 class NotAllowed(Forbidden):
     """A role or scope is missing."""
 

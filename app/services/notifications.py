@@ -35,6 +35,7 @@ from app.domain.notifications import (
 from app.domain.outbox import OutboxReader, notice_due
 from app.domain.pages import Page, page_of
 from app.domain.reader_views import Viewer
+from app.gateway.signatures import verify_standard
 from app.mail.smtp import Delivery, Message, Result
 from app.mail.templates import Rendered
 
@@ -294,6 +295,33 @@ async def scheduled_on(ctx: Context, day: date, *, after: str | None, limit: int
         position = (last.send_at, last.id) if last is not None else None
         found = await notifications.scheduled(session, since, until, after=position, limit=limit + 1)
     return page_of(found, limit, cursor=lambda one: one.id)
+
+
+def check_signed_report(
+    ctx: Context, body: bytes, *, message_id: str, timestamp: str, signatures: str, real_now: datetime
+) -> None:
+    """
+    Check that the email provider signed a report.
+
+    :raises InvalidSignature: it didn't.
+    """
+    secrets = [secret.get_secret_value() for secret in ctx.settings.bounce_secrets]
+    verify_standard(
+        body, message_id=message_id, timestamp=timestamp, signatures=signatures, secrets=secrets, now=real_now
+    )
+
+
+async def by_id(ctx: Context, notification_id: str) -> Notification:
+    """
+    Return a notification.
+
+    :raises NotFound: there is none.
+    """
+    async with ctx.sessions.begin() as session:
+        known = await notifications.by_id(session, notification_id)
+    if known is None:
+        raise NotFound("No such notification")
+    return known
 
 
 async def record_bounce(

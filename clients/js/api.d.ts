@@ -748,6 +748,8 @@ export interface paths {
         /**
          * Report that a message came back
          * @description Staff see it in the work queue. A repeated report changes nothing.
+         *
+         *     A report has either an API key or a signature, as Standard Webhooks prescribes, with one of `NEWSSTAND_BOUNCE_SECRETS`.
          */
         post: operations["report_email_bounce"];
         delete?: never;
@@ -15371,7 +15373,18 @@ export interface operations {
     report_email_bounce: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description ID of a signed report. A report with the same ID counts once.
+                 * @example msg_2KWPBgLlAfxdpx2AI54pPJ85f4W
+                 */
+                "webhook-id"?: string;
+                /**
+                 * @description When it was signed, in seconds since 1970: at most 5 minutes ago.
+                 * @example 1772388000
+                 */
+                "webhook-timestamp"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -15419,6 +15432,15 @@ export interface operations {
             };
             /** @description Not Found */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Conflict */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

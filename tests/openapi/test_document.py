@@ -54,7 +54,7 @@ def test_names_suit_generated_clients() -> None:
         assert re.fullmatch("[a-z]+(_[a-z]+)*", name), name
     for name in [*SCHEMAS, *DOCUMENT["components"]["securitySchemes"]]:
         assert re.fullmatch("[A-Za-z]+", name), name
-    assert set(DOCUMENT["components"]["securitySchemes"]) == {"person", "server"}
+    assert set(DOCUMENT["components"]["securitySchemes"]) == {"person", "server", "signature"}
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)

@@ -74,6 +74,7 @@ def test_strong_secrets_and_named_addresses_are_accepted(monkeypatch: pytest.Mon
         pytest.param({"WEBHOOK_SECRETS": "whsec_short"}, "WEBHOOK_SECRETS", id="short webhook secret"),
         pytest.param({"WEBHOOK_SECRETS": SANDBOX_WEBHOOK_SECRET}, "WEBHOOK_SECRETS", id="sandbox's webhook secret"),
         pytest.param({"WEBHOOK_SECRETS": "whsec_" + "ab" * 16}, "WEBHOOK_SECRETS", id="repetitive webhook secret"),
+        pytest.param({"BOUNCE_SECRETS": "whsec_" + "abcd" * 8}, "BOUNCE_SECRETS", id="repetitive secret for bounces"),
         pytest.param({"SESSION_KEY": "a" * 64}, "SESSION_KEY", id="repetitive session key"),
         pytest.param({"SESSION_KEY": STRONG[:31]}, "SESSION_KEY", id="short session key"),
         pytest.param({"OIDC_CLIENT_SECRET": CONSOLE_CLIENT_SECRET}, "OIDC_CLIENT_SECRET", id="demo's client secret"),
