@@ -18,6 +18,7 @@ from app.domain.places import UNKNOWN_PLACE, Place
 from app.domain.progress import progress_of, with_labels_closed
 from app.domain.quotes import Quote, RefundContext, guarantee_quote, uncharged_quote
 from app.domain.rules import Rules
+from app.domain.sent_copies import first_received
 from app.domain.subscriptions import NoSubscription, Payment, Subscription, Term
 from app.domain.withdrawals import Contract, contract_of
 
@@ -127,6 +128,5 @@ async def contract_and_place(
         return contract, UNKNOWN_PLACE
     if contract.print_edition:
         copies = await sent_copies.of_subscriptions(session, [subscription.id])
-        first_copy = min((copy.mail_date for copy in copies), default=None)
-        contract = replace(contract, first_copy_mailed=first_copy)
+        contract = replace(contract, first_copy_mailed=first_received(copies))
     return contract, await places.of_reader(session, subscription.subscriber_id, subscription)

@@ -1,6 +1,6 @@
 """Copies as they were printed on labels: the issue, the run and the address."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -39,3 +39,19 @@ class SentCopy:
         """
         is_in_time = self.is_mailed(today) and today <= self.mail_date + timedelta(days=days)
         return is_in_time and not self.extra and not self.claimed
+
+
+def first_received(copies: Iterable[SentCopy]) -> date | None:
+    """
+    Return when the first copy was mailed that a subscription owed and its reader did not claim; None: none was.
+
+    A replacement counts when it is mailed. A back issue is not the beginning of what was subscribed to.
+    """
+    return min(
+        (
+            copy.mail_date
+            for copy in copies
+            if copy.kind == LabelKind.REPLACEMENT or (copy.kind == LabelKind.COPY and not copy.claimed)
+        ),
+        default=None,
+    )
