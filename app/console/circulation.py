@@ -133,5 +133,5 @@ ROUTES = [
     page_route("/circulation.csv", export, role=Role.CIRCULATION),
     page_route(CIRCULATION, show_issue, role=Role.CIRCULATION),
     form_route(CIRCULATION, enter, role=Role.CIRCULATION, shown_by=show_issue),
-    page_route("/issues/{number}/circulation.csv", sample, role=Role.CIRCULATION),
+    page_route("/issues/{number}/circulation.csv", sample, role=Role.CIRCULATION, recent_sign_in=True),
 ]

@@ -33,6 +33,7 @@ NEED_A_RECENT_SIGN_IN = {
     "POST /subscriptions/{subscription}/back-issue",
     "GET /subscriptions/{subscription}/issues/{number}/claim",
     "POST /subscriptions/{subscription}/issues/{number}/claim",
+    "GET /issues/{number}/circulation.csv",
     "GET /issues/{number}/labels.csv",
     "GET /readers/{reader}/personal-data",
     "GET /readers/{reader}/export",
