@@ -157,13 +157,23 @@ class Mailer:
         self._free = asyncio.Semaphore(connections)
         self._idle: list[tuple[SMTP, float]] = []
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """
+        Wait until a message may be sent, by the limits of connections and of the rate.
+
+        It is before :meth:`send` and apart from it, so that nothing says that a message is being sent while it only waits.
+        """
+        async with self._free:
+            if self._wait_for_turn is not None:
+                await self._wait_for_turn()
+            yield
+
     async def send(self, message: Message) -> Result:
-        """Hand a message over. Never fails: the result says what happened."""
+        """Hand a message over, in a :meth:`turn`. Never fails: the result says what happened."""
         transmitted = False
         try:
             content = message.as_bytes()
-            if self._wait_for_turn is not None:
-                await self._wait_for_turn()
             async with self._connection() as client:
                 await client.mail(parseaddr(message.sender)[1])
                 await client.rcpt(message.to)
@@ -195,17 +205,16 @@ class Mailer:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[SMTP]:
         """Provide a connection, an idle one if there is one. It is kept unless it failed."""
-        async with self._free:
-            client = await self._reused() or await self._connected()
-            try:
-                yield client
-            except SMTPResponseException as refusal:
-                await self._keep(client, is_gone=refusal.code == 421)
-                raise
-            except BaseException:
-                client.close()
-                raise
-            await self._keep(client, is_gone=False)
+        client = await self._reused() or await self._connected()
+        try:
+            yield client
+        except SMTPResponseException as refusal:
+            await self._keep(client, is_gone=refusal.code == 421)
+            raise
+        except BaseException:
+            client.close()
+            raise
+        await self._keep(client, is_gone=False)
 
     async def _reused(self) -> SMTP | None:
         """Return an idle connection that still works."""

@@ -5,7 +5,8 @@ A kill between handing over and recording leaves the status ``sending``. The nex
 Message-ID again, or records that the message may have been sent, as the kind promises (:mod:`app.domain.notifications`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -63,13 +64,26 @@ async def deliver(ctx: Context, notification_id: str, *, now: datetime) -> None:
 
     :param now: policy time.
     """
+    async with _turn(ctx, notification_id):
+        async with ctx.sessions.begin() as session:
+            prepared = await _prepare(ctx, session, notification_id, now=now)
+        if prepared is None or ctx.mailer is None:
+            return
+        result = await ctx.mailer.send(prepared.message)
+        async with ctx.sessions.begin() as session:
+            await _record(session, prepared, result, now=now, real_now=ctx.clock.real())
+
+
+@asynccontextmanager
+async def _turn(ctx: Context, notification_id: str) -> AsyncIterator[None]:
+    """Wait until an email may be sent, before it is recorded as being sent: a kill while it waits leaves no doubt."""
     async with ctx.sessions.begin() as session:
-        prepared = await _prepare(ctx, session, notification_id, now=now)
-    if prepared is None or ctx.mailer is None:
+        waiting = await notifications.by_id(session, notification_id)
+    if ctx.mailer is None or waiting is None or waiting.is_final or waiting.channel is Channel.WEBHOOK:
+        yield
         return
-    result = await ctx.mailer.send(prepared.message)
-    async with ctx.sessions.begin() as session:
-        await _record(session, prepared, result, now=now, real_now=ctx.clock.real())
+    async with ctx.mailer.turn():
+        yield
 
 
 async def _prepare(ctx: Context, session: Session, notification_id: str, *, now: datetime) -> _Prepared | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.mail.smtp import Delivery, Mailer, Message, server_of
+from app.mail.smtp import Delivery, Mailer, Message, Result, server_of
 from tests.support.certificates import certificate
 from tests.support.mailbox import Mailbox, mailbox
 from tests.support.timeouts import TIMEOUT
@@ -29,6 +29,11 @@ MESSAGE = Message(
 def mailer(box: Mailbox, **more: object) -> Mailer:
     options: dict[str, object] = {"connections": 2, "timeout": timedelta(seconds=30)} | more
     return Mailer(box.url, **options)  # type: ignore[arg-type]
+
+
+async def send_in_turn(sending: Mailer) -> Result:
+    async with sending.turn():
+        return await sending.send(MESSAGE)
 
 
 @pytest.fixture
@@ -183,7 +188,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
 async def test_a_process_opens_no_more_connections_than_allowed(box: Mailbox) -> None:
     sending = mailer(box, connections=2)
 
-    results = await asyncio.gather(*(sending.send(MESSAGE) for _ in range(10)))
+    results = await asyncio.gather(*(send_in_turn(sending) for _ in range(10)))
     await sending.close()
 
     assert {result.delivery for result in results} == {Delivery.ACCEPTED}
@@ -199,7 +204,7 @@ async def test_each_message_waits_for_its_turn(box: Mailbox) -> None:
 
     sending = mailer(box, wait_for_turn=turn)
     for _ in range(3):
-        await sending.send(MESSAGE)
+        await send_in_turn(sending)
     await sending.close()
 
     assert turns == [0, 1, 2]

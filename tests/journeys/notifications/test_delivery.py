@@ -89,6 +89,24 @@ async def test_a_kill_between_sending_and_recording(
     assert len({one.text + one.subject for one in mail.received}) == 1, "the same text each time"
 
 
+@pytest.mark.parametrize("kind", ["canceled", "card_expiring"], ids=["at least once", "at most once"])
+async def test_a_kill_while_a_message_waits_for_its_turn_loses_nothing(
+    killable: Shop, mail: Mailbox, kind: str
+) -> None:
+    assert killable.process is not None
+    await killable.execute("INSERT INTO buckets (name, tokens, at) VALUES ('mail', 5, now() + interval '1 hour')")
+    await add(killable, "ntf_1", kind)
+    await killable.wait_until("SELECT tokens = 0 FROM buckets WHERE name = 'mail'")  # it was asked for a turn
+    killable.process.kill()
+    assert (await status_of(killable, "ntf_1"))["status"] == "scheduled"
+    await killable.execute("DELETE FROM buckets")
+    await killable.process.start()
+
+    found = await wait_for_status(killable, "ntf_1", "sent", "uncertain")
+
+    assert (found["status"], len(mail.received)) == ("sent", 1)
+
+
 async def test_a_refusal_for_a_while_is_tried_again(mailing_shop: Shop, mail: Mailbox) -> None:
     mail.to_recipient.append("451 greylisted")
     await add(mailing_shop, "ntf_1")
