@@ -1,6 +1,6 @@
 """Erasures, and the rows of one reader that they change. What happens to each column is in :mod:`app.db.personal_data`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
 
 from app.db.checkouts import UNDECIDED
 from app.db.engine import leases
+from app.db.engine.arrays import among
 from app.db.engine.change_feed import ENTITLEMENTS
 from app.db.engine.session import Session, new_id
 from app.db.models import (
@@ -117,6 +118,14 @@ async def by_id(session: Session, erasure_id: str) -> Erasure | None:
     """Return an erasure."""
     row = await session.get(Row, erasure_id, populate_existing=True)
     return _erasure(row) if row is not None else None
+
+
+async def erased_among(session: Session, subscriber_ids: Collection[str]) -> set[str]:
+    """Return which of these readers were erased."""
+    query = select(Subscriber.id).where(
+        among(Subscriber.id, subscriber_ids), Subscriber.sub.startswith(ERASED, autoescape=True)
+    )
+    return set(await session.scalars(query))
 
 
 async def inactive(

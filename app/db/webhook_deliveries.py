@@ -23,6 +23,7 @@ from app.db.engine import leases
 from app.db.engine.session import Record, Session
 from app.db.models import WebhookDelivery as Row
 from app.db.models import table_of
+from app.domain.errors import NotFound
 from app.domain.webhook_deliveries import DeliveredEvent, EndpointResponse, WebhookDelivery
 
 LANES = "webhook_lanes"
@@ -50,8 +51,20 @@ _QUEUE = text(
         SELECT endpoint_id, sequence, event_id, type, subscriber_id, lane, 'pending' FROM wanted
         WHERE (SELECT count(*) FROM laned) > 0  -- so that all lanes are locked before the first delivery is added
         ON CONFLICT (endpoint_id, sequence) DO NOTHING RETURNING 1)
-    SELECT (SELECT count(*) FROM taken) AS taken, (SELECT count(*) FROM added) AS added
+    SELECT (SELECT count(*) FROM taken) AS taken, (SELECT count(*) FROM added) AS added,
+        ARRAY(SELECT DISTINCT endpoint_id FROM wanted ORDER BY endpoint_id) AS endpoints
     """
+)
+# An endpoint that is deleted meanwhile has locked itself and the lanes that it had: it doesn't know of new ones.
+_KEEP_ENDPOINTS = text(
+    "SELECT id FROM webhook_endpoints WHERE id = ANY(:endpoints) ORDER BY id FOR KEY SHARE"
+).bindparams(bindparam("endpoints", type_=ARRAY(TEXT)))
+_CANCEL_OF = text(
+    "UPDATE webhook_deliveries SET status = 'canceled', finished_at = now()"
+    " WHERE endpoint_id = ANY(:endpoints) AND status = 'pending'"
+).bindparams(bindparam("endpoints", type_=ARRAY(TEXT)))
+_REMOVE_LANES_OF = text("DELETE FROM webhook_lanes WHERE endpoint_id = ANY(:endpoints)").bindparams(
+    bindparam("endpoints", type_=ARRAY(TEXT))
 )
 _SLICE = text(
     "SELECT id, sequence, type, subscriber_id, created_at FROM outbox_events WHERE sequence > :after"
@@ -65,7 +78,7 @@ _WAKE_LANES = text(
     ON CONFLICT (id) DO UPDATE SET due_at = least(webhook_lanes.due_at, now())
     """
 ).bindparams(bindparam("endpoint", type_=TEXT), bindparam("lanes", type_=ARRAY(TEXT)))
-_WAKE_ENDPOINT = text("UPDATE webhook_endpoints SET resting_until = NULL WHERE id = :endpoint")
+_WAKE_ENDPOINT = text("UPDATE webhook_endpoints SET resting_until = NULL WHERE id = :endpoint RETURNING id")
 _PUT = text(
     """
     INSERT INTO webhook_deliveries AS d (endpoint_id, sequence, event_id, type, subscriber_id, lane, status)
@@ -205,6 +218,11 @@ async def queue_slice(session: Session, *, limit: int) -> Queued:
         return Queued(0, 0)
     row = (await session.execute(_QUEUE, {"limit": limit})).one()
     if row.added:
+        kept = set(await session.scalars(_KEEP_ENDPOINTS, {"endpoints": row.endpoints}))
+        deleted = [one for one in row.endpoints if one not in kept]
+        if deleted:
+            await session.execute(_CANCEL_OF, {"endpoints": deleted})
+            await session.execute(_REMOVE_LANES_OF, {"endpoints": deleted})
         await leases.notify(session, LANES)
     return Queued(row.taken, row.added)
 
@@ -229,6 +247,7 @@ async def put(session: Session, endpoint_id: str, events: Sequence[RecordedEvent
 
     :param delivered_too: whether those that were delivered are sent again.
     :returns: how many are queued now.
+    :raises NotFound: the endpoint was deleted.
     """
     if not events:
         return 0
@@ -241,7 +260,8 @@ async def put(session: Session, endpoint_id: str, events: Sequence[RecordedEvent
         "readers": [one.subscriber_id for one in events],
     }
     queued = await session.execute(_PUT, {"endpoint": endpoint_id, "delivered_too": delivered_too, **columns})
-    await session.execute(_WAKE_ENDPOINT, {"endpoint": endpoint_id})
+    if await session.scalar(_WAKE_ENDPOINT, {"endpoint": endpoint_id}) is None:
+        raise NotFound("No such webhook endpoint")
     await leases.notify(session, LANES)
     return len(queued.all())
 

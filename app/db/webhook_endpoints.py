@@ -107,6 +107,12 @@ async def lock_lanes(session: Session, endpoint_id: str) -> list[str]:
     return list(await session.scalars(query.order_by(WebhookLane.id).with_for_update()))
 
 
+async def has_more_lanes(session: Session, endpoint_id: str, *, lanes: Sequence[str]) -> bool:
+    """Return whether a locked endpoint has got lanes since its lanes were locked. From now on it gets no more."""
+    query = select(WebhookLane.id).where(WebhookLane.endpoint_id == endpoint_id)
+    return not set(await session.scalars(query)) <= set(lanes)
+
+
 async def rotate(session: Session, endpoint_id: str, *, encrypted_secret: str, overlap: timedelta) -> None:
     """Replace the secret of an endpoint. Requests are signed with both during the overlap."""
     values: dict[str, Any] = {

@@ -10,6 +10,7 @@ import json
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -17,7 +18,7 @@ import structlog
 from app import observability
 from app.batching import Batcher
 from app.context import DatabaseContext
-from app.db import anomalies, audit, outbox, webhook_deliveries, webhook_endpoints
+from app.db import anomalies, audit, erasures, outbox, webhook_deliveries, webhook_endpoints
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.webhook_deliveries import ClaimedDelivery, RecordedEvent, Result
@@ -45,6 +46,7 @@ REPLAY_SLICE = 1_000  # events
 MOST_REPLAYED = 100_000  # events of one request
 EACH = 8  # deliveries to one endpoint at the same time, of one worker
 CLAIMED = 64  # of one endpoint, so that the next are at hand while those are sent
+NOT_KEPT = "The reader was erased, so what went wrong is not kept"
 QUEUE_PAUSE = 0.2  # seconds between slices, in which events gather: a slice costs as much as applying an event
 log = structlog.get_logger()
 
@@ -136,7 +138,7 @@ class Deliverer:
             for owner in sorted({owner for _, owner in batch}):
                 keys = [result.claimed.key for result, its_owner in batch if its_owner == owner]
                 await leases.release_all(session, keys, owner=owner)
-            await webhook_deliveries.record(session, results)
+            await webhook_deliveries.record(session, await _without_erased(session, results))
             disabled = await webhook_endpoints.record_results(
                 session,
                 succeeded=sorted(succeeded),
@@ -151,6 +153,23 @@ class Deliverer:
                 outcome = one.status if one.status != DeliveryStatus.PENDING else "retried"
                 observability.WEBHOOK_ATTEMPTS.labels(outcome).inc()
         return [None] * len(batch)
+
+
+async def _without_erased(session: Session, results: Sequence[Result]) -> list[Result]:
+    """Return the results without what receivers said about readers who were erased: it may name them."""
+    said = {
+        one.claimed.event.subscriber_id
+        for one in results
+        if one.claimed.event is not None and one.response is not None and (one.response.body or one.response.error)
+    }
+    readers = sorted(one for one in said if one is not None)
+    erased = await erasures.erased_among(session, readers) if readers else set()
+    return [
+        replace(one, response=replace(one.response, body="", error=NOT_KEPT if one.response.error else None))
+        if one.response is not None and one.claimed.event is not None and one.claimed.event.subscriber_id in erased
+        else one
+        for one in results
+    ]
 
 
 def _result(claimed: ClaimedDelivery, response: EndpointResponse | None) -> Result:

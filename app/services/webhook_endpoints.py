@@ -147,12 +147,21 @@ async def remove(ctx: DatabaseContext, endpoint_id: str, *, by: str) -> None:
 
     :raises NotFound: there is no such endpoint.
     """
+    while not await _remove(ctx, endpoint_id, by=by):
+        pass  # an event was queued at the same moment: its lane is locked before the endpoint, as all are
+
+
+async def _remove(ctx: DatabaseContext, endpoint_id: str, *, by: str) -> bool:
+    """Delete an endpoint. Return False if it got lanes that are not locked; then nothing was changed."""
     async with ctx.sessions.begin() as session:
         lanes = await webhook_endpoints.lock_lanes(session, endpoint_id)
         endpoint = await _lock(session, endpoint_id)
+        if await webhook_endpoints.has_more_lanes(session, endpoint_id, lanes=lanes):
+            return False
         await webhook_endpoints.remove(session, endpoint_id, lanes=lanes)
         await anomalies.report(session, endpoint_id, {}, subscriber_id=None, among=[WEBHOOK_ENDPOINT_DISABLED])
         await _record(session, endpoint, "deleted", by=by, before={"url": endpoint.url})
+    return True
 
 
 def _cipher(ctx: DatabaseContext) -> Cipher:

@@ -51,6 +51,7 @@ def _expire(expiry: Expiry) -> Query:
 PERSONAL_DATA = (
     query("approvals.of_subscriber", lambda s: approvals.of_subscriber(s.session, s.reader)),
     query("erasures.start", _started, reads_all=ONCE_FOR_A_READER),
+    query("erasures.erased_among", lambda s: erasures.erased_among(s.session, s.ids("rdr"))),
     query(
         "erasures.inactive",
         lambda s: erasures.inactive(s.session, before=s.now, after="", limit=100),

@@ -115,6 +115,11 @@ WEBHOOKS = (
         reads_all="it locks each lane of the endpoint, when somebody enables or deletes it",
     ),
     query(
+        "webhook_endpoints.has_more_lanes",
+        lambda s: webhook_endpoints.has_more_lanes(s.session, s.id("whe", 1), lanes=[]),
+        reads_all="it looks at each lane of the endpoint, when somebody deletes it",
+    ),
+    query(
         "webhook_endpoints.enable",
         _enable,
         reads_all="it wakes each lane of the endpoint, when somebody enables it",

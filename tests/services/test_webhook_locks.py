@@ -12,6 +12,7 @@ from app.context import DatabaseContext
 from app.db import webhook_deliveries, webhook_endpoints
 from app.db.engine.session import Session, Sessions
 from app.db.webhook_deliveries import ClaimedDelivery, Result
+from app.domain.errors import NotFound
 from app.domain.webhook_deliveries import EndpointResponse
 from app.services import webhook_endpoints as services
 from tests.support.timeouts import TIMEOUT
@@ -124,3 +125,55 @@ async def test_two_workers_record_the_same_endpoints_with_other_results(ctx: Dat
             session, succeeded=[first], failed=[second], gone=[], waits={}
         ),
     )
+
+
+async def left_behind(ctx: DatabaseContext) -> list[tuple[str, int]]:
+    """Return what would wait forever for an endpoint that is gone."""
+    waiting = (
+        "SELECT 'lanes', count(*) FROM webhook_lanes"
+        " UNION ALL SELECT 'deliveries', count(*) FROM webhook_deliveries WHERE status = 'pending'"
+    )
+    async with ctx.sessions.begin() as session:
+        found = await session.execute(text(waiting))
+        return [(row[0], row[1]) for row in found if row[1]]
+
+
+@pytest.mark.parametrize("what", ["queued", "replayed"])
+async def test_an_endpoint_is_deleted_while_its_first_event_is_added(ctx: DatabaseContext, what: str) -> None:
+    """The lane is new, so the deletion could not lock it."""
+    endpoint = (await add_endpoint(ctx, URL)).endpoint.id
+    await happen(ctx, "ada")
+
+    async with ctx.sessions.begin() as session:
+        if what == "queued":
+            await webhook_deliveries.queue_slice(session, limit=10)
+        else:
+            events = await webhook_deliveries.events_after(session, 0, limit=10)
+            await webhook_deliveries.put(session, endpoint, events, delivered_too=True)
+        removing = asyncio.ensure_future(services.remove(ctx, endpoint, by="staff:admin"))
+        async with asyncio.timeout(TIMEOUT):
+            while not await somebody_waits(ctx):
+                assert not removing.done(), "it did not wait for the event"
+                await asyncio.sleep(0.01)
+    await removing
+
+    assert await left_behind(ctx) == []
+
+
+@pytest.mark.parametrize("what", ["queued", "replayed"])
+async def test_an_event_is_added_while_its_endpoint_is_deleted(ctx: DatabaseContext, what: str) -> None:
+    endpoint = (await add_endpoint(ctx, URL)).endpoint.id
+    await happen(ctx, "ada")
+    async with ctx.sessions.begin() as session:
+        events = await webhook_deliveries.events_after(session, 0, limit=10)
+
+    async def replay() -> None:
+        with pytest.raises(NotFound):
+            await run(ctx, lambda session: webhook_deliveries.put(session, endpoint, events, delivered_too=True))
+
+    async def delete(session: Session) -> None:
+        await webhook_endpoints.remove(session, endpoint, lanes=[])
+
+    await meet(ctx, "SELECT FROM webhook_endpoints FOR UPDATE", queue(ctx) if what == "queued" else replay(), delete)
+
+    assert await left_behind(ctx) == []
