@@ -22,13 +22,16 @@ from app.domain.holds import (
     HoldStatus,
     HoldTooLong,
     NoCopiesToHold,
+    TooManyHolds,
 )
 from app.services import holds
 from app.services.holds import ShownHold
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
 
 router = APIRouter(prefix="/v1", route_class=Described)
-REFUSALS = problems(NoCopiesToHold, HoldDatesWrong, HoldTooLong, HoldOverlaps, KeyInvalid, KeyReused, KeyInUse)
+REFUSALS = problems(
+    NoCopiesToHold, HoldDatesWrong, HoldTooLong, HoldOverlaps, TooManyHolds, KeyInvalid, KeyReused, KeyInUse
+)
 
 
 class HoldIn(ApiModel):

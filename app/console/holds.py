@@ -12,7 +12,7 @@ from app.console.request import ConsoleRequest
 from app.console.state import CONSOLE
 from app.db.engine.session import new_id
 from app.domain.callers import Role
-from app.domain.holds import Hold, HoldDatesWrong, HoldOverlaps, HoldStatus, HoldTooLong
+from app.domain.holds import Hold, HoldDatesWrong, HoldOverlaps, HoldStatus, HoldTooLong, TooManyHolds
 from app.services import holds, idempotency, support
 
 UNTIL_DAY, FOR_ISSUES = "day", "issues"
@@ -73,7 +73,7 @@ def _explained(ends: str) -> Iterator[None]:
         yield
     except HoldDatesWrong as error:
         raise InvalidForm(f"{error}.", field="since") from None
-    except (HoldTooLong, HoldOverlaps) as error:
+    except (HoldTooLong, HoldOverlaps, TooManyHolds) as error:
         raise InvalidForm(f"{error}.", field="until" if ends == UNTIL_DAY else "issues") from None
 
 

@@ -4,6 +4,9 @@ Holds: no copies for a while, such as during a vacation.
 A hold skips the issues whose label cut-off falls in it. The term still owes them, so they are sent later: its expire moves
 by the issues held. A hold lasts from a day until another, or for a number of issues. It can be lifted; issues whose cut-off
 has passed by then stay held.
+
+Holds without an issue between them count as one, and the days on hold in a year are limited, so holds in a row are not a way
+around the limit of one.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +17,9 @@ from typing import Protocol
 
 from app.domain.errors import Conflict, Invalid
 
+YEAR = timedelta(days=365)
+MOST_HOLDS = 50  # of one reader that start in a year
+
 
 class HoldDatesWrong(Invalid):
     """A hold starts today or later and ends after it starts: give either ``until`` or ``issues``."""
@@ -23,7 +29,7 @@ class HoldDatesWrong(Invalid):
 
 
 class HoldTooLong(Conflict):
-    """The hold is longer than allowed, or too far ahead."""
+    """The hold is longer than allowed, alone or with the reader's other holds, or too far ahead."""
 
     code = "hold_too_long"
     title = "Hold too long"
@@ -34,6 +40,13 @@ class HoldOverlaps(Conflict):
 
     code = "hold_overlaps"
     title = "Overlapping holds"
+
+
+class TooManyHolds(Conflict):
+    """The reader has 50 holds that start in one year, which is the limit. Lifted holds count."""
+
+    code = "too_many_holds"
+    title = "Too many holds"
 
 
 class HoldIsOver(Conflict):
@@ -72,9 +85,15 @@ class DatedIssue(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPolicy:
-    """How long a hold may be, and whether digital access continues. Without a policy, no hold is possible."""
+    """
+    How long a hold may be, and whether digital access continues. Without a policy, no hold is possible.
+
+    :param days: of one hold, and how far ahead it starts. Holds without an issue between them count as one.
+    :param days_in_a_year: of all holds in any 365 days; None: as many as of one.
+    """
 
     days: int = 0
+    days_in_a_year: int | None = None
     keeps_digital: bool = True
 
 
@@ -179,8 +198,11 @@ def check_hold(
     :param others: the reader's other holds.
     :raises HoldDatesWrong: it starts in the past, ends before it starts, or has both or no end.
     :raises HoldTooLong: it is longer than the policy allows, the calendar is too short for it, or it starts too far ahead.
+    :raises HoldTooLong: the holds before and after it make it too long, or there are too many days on hold in a year.
     :raises HoldOverlaps: another hold is at that time.
+    :raises TooManyHolds: the reader has as many as one can have.
     """
+    others = list(others)
     if (wanted.until is None) == (wanted.issues is None):
         raise HoldDatesWrong("Give either `until` or `issues`")
     if wanted.starts_on < today:
@@ -196,6 +218,58 @@ def check_hold(
         first, until = other.starts_on, last_day_of(other, issues) or date.max
         if first <= until and first <= last and wanted.starts_on <= until:
             raise HoldOverlaps(f"There is a hold from {first}")
+    if sum(abs(one.starts_on - wanted.starts_on) < YEAR for one in others) >= MOST_HOLDS:
+        raise TooManyHolds(f"A reader can have at most {MOST_HOLDS} holds that start in a year", most=MOST_HOLDS)
+    spans = [(one.starts_on, _end_of(one, issues, policy)) for one in others]
+    _check_with_others((wanted.starts_on, last + timedelta(days=1)), spans, issues, policy)
+
+
+Span = tuple[date, date]  # the first day of a hold, and the day after its last
+
+
+def _end_of(hold: Hold, issues: Sequence[DatedIssue], policy: HoldPolicy) -> date:
+    last = last_day_of(hold, issues)
+    if last is None:  # it holds more issues than the calendar has
+        return hold.starts_on + timedelta(days=policy.days)
+    return max(hold.starts_on, last + timedelta(days=1))
+
+
+def _check_with_others(wanted: Span, others: Sequence[Span], issues: Sequence[DatedIssue], policy: HoldPolicy) -> None:
+    """
+    Check the days of a new hold together with those of the others.
+
+    :raises HoldTooLong: there are too many, in a row or in a year.
+    """
+    spans = sorted([wanted, *(one for one in others if one[0] < one[1])])
+    at = first = last = spans.index(wanted)
+    while first > 0 and not _is_issue_between(spans[first - 1], spans[first], issues):
+        first -= 1
+    while last + 1 < len(spans) and not _is_issue_between(spans[last], spans[last + 1], issues):
+        last += 1
+    in_a_row = sum((until - since).days for since, until in spans[first : last + 1])
+    if in_a_row > policy.days:
+        raise HoldTooLong(
+            f"Holds without an issue between them count as one, and this would be {in_a_row} days. A hold can last at most"
+            f" {policy.days} days",
+            days=policy.days,
+        )
+    most = policy.days if policy.days_in_a_year is None else policy.days_in_a_year
+    years = [since for since, _ in spans] + [until - YEAR for _, until in spans]
+    in_a_year = max(_days_in(spans, since) for since in years if _days_in([spans[at]], since))
+    if in_a_year > most:
+        raise HoldTooLong(
+            f"Copies can be on hold for at most {most} days in a year. With the other holds this would be {in_a_year}",
+            days=most,
+        )
+
+
+def _is_issue_between(one: Span, other: Span, issues: Sequence[DatedIssue]) -> bool:
+    return any(one[1] <= issue.label_cutoff < other[0] for issue in issues)
+
+
+def _days_in(spans: Sequence[Span], since: date) -> int:
+    """Return how many days of spans are in the year that begins on a day."""
+    return sum(max(0, (min(until, since + YEAR) - max(start, since)).days) for start, until in spans)
 
 
 def lifted(hold: Hold, issues: Sequence[DatedIssue], *, today: date) -> Hold:

@@ -83,8 +83,10 @@ async def add(ctx: Context, subscriber_id: str, wanted: Hold, *, hold_id: str, b
     :raises NotFound: there is no such subscriber.
     :raises NoCopiesToHold: they get no printed copies.
     :raises HoldDatesWrong: it starts in the past, ends before it starts, or has both or no end.
-    :raises HoldTooLong: it is longer than the policy allows, the calendar is too short for it, or it starts too far ahead.
+    :raises HoldTooLong: it is longer than the policy allows, alone or with the other holds; the calendar is too short for
+        it; or it starts too far ahead.
     :raises HoldOverlaps: another hold is at that time.
+    :raises TooManyHolds: the reader has as many as one can have.
     """
     async with ctx.sessions.begin() as session:
         if await subscribers.by_id(session, subscriber_id) is None:

@@ -22,6 +22,7 @@ from app.domain.holds import (
     HoldPolicy,
     HoldStatus,
     HoldTooLong,
+    TooManyHolds,
     check_hold,
     held_by,
     last_day_of,
@@ -268,6 +269,87 @@ def test_holds_do_not_overlap(other: Hold, *, overlaps: bool) -> None:
             check_hold(APRIL, [other], tuple(PLAIN.values()), RULES, today=TODAY)
     else:
         check_hold(APRIL, [other], tuple(PLAIN.values()), RULES, today=TODAY)
+
+
+FORTY = Hold(starts_on=date(2026, 4, 1), until=date(2026, 5, 11))  # issues 4 and 5
+
+
+@pytest.mark.parametrize(
+    ("others", "wanted", "days", "refused"),
+    [
+        pytest.param([FORTY], (date(2026, 5, 11), 60), 100, False, id="right after another: as long as one may be"),
+        pytest.param([FORTY], (date(2026, 5, 11), 61), 100, True, id="right after another: a day longer"),
+        pytest.param([FORTY], (date(2026, 5, 13), 61), 100, True, id="later, without an issue between"),
+        pytest.param([FORTY], (date(2026, 5, 14), 61), 100, False, id="later, with an issue between"),
+        pytest.param([FORTY], (date(2026, 3, 20), 12), 51, True, id="right before another"),
+        pytest.param(
+            [FORTY, Hold(starts_on=date(2026, 5, 20), until=date(2026, 6, 20))],
+            (date(2026, 5, 11), 9),
+            79,
+            True,
+            id="between two",
+        ),
+        pytest.param([replace(FORTY, ended_on=date(2026, 4, 2))], (date(2026, 4, 2), 99), 100, False, id="was lifted"),
+        pytest.param([replace(FORTY, ended_on=date(2026, 4, 2))], (date(2026, 4, 2), 100), 100, True, id="lifted late"),
+    ],
+)
+def test_holds_without_an_issue_between_them_count_as_one(
+    others: list[Hold], wanted: tuple[date, int], days: int, *, refused: bool
+) -> None:
+    starts_on, count = wanted
+    hold = Hold(starts_on=starts_on, until=starts_on + timedelta(days=count))
+    policy = HoldPolicy(days=days, days_in_a_year=365)
+    if refused:
+        with pytest.raises(HoldTooLong, match="count as one"):
+            check_hold(hold, others, tuple(PLAIN.values()), policy, today=TODAY)
+    else:
+        check_hold(hold, others, tuple(PLAIN.values()), policy, today=TODAY)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "policy", "refused"),
+    [
+        pytest.param((date(2026, 6, 20), 60), RULES, False, id="with the other, as many as of one hold"),
+        pytest.param((date(2026, 6, 20), 61), RULES, True, id="a day more"),
+        pytest.param((date(2026, 6, 20), 61), replace(RULES, days_in_a_year=101), False, id="the policy allows it"),
+        pytest.param((date(2027, 4, 1), 100), RULES, False, id="a year later"),
+        pytest.param((date(2027, 3, 31), 100), RULES, False, id="a day less than a year later"),
+        pytest.param((date(2027, 1, 30), 61), RULES, True, id="some days of both are in one year"),
+    ],
+)
+def test_days_on_hold_in_any_365_days_are_limited(
+    wanted: tuple[date, int], policy: HoldPolicy, *, refused: bool
+) -> None:
+    starts_on, count = wanted
+    hold = Hold(starts_on=starts_on, until=starts_on + timedelta(days=count))
+    today = starts_on - timedelta(days=10)
+    if refused:
+        with pytest.raises(HoldTooLong, match="in a year"):
+            check_hold(hold, [FORTY], tuple(PLAIN.values()), policy, today=today)
+    else:
+        check_hold(hold, [FORTY], tuple(PLAIN.values()), policy, today=today)
+
+
+def test_holds_in_a_row_are_refused_whatever_the_calendar() -> None:
+    policy, others, today = HoldPolicy(days=183), list[Hold](), date(2026, 3, 1)
+    for _ in range(20):
+        starts_on = max([today, *(one.until for one in others if one.until)])
+        today = max(today, starts_on - timedelta(days=100))
+        hold = Hold(starts_on=starts_on, until=starts_on + timedelta(days=183))
+        if others:
+            with pytest.raises(HoldTooLong):
+                check_hold(hold, others, [], policy, today=today)
+        else:
+            check_hold(hold, others, [], policy, today=today)
+            others.append(hold)
+
+
+def test_a_reader_can_have_fifty_holds_that_start_in_a_year() -> None:
+    days = [TODAY + timedelta(days=number) for number in range(50)]
+    lifted_at_once = [Hold(starts_on=day, issues=1, ended_on=day) for day in days]
+    check_hold(APRIL, lifted_at_once[1:], tuple(PLAIN.values()), RULES, today=TODAY)
+    with pytest.raises(TooManyHolds):
+        check_hold(APRIL, lifted_at_once, tuple(PLAIN.values()), RULES, today=TODAY)
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,10 @@ def _policies(policies: PoliciesTable) -> Policies:
             for one in policies.back_issues
         ),
         holds=tuple(
-            Dated(one.since, HoldPolicy(days=one.days, keeps_digital=one.digital == "continues"))
+            Dated(
+                one.since,
+                HoldPolicy(days=one.days, days_in_a_year=one.days_in_a_year, keeps_digital=one.digital == "continues"),
+            )
             for one in policies.holds
         ),
         notices=DEFAULT_POLICIES if policies.notices is None else tuple(map(notification_policy, policies.notices)),

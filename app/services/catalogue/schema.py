@@ -209,6 +209,7 @@ class HoldsTable(Table):
 
     since: date = Field(alias="from")
     days: int = Field(ge=1, le=3650)
+    days_in_a_year: int | None = Field(default=None, ge=1, le=365)
     digital: Literal["continues", "pauses"] = "continues"
 
 
