@@ -23,7 +23,7 @@ from app.domain.issues import (
     Issue,
     IssueOutOfOrder,
 )
-from app.domain.label_runs import IssueFrozen
+from app.domain.label_runs import CutoffPassed, IssueFrozen
 from app.domain.subscriptions import AlreadyEnded
 from app.services import issues
 from app.services.idempotency import KeyInUse, KeyInvalid, KeyReused
@@ -188,7 +188,9 @@ async def show_issue(number: Number, _: IssueViewer, ctx: Ctx) -> IssueOut:
 
 
 @router.put(
-    "/issues/{number}", tags=["issues"], responses=problems(InconsistentIssueDates, IssueOutOfOrder, IssueFrozen)
+    "/issues/{number}",
+    tags=["issues"],
+    responses=problems(InconsistentIssueDates, IssueOutOfOrder, IssueFrozen, CutoffPassed),
 )
 async def keep_issue(number: Number, body: IssueIn, agent: IssueEditor, ctx: Ctx, now: Now) -> IssueOut:
     """Create or update an issue. What readers are owed is recalculated."""

@@ -25,7 +25,7 @@ from app.domain.issues import (
     Issue,
     IssueOutOfOrder,
 )
-from app.domain.label_runs import IssueFrozen
+from app.domain.label_runs import CutoffPassed, IssueFrozen
 from app.pages.formatting import counted
 from app.services import issues
 from app.services.issues import CalendarEffects
@@ -156,6 +156,7 @@ def _render_form(request: ConsoleRequest, issue: Issue | None, *, values: Mappin
         dates=DATES,
         max_title=LONGEST_TITLE,
         is_frozen=issue is not None and issue.frozen_at is not None,
+        is_closed=issue is not None and issue.label_cutoff < _today(request),
     )
 
 
@@ -229,7 +230,7 @@ def _day(fields: FormFields, name: str) -> date:
 
 async def _effects(request: ConsoleRequest, issue: Issue) -> CalendarEffects:
     with _explained(request, issue):
-        return await issues.effects(request.ctx, issue)
+        return await issues.effects(request.ctx, issue, now=request.now)
 
 
 @contextmanager
@@ -245,6 +246,8 @@ def _explained(request: ConsoleRequest, issue: Issue) -> Iterator[None]:
     except IssueFrozen:
         message = "The labels of this issue are frozen: its cut-off and what it counts as can’t be changed."
         raise InvalidForm(message, field="label_cutoff") from None
+    except CutoffPassed as error:
+        raise InvalidForm(str(error), field="label_cutoff") from None
     except IssueOutOfOrder as error:
         later, earlier = error.number, error.before
         message = (

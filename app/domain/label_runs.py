@@ -57,6 +57,13 @@ class IssueFrozen(Conflict):
     title = "Issue with a frozen label run"
 
 
+class CutoffPassed(Conflict):
+    """A cut-off can't be moved from or to a day that has passed, and then what the issue counts as is fixed, too."""
+
+    code = "cutoff_passed"
+    title = "Label cut-off passed"
+
+
 class CopiesBeingDerived(Unavailable):
     """A change of the calendar is still being applied to subscriptions. Try again when it is finished."""
 
@@ -178,19 +185,31 @@ def cutoff_of(calendar: Calendar, issue: Issue, now: datetime) -> datetime:
     return at
 
 
-def check_changes(before: Issue | None, after: Issue) -> None:
+def check_changes(calendar: Calendar, before: Issue | None, after: Issue, now: datetime) -> None:
     """
     Check a change of an issue against its label run. The mail date may still move.
 
+    Copies are promised at the cut-off, and refunds leave them out from then on, long before the labels are frozen.
+
     :raises IssueFrozen: its labels are frozen, and the cut-off or what it counts as would change.
+    :raises CutoffPassed: its labels have closed, and one of these would change; or they would have closed already.
     """
-    if before is None or before.frozen_at is None:
+    if before is None or (before.label_cutoff, before.counts_as) == (after.label_cutoff, after.counts_as):
         return
-    if (before.label_cutoff, before.counts_as) != (after.label_cutoff, after.counts_as):
+    if before.frozen_at is not None:
         raise IssueFrozen(
             f"The labels of issue {after.number} are frozen: its cut-off and what it counts as can't be changed",
             number=after.number,
         )
+    passed = next((day for day in (before.label_cutoff, after.label_cutoff) if calendar.ends(day) <= now), None)
+    if passed is not None:
+        because = (
+            f"The labels of issue {after.number} closed at the end of {passed}: its cut-off and what it counts as can't be "
+            "changed"
+            if passed == before.label_cutoff
+            else f"{passed} has passed, so the labels of issue {after.number} can't close at its end"
+        )
+        raise CutoffPassed(because, number=after.number, label_cutoff=str(passed))
 
 
 def grace_expires(calendar: Calendar, issue: Issue, plans: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -30,7 +30,7 @@ from app.domain.issues import (
     IssueOutOfOrder,
     check_order,
 )
-from app.domain.label_runs import check_changes
+from app.domain.label_runs import CutoffPassed, IssueFrozen, check_changes
 from app.domain.ledgers import Ledger
 from app.domain.pages import Page, page_of
 from app.domain.rules import Rules
@@ -98,7 +98,7 @@ async def calendar(ctx: DatabaseContext) -> Calendar:
         return await issues.calendar(session, ctx.settings.zone)
 
 
-async def effects(ctx: Context, issue: Issue) -> CalendarEffects:
+async def effects(ctx: Context, issue: Issue, *, now: datetime) -> CalendarEffects:
     """
     Return what it would do to readers and label cut-offs to add or change an issue; see :func:`save` for what is refused.
 
@@ -107,7 +107,7 @@ async def effects(ctx: Context, issue: Issue) -> CalendarEffects:
     issue.check()
     async with ctx.sessions.begin() as session:
         before = await issues.calendar(session, ctx.settings.zone)
-        (wanted,), after = _planned(before, [issue])
+        (wanted,), after = _planned(before, [issue], now=now)
         change = affected_terms(before, after)
         return CalendarEffects(
             before=next((one for one in before.issues if one.number == issue.number), None),
@@ -126,6 +126,7 @@ async def save(ctx: Context, issue: Issue, *, by: str, now: datetime, seen: str 
     :raises InconsistentIssueDates: its dates contradict each other.
     :raises IssueOutOfOrder: its dates are out of order with those of other numbers.
     :raises IssueFrozen: its labels are frozen, and its cut-off or what it counts as would change.
+    :raises CutoffPassed: its labels have closed, and its cut-off or what it counts as would change.
     :raises IssueChanged: it is not as the person has seen it anymore.
     """
     issue.check()
@@ -144,7 +145,8 @@ async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, now: dat
     """
     Save the issues of a file, all or none.
 
-    :raises BadCalendarFile: they are out of order with each other or with existing issues; the message names the line.
+    :raises BadCalendarFile: they are out of order with each other or with existing issues, or the labels of one have
+        closed; the message names the line.
     """
     async with ctx.sessions.begin() as session:
         await editions.lock_changes(session)
@@ -156,6 +158,9 @@ async def load(ctx: DatabaseContext, lines: Sequence[Line], *, by: str, now: dat
             line_numbers = {line.issue.number: line.number for line in lines}
             wrong = [line_numbers[number] for number in (error.number, error.before) if number in line_numbers]
             raise BadCalendarFile(f"line {wrong[0]}: {error}") from None
+        except (CutoffPassed, IssueFrozen) as error:
+            line_number = next(line.number for line in lines if line.issue.number == error.facts["number"])
+            raise BadCalendarFile(f"line {line_number}: {error}") from None
 
 
 async def _save(
@@ -163,7 +168,7 @@ async def _save(
 ) -> SavedIssues:
     before = await issues.calendar(session, zone)
     existing = {issue.number: issue for issue in before.issues}
-    wanted, after = _planned(before, wanted)
+    wanted, after = _planned(before, wanted, now=now)
     changed = [issue for issue in wanted if existing.get(issue.number) != issue]
     saved = SavedIssues(
         new=tuple(issue.number for issue in changed if issue.number not in existing),
@@ -206,16 +211,17 @@ async def _save_delays(
     return [one for one in moved if one.is_told]
 
 
-def _planned(before: Calendar, wanted: Sequence[Issue]) -> tuple[list[Issue], Calendar]:
+def _planned(before: Calendar, wanted: Sequence[Issue], *, now: datetime) -> tuple[list[Issue], Calendar]:
     """
     Return the issues and the calendar as they would be saved.
 
     :raises IssueOutOfOrder: their dates are out of order.
     :raises IssueFrozen: the labels of one are frozen, and its cut-off or what it counts as would change.
+    :raises CutoffPassed: the labels of one have closed, and its cut-off or what it counts as would change.
     """
     existing = {issue.number: issue for issue in before.issues}
     for issue in wanted:
-        check_changes(existing.get(issue.number), issue)
+        check_changes(before, existing.get(issue.number), issue, now)
     kept = [
         replace(issue, frozen_at=existing[issue.number].frozen_at) if issue.number in existing else issue
         for issue in wanted

@@ -61,9 +61,10 @@ async def test_a_delayed_issue_extends_the_access_of_a_canceled_subscription(sho
     assert await ledger(shop, ada) == {"owed": 24, "served": 23, "unserved": 1, "last_issue": 28}
     assert (await shop.check(ada, "digital_edition"))["until"].startswith("2027-03-01")
 
+    closed = (await shop.get("/v1/issues/28", circulation(shop))).json()["label_cutoff"]  # it has passed, and stays
     moved = [
-        await put(shop, number, planned_mail_date=day, cover_date=day, label_cutoff="2027-02-14")
-        for number, day in ((29, "2027-03-23"), (28, "2027-03-09"))
+        await put(shop, number, planned_mail_date=day, cover_date=day, label_cutoff=cutoff)
+        for number, day, cutoff in ((29, "2027-03-23", "2027-02-14"), (28, "2027-03-09", closed))
     ]
     assert [answer.status_code for answer in moved] == [200, 200], moved[0].text
     await shop.wait_until_idle()
