@@ -27,7 +27,7 @@ async def test_an_issue_that_slips_after_its_cutoff_keeps_the_promised_copies(sh
     assert answer.status_code == 201, answer.text
     await shop.wait_until_idle()
 
-    refused = await _put(shop, ISSUE, label_cutoff="2026-03-26", planned_mail_date="2026-04-02")
+    refused = await _put(shop, ISSUE, label_cutoff="2026-03-26", planned_mail_date="2026-04-01")
     recounted = await _put(shop, ISSUE, counts_as=0)
     slipped = await _put(shop, ISSUE, planned_mail_date="2026-04-01")
     closed_early = await _put(shop, ISSUE + 1, label_cutoff="2026-03-09")
