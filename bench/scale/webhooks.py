@@ -36,7 +36,7 @@ async def _record(s: Subject) -> None:
 async def _put(s: Subject) -> None:
     events = await webhook_deliveries.events_after(s.session, 1_000, limit=REPLAY_SLICE)
     assert all(isinstance(one, RecordedEvent) for one in events)
-    await webhook_deliveries.put(s.session, s.id("whe"), events, delivered_too=True)
+    await webhook_deliveries.put(s.session, s.id("whe", 1), events, delivered_too=True)
 
 
 async def _results(s: Subject) -> None:
