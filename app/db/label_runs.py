@@ -90,7 +90,7 @@ _OWED = f"""
         UNION ALL  -- print that is being dropped: the refund is promised, and the copies may not be taken away yet
         SELECT t.invoice_id FROM print_changes c JOIN terms t ON t.subscription_id = c.subscription_id
         WHERE c.kind = '{PrintChangeKind.DROP}' AND c.status IN ({_UNDECIDED}) AND c.created_at <= $2::timestamptz
-          AND t.starts_at <= c.starts_at AND t.ends_at > c.starts_at
+          AND t.ends_at > c.starts_at  -- that term, and a later one whose renewal had billed print already
     ),
     away AS MATERIALIZED (
         SELECT id, subscriber_id FROM postal_addresses

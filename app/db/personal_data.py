@@ -263,7 +263,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "print_changes": Table(
         plain="id subscription_id subscriber_id kind status issues first_issue price total tax due currency price_id"
-        f" starts_at ends_at created_at invoice_id failure_reason to_balance {_DUE}",
+        f" starts_at ends_at created_at invoice_id failure_reason to_balance dropped_at {_DUE}",
         personal={
             "requested_by": _requester("as long as the change"),
             "pay_url": Column(purpose="Lets the reader confirm a payment", kept="until it is decided", erased="NULL"),

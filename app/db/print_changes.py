@@ -1,6 +1,7 @@
 """Changes of the print edition within a term."""
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
 
@@ -37,6 +38,7 @@ async def insert(session: Session, change: PrintChange) -> None:
             requested_by=change.requested_by,
             created_at=change.created_at,
             to_balance=dict(change.to_balance),
+            dropped_at=list(change.dropped_at),
             work_key=work_key(change.subscription_id),
             due_at=func.now(),
         )
@@ -59,6 +61,16 @@ async def undecided(session: Session, subscription_id: str) -> PrintChange | Non
 async def set_invoice(session: Session, change_id: str, invoice_id: str) -> None:
     """Store the invoice of an addition."""
     await session.execute(update(Row).where(Row.id == change_id).values(invoice_id=invoice_id))
+
+
+async def set_dropped(session: Session, change_id: str, dropped_at: Sequence[datetime]) -> None:
+    """Store when print ends because of a change, before Stripe is told."""
+    await session.execute(update(Row).where(Row.id == change_id).values(dropped_at=list(dropped_at)))
+
+
+async def set_to_balance(session: Session, change_id: str, to_balance: Mapping[str, int]) -> None:
+    """Store what is noted as returned to the customer's balance, by invoice."""
+    await session.execute(update(Row).where(Row.id == change_id).values(to_balance=dict(to_balance)))
 
 
 async def set_status(
@@ -123,4 +135,5 @@ def _change(row: Row) -> PrintChange:
         pay_url=row.pay_url,
         failure_reason=row.failure_reason,
         to_balance=row.to_balance,
+        dropped_at=tuple(row.dropped_at),
     )

@@ -109,6 +109,7 @@ class PrintChange:
     to_balance: Mapping[str, int] = field(
         default_factory=dict
     )  # of a removal, by invoice: what is noted as returned then
+    dropped_at: tuple[datetime, ...] = ()  # when print ends because of it, as Stripe is told
 
     @property
     def is_undecided(self) -> bool:

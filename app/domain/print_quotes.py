@@ -33,7 +33,13 @@ from app.domain.refunds import (
     refundable_amount,
     tax_part,
 )
-from app.domain.subscriptions import Payment, StripeSubscriptionState, Subscription, SubscriptionStatus, Term
+from app.domain.subscriptions import (
+    Payment,
+    StripeSubscriptionState,
+    Subscription,
+    SubscriptionStatus,
+    Term,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -209,7 +215,7 @@ def quote_removal(case: PrintCase, *, now: datetime) -> PrintQuote:
     begun = case.term.print_from or case.term.starts_at
     starts_at = max(now.replace(microsecond=0), begun.replace(microsecond=0) + SECOND)
     first, issues = remaining_issues(case.run, starts_at, until=case.term.print_until)
-    parts = _dropped_parts(case, starts_at)
+    parts = dropped_parts(case, starts_at)
     return PrintQuote(
         kind=PrintChangeKind.DROP,
         currency=currency,
@@ -218,10 +224,10 @@ def quote_removal(case: PrintCase, *, now: datetime) -> PrintQuote:
         tax=sum(part.tax for part in parts),
         total=sum(part.amount for part in parts),
         parts=parts,
-        to_balance=_balance_parts(case, starts_at),
+        to_balance=balance_parts(case, starts_at),
         starts_at=starts_at,
         ends_at=case.term.ends_at,
-        refusal=_refund_refusal(case, parts),
+        refusal=refund_refusal(case, parts),
     )
 
 
@@ -269,7 +275,8 @@ def _refusal(case: PrintCase, *, now: datetime) -> DomainError | None:
     return NoCalendar() if case.run is None else None
 
 
-def _refund_refusal(case: PrintCase, parts: Sequence[DroppedPart]) -> DomainError | None:
+def refund_refusal(case: PrintCase, parts: Sequence[DroppedPart]) -> DomainError | None:
+    """Return why the payments can't be refunded; None if there is no reason."""
     ids = {part.payment.id for part in parts}
     if any(one.payment_id in ids and one.status == RefundStatus.PROCESSING for one in case.refunds):
         return RefundInProgress()
@@ -280,7 +287,7 @@ def _refund_refusal(case: PrintCase, parts: Sequence[DroppedPart]) -> DomainErro
     return None
 
 
-def _dropped_parts(case: PrintCase, at: datetime) -> tuple[DroppedPart, ...]:
+def dropped_parts(case: PrintCase, at: datetime) -> tuple[DroppedPart, ...]:
     """Return the refund of each payment for print."""
     found = []
     for payment in case.payments:
@@ -298,7 +305,7 @@ def _dropped_parts(case: PrintCase, at: datetime) -> tuple[DroppedPart, ...]:
     return tuple(found)
 
 
-def _balance_parts(case: PrintCase, at: datetime) -> dict[str, int]:
+def balance_parts(case: PrintCase, at: datetime) -> dict[str, int]:
     """Return what goes back to the customer's balance, which had paid for print, by invoice."""
     found = {}
     for paid in case.paid_by_balance:

@@ -34,6 +34,8 @@ PRINT_CHANGES = (
     query("print_changes.by_id", lambda s: print_changes.by_id(s.session, s.id("pch"))),
     query("print_changes.undecided", lambda s: print_changes.undecided(s.session, s.subscription)),
     query("print_changes.set_invoice", lambda s: print_changes.set_invoice(s.session, s.id("pch"), "in_new")),
+    query("print_changes.set_dropped", lambda s: print_changes.set_dropped(s.session, s.id("pch"), [s.now])),
+    query("print_changes.set_to_balance", lambda s: print_changes.set_to_balance(s.session, s.id("pch"), {"in_1": 1})),
     query("print_changes.set_status", lambda s: print_changes.set_status(s.session, s.id("pch"), "failed")),
     query("print_changes.clear_due", lambda s: print_changes.clear_due(s.session, s.id("pch"))),
     query("print_changes.make_due", lambda s: print_changes.make_due(s.session, s.ids("pch", 3))),

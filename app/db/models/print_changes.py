@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import DateTime, ForeignKey, Index, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
@@ -37,6 +38,7 @@ class PrintChange(Base, Due):
     pay_url: Mapped[str | None]
     failure_reason: Mapped[str | None]
     to_balance: Mapped[JSON]  # of a removal, by invoice: how much is returned to the balance once all of it is
+    dropped_at: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), server_default=text("'{}'"))
     __table_args__ = (
         Index(
             "print_changes_one_undecided_idx",

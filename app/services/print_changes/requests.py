@@ -39,11 +39,9 @@ from app.domain.print_quotes import (
     quote_addition,
     quote_removal,
 )
-from app.domain.refunds import QuoteChanged, Refund, RefundBasis, RefundStatus
+from app.domain.refunds import QuoteChanged, Refund
 from app.domain.subscriptions import NoSubscription, StripeSubscriptionState
-from app.services.print_changes import cases, completion
-
-REASON = "print_dropped"
+from app.services.print_changes import cases, completion, returns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +202,7 @@ async def _store(
         await _save_address(session, ctx, held.subscriber_id, case.plan, asked.checked, by=by, now=now)
     stored = _new_change(change_id, quoted, case, asked, by=by, now=now)
     await print_changes.insert(session, stored)
-    await _order_refunds(session, stored, quoted, now=now)
+    await returns.order(session, stored, quoted.parts, now=now)
     await audit.record(
         session,
         actor=by,
@@ -251,40 +249,6 @@ def _new_change(
             if invoice.id in quoted.to_balance
         },
     )
-
-
-async def _order_refunds(session: Session, stored: PrintChange, quoted: PrintQuote, *, now: datetime) -> None:
-    """
-    Store the refunds of a removal. They are paid when print was taken from the subscription.
-
-    Until then, no other refund of these payments is possible, and label runs leave the copies out.
-    """
-    for part in quoted.parts:
-        refund = Refund(
-            id=new_id("rfd"),
-            group_id=stored.id,
-            payment_id=part.payment.id,
-            subscriber_id=stored.subscriber_id,
-            basis=RefundBasis.PRINT_DROPPED,
-            amount=part.amount,
-            tax=part.tax,
-            currency=quoted.currency,
-            reason=REASON,
-            note=None,
-            requested_by=stored.requested_by,
-            status=RefundStatus.PROCESSING,
-            created_at=now,
-        )
-        await refunds.insert(session, refund, unfinished=False)
-        await audit.record(
-            session,
-            actor=stored.requested_by,
-            action="refund.requested",
-            object_id=refund.id,
-            subscriber_id=stored.subscriber_id,
-            reason=refund.reason,
-            after={"payment": refund.payment_id, "basis": refund.basis, "amount": refund.amount, "tax": refund.tax},
-        )
 
 
 def _checked(ctx: Context, request: PrintEditionRequest) -> CheckedAddress | None:

@@ -1,0 +1,119 @@
+"""What is returned of the payments for print: refunds, and what goes back to the customer's balance."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from app.context import Context
+from app.db import anomalies, audit, print_changes, refunds, subscribers
+from app.db.engine.session import Session, new_id
+from app.domain.anomalies import PRINT_CHANGE_REFUSED
+from app.domain.print_changes import PrintChange
+from app.domain.print_quotes import DroppedPart
+from app.domain.print_renewals import quote_return
+from app.domain.refunds import Refund, RefundBasis, RefundStatus
+from app.domain.subscriptions import StripeSubscriptionState, Subscription
+from app.gateway import credits
+from app.gateway.translate import OUR_PRINT_CHANGE
+from app.services.print_changes import cases
+from app.services.print_changes.steps import intend, send
+
+REASON = "print_dropped"
+
+
+async def order(session: Session, change: PrintChange, parts: Iterable[DroppedPart], *, now: datetime) -> None:
+    """
+    Store the refunds of a removal, one for each payment. They are paid when print was taken from the subscription.
+
+    Until then, no other refund of these payments is possible, and label runs leave the copies out.
+    """
+    for part in parts:
+        refund = Refund(
+            id=new_id("rfd"),
+            group_id=change.id,
+            payment_id=part.payment.id,
+            subscriber_id=change.subscriber_id,
+            basis=RefundBasis.PRINT_DROPPED,
+            amount=part.amount,
+            tax=part.tax,
+            currency=change.currency,
+            reason=REASON,
+            note=None,
+            requested_by=change.requested_by,
+            status=RefundStatus.PROCESSING,
+            created_at=now,
+        )
+        await refunds.insert(session, refund, unfinished=False)
+        await audit.record(
+            session,
+            actor=change.requested_by,
+            action="refund.requested",
+            object_id=refund.id,
+            subscriber_id=change.subscriber_id,
+            reason=refund.reason,
+            after={"payment": refund.payment_id, "basis": refund.basis, "amount": refund.amount, "tax": refund.tax},
+        )
+
+
+async def order_of_renewal(
+    ctx: Context,
+    change: PrintChange,
+    subscription: Subscription,
+    state: StripeSubscriptionState,
+    *,
+    dropped_at: datetime,
+    now: datetime,
+) -> bool:
+    """
+    Store, once, what is returned of a paid renewal that billed print although it had been dropped.
+
+    Return False if a payment of it can't be refunded now. Staff are told, unless another refund just has to complete.
+
+    :param dropped_at: in the term of the renewal.
+    """
+    async with ctx.sessions.begin() as session:
+        await subscribers.lock(session, change.subscriber_id)
+        case = await cases.load(session, ctx, subscription, state, now=dropped_at)
+        quoted = quote_return(case, dropped_at)
+        ordered = {one.payment_id for one in await refunds.of_group(session, change.id)}
+        parts = [one for one in quoted.parts if one.payment.id not in ordered]
+        if not parts and quoted.parts:
+            return True
+        if quoted.refusal is not None:
+            reason = f"The renewal billed print that the reader had dropped: {quoted.refusal}. Refund its share."
+            found = {} if await _is_being_refunded(session, parts) else {PRINT_CHANGE_REFUSED: reason}
+            await anomalies.report(session, change.id, found, subscriber_id=change.subscriber_id)
+            return False
+        await order(session, change, parts, now=now)
+        noted = {one.id: one.returned_to_balance for one in state.invoices}
+        more = {invoice: noted[invoice] + amount for invoice, amount in quoted.to_balance.items()}
+        if more := {invoice: amount for invoice, amount in more.items() if invoice not in change.to_balance}:
+            await print_changes.set_to_balance(session, change.id, {**change.to_balance, **more})
+    return True
+
+
+async def _is_being_refunded(session: Session, parts: Iterable[DroppedPart]) -> bool:
+    return any([await refunds.unresolved(session, one.payment.id) is not None for one in parts])
+
+
+async def to_balance(ctx: Context, change: PrintChange, state: StripeSubscriptionState) -> bool:
+    """
+    Return to the customer's balance what it paid for print, by credit notes. Return whether there was anything to do.
+
+    What is due follows from the credit notes that were just fetched, so a step that was killed after its effect is not
+    repeated.
+    """
+    due = {
+        one.id: change.to_balance[one.id] - one.returned_to_balance
+        for one in state.invoices
+        if one.id in change.to_balance and one.returned_to_balance < change.to_balance[one.id]
+    }
+    for invoice_id, amount in due.items():
+        parameters = {
+            "invoice": invoice_id,
+            "amount": amount,
+            "credit_amount": amount,
+            "metadata": {OUR_PRINT_CHANGE: change.id},
+        }
+        intent = await intend(ctx, change, f"print_return_{invoice_id}", parameters)
+        await send(ctx, intent, credits.return_to_balance(ctx.gateway, intent.parameters, key=intent.key))
+    return bool(due)
