@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.clock import Clock
 from app.db.caller_limits import CallerLimits
+from app.db.engine.fast_reads import FastReads
 from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
 from app.db.inbox_writer import InboxWriter
@@ -57,6 +58,11 @@ class Context(DatabaseContext):
     def catalogue(self) -> Catalogue:
         """The plans, prices and features on offer."""
         return self.rules.catalogue
+
+    @property
+    def reads(self) -> FastReads:
+        """What takes the place of a session where something is only read, outside a transaction."""
+        return FastReads(self.pool)
 
 
 def make_rules(settings: Settings, catalogue: Catalogue) -> Rules:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import structlog
 
 from app.db import reader_views
-from app.db.engine.pool import Pool
+from app.db.engine.fast_reads import FastReads
 from app.db.engine.session import DATABASE_FAILURES
 from app.domain.reader_views import Viewer
 
 log = structlog.get_logger()
 
 
-async def record(pool: Pool, subscriber_ids: Sequence[str], viewer: Viewer) -> None:
+async def record(reads: FastReads, subscriber_ids: Sequence[str], viewer: Viewer) -> None:
     """
     Record that somebody sees these readers.
 
@@ -21,7 +21,7 @@ async def record(pool: Pool, subscriber_ids: Sequence[str], viewer: Viewer) -> N
     if not subscriber_ids:
         return
     try:
-        await reader_views.add(pool, subscriber_ids, viewer)
+        await reader_views.add(reads, subscriber_ids, viewer)
     except DATABASE_FAILURES as failure:
         log.warning(
             "reader_view_not_recorded",

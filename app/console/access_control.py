@@ -6,7 +6,6 @@ has the role, recently where money moves or access is given, and a form was sent
 :mod:`app.console.csrf`). Refused forms are recorded.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -28,7 +27,7 @@ from app.context import Context
 from app.domain.caller_limits import Limit
 from app.domain.callers import NotAllowed
 from app.pages.forms import has_form_token
-from app.services import staff_members, staff_sessions, work_queue
+from app.services import staff_sessions, work_queue
 
 ANY_ROLE = ""  # for pages that every member of staff may see
 MAX_FORM_FIELDS = 100
@@ -136,7 +135,7 @@ def form_route(
 
 async def _frame(ctx: Context, staff: StaffSession, now: datetime) -> dict[str, Any]:
     """Return what every page shows: the names of staff, and the counts in the navigation."""
-    names, counts = await asyncio.gather(staff_members.names(ctx), work_queue.counts(ctx, staff.roles, now=now))
+    counts, names = await work_queue.counts_and_names(ctx, staff.roles, now=now)
     return {"staff_names": names, "queue_counts": counts}
 
 

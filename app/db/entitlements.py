@@ -14,6 +14,7 @@ from typing import Any, cast
 import asyncpg
 
 from app.batching import Batcher
+from app.db.engine.fast_reads import FastReads
 from app.db.engine.pool import Pool, fetch_in_time
 from app.db.engine.session import CLOSED, DRIVER_FAILURES, PATIENCE, DatabaseUnreachable
 from app.domain.entitlements import NO_ENTITLEMENTS, EntitlementSet, load, load_features
@@ -43,9 +44,9 @@ class EntitlementRow:
         return cast("Mapping[str, Any]", json.loads(self.access))
 
 
-async def read(pool: "Pool[asyncpg.Record]", sub: str) -> tuple[EntitlementSet, int]:
+async def read(reads: FastReads, sub: str) -> tuple[EntitlementSet, int]:
     """Return a subscriber's access and its version; no access and version 0 for an unknown subscriber."""
-    row = await pool.fetchrow(_READ, sub)
+    row = next(iter(await reads.fetch(_READ, sub)), None)
     return (NO_ENTITLEMENTS, 0) if row is None else (load(json.loads(row["access"])), row["version"])
 
 

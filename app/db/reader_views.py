@@ -7,7 +7,7 @@ from sqlalchemy import any_, bindparam, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.orm import aliased
 
-from app.db.engine.pool import Pool, fetch_in_time
+from app.db.engine.fast_reads import FastReads
 from app.db.engine.session import Session
 from app.db.models import ReaderView as Row
 from app.domain.reader_views import COUNTED_ONCE, ReaderView, Viewer
@@ -19,9 +19,9 @@ ON CONFLICT (subscriber_id, slot, viewer, place) DO NOTHING
 """
 
 
-async def add(pool: Pool, subscriber_ids: Sequence[str], viewer: Viewer) -> None:
+async def add(reads: FastReads, subscriber_ids: Sequence[str], viewer: Viewer) -> None:
     """Record that somebody sees these readers, unless the same was recorded within the last minutes."""
-    await fetch_in_time(pool, _ADD, list(subscriber_ids), viewer.actor, viewer.place, COUNTED_ONCE)
+    await reads.fetch(_ADD, list(subscriber_ids), viewer.actor, viewer.place, COUNTED_ONCE)
 
 
 async def page(

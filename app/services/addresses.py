@@ -67,7 +67,7 @@ async def of_subscriber(ctx: Context, subscriber_id: str, *, viewer: Viewer, now
         if subscriber is None:
             raise NotFound("No such subscriber")
         book = await _book(session, ctx, subscriber.id, now=now)
-    await reader_views.record(ctx.pool, [subscriber.id], viewer)
+    await reader_views.record(ctx.reads, [subscriber.id], viewer)
     return book
 
 
@@ -142,7 +142,7 @@ async def unusable(
             session, issue.number, mailed=issue.mail_date, served=served, after=after, limit=limit + 1
         )
     page = page_of(found, limit, cursor=lambda one: one.subscription_id)
-    await reader_views.record(ctx.pool, [one.subscriber_id for one in page.items], viewer)
+    await reader_views.record(ctx.reads, [one.subscriber_id for one in page.items], viewer)
     return issue, page
 
 

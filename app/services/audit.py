@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from app.context import Context, DatabaseContext
 from app.db import audit, reader_search, staff_members
 from app.db.audit import ListedEntry
-from app.db.engine.fast_reads import FastReads
 from app.domain.audit import CHANGED, GENESIS, INSERTED, REMOVED, Break, Seal, Selection, find_break, find_changed_note
 from app.domain.pages import Page, page_of
 from app.domain.reader_names import terms_of
@@ -62,7 +61,7 @@ async def search(
 
 async def _readers(ctx: Context, text: str) -> tuple[str, ...]:
     """Return the readers that a text means: a complete value such as an email address, else names with all its words."""
-    read = FastReads(ctx.pool)
+    read = ctx.reads
     found = [reader for reader, _ in await reader_search.by_value(read, text)]
     words = sorted(terms_of(text), key=len, reverse=True)
     if not found and words:
@@ -76,7 +75,7 @@ async def _actors(ctx: Context, text: str) -> tuple[str, ...]:
     """Return the actors that a text means."""
     if ":" in text or text in PROGRAMS:
         return (text,)
-    members = await staff_members.newest(FastReads(ctx.pool), limit=MOST_STAFF)
+    members = await staff_members.newest(ctx.reads, limit=MOST_STAFF)
     low = text.casefold()
     found = [one.sub for one in members if low in one.name.casefold() or one.sub == text]
     return tuple(f"{STAFF}{sub}" for sub in found[:MOST_READERS]) or (f"{STAFF}{text}",)

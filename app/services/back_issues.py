@@ -105,7 +105,7 @@ async def get(ctx: Context, order_id: str, *, viewer: Viewer) -> BackIssue:
         ordered = await back_issues.by_id(session, order_id)
     if ordered is None:
         raise NotFound("No such order")
-    await reader_views.record(ctx.pool, [ordered.subscriber_id], viewer)
+    await reader_views.record(ctx.reads, [ordered.subscriber_id], viewer)
     return ordered
 
 
@@ -124,7 +124,7 @@ async def page(
             session, subscriber_id=subscriber_id, issue_number=issue_number, after=after, limit=limit + 1
         )
     shown = page_of(found, limit, cursor=lambda one: one.id)
-    await reader_views.record(ctx.pool, [one.subscriber_id for one in shown.items], viewer)
+    await reader_views.record(ctx.reads, [one.subscriber_id for one in shown.items], viewer)
     return shown
 
 

@@ -347,7 +347,7 @@ async def result(ctx: Context, stripe_id: str, *, sub: str, now: datetime) -> Ch
         await sync_subscription.sync(ctx.sessions, ctx.rules, new_subscription, fetch, now=now)
     async with ctx.sessions.begin() as session:
         checkout = await _find_own(session, stripe_id, sub)
-    access, _ = await entitlements.read(ctx.pool, sub)
+    access, _ = await entitlements.read(ctx.reads, sub)
     return CheckoutResult(checkout=checkout, entitled=bool(allowed(access, ctx.rules.catalogue, now=now)))
 
 

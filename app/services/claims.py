@@ -106,7 +106,7 @@ async def get(ctx: Context, claim_id: str, *, viewer: Viewer) -> Claim:
         claim = await claims.by_id(session, claim_id)
     if claim is None:
         raise NotFound("No such claim")
-    await reader_views.record(ctx.pool, [claim.subscriber_id], viewer)
+    await reader_views.record(ctx.reads, [claim.subscriber_id], viewer)
     return claim
 
 
@@ -125,7 +125,7 @@ async def page(ctx: Context, wanted: ClaimSelection, *, viewer: Viewer, after: s
     async with ctx.sessions.begin() as session:
         found = await claims.page(session, wanted, after=after, limit=limit + 1)
     shown = page_of(found, limit, cursor=lambda claim: claim.id)
-    await reader_views.record(ctx.pool, [claim.subscriber_id for claim in shown.items], viewer)
+    await reader_views.record(ctx.reads, [claim.subscriber_id for claim in shown.items], viewer)
     return shown
 
 

@@ -10,7 +10,6 @@ from app.aggregates import contacts as aggregate
 from app.aggregates.intents import send
 from app.context import Context
 from app.db import anomalies, contacts, intents, subscribers
-from app.db.engine.fast_reads import FastReads
 from app.db.engine.session import QUERY_TIMEOUT, with_timeout
 from app.domain.callers import Reader
 from app.domain.contacts import CONTACT_REFUSED, follow, stripe_fields
@@ -28,7 +27,7 @@ async def follow_token(ctx: Context, reader: Reader) -> None:
     Never fails, because the reader's sign-in does not depend on it: the next token says the same.
     """
     try:
-        known = await with_timeout(QUERY_TIMEOUT, contacts.of_sub(FastReads(ctx.pool), reader.sub))
+        known = await with_timeout(QUERY_TIMEOUT, contacts.of_sub(ctx.reads, reader.sub))
         if known is not None and follow(known, reader) != known:
             await with_timeout(QUERY_TIMEOUT, _save(ctx, reader))
     except Exception as failure:

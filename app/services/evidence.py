@@ -19,7 +19,6 @@ from app.db import (
     subscribers,
     subscriptions,
 )
-from app.db.engine.fast_reads import FastReads
 from app.domain.errors import NotFound
 from app.domain.evidence import Evidence, Message
 from app.domain.history import ReaderRecords, history_of
@@ -35,11 +34,11 @@ async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer, now: da
 
     :raises NotFound: the reader does not exist.
     """
-    read = FastReads(ctx.pool)
+    read = ctx.reads
     subscriber = await subscribers.by_id(read, subscriber_id)
     if subscriber is None:
         raise NotFound("No such reader")
-    await reader_views.record(ctx.pool, [subscriber.id], viewer)
+    await reader_views.record(ctx.reads, [subscriber.id], viewer)
     terms = await subscriptions.terms_by_subscription(read, subscriber.id)
     own = [(one, terms.get(one.id, [])) for one in await subscriptions.of_subscriber(read, subscriber.id)]
     records = ReaderRecords(

@@ -30,7 +30,7 @@ async def export(ctx: Context, subscriber_id: str, *, by: str, now: datetime) ->
         await audit.record(
             session, actor=by, action="reader.exported", object_id=subscriber.id, subscriber_id=subscriber.id
         )
-    await reader_views.record(ctx.pool, [subscriber.id], Viewer(actor=by, place=Place.EXPORT))
+    await reader_views.record(ctx.reads, [subscriber.id], Viewer(actor=by, place=Place.EXPORT))
     theirs = []
     if subscriber.stripe_customer_id is not None:
         theirs.append(await at_stripe.fetch_all(ctx.gateway, subscriber.stripe_customer_id))

@@ -57,7 +57,7 @@ async def of_subscriber(ctx: Context, subscriber_id: str, *, viewer: Viewer, now
         if await subscribers.by_id(session, subscriber_id) is None:
             raise NotFound("No such subscriber")
         found = await _shown(session, ctx.rules, subscriber_id, now=now)
-    await reader_views.record(ctx.pool, [subscriber_id], viewer)
+    await reader_views.record(ctx.reads, [subscriber_id], viewer)
     return found
 
 

@@ -296,7 +296,7 @@ async def of_reader(ctx: Context, subscriber_id: str, *, viewer: Viewer) -> Sequ
         if await subscribers.by_id(session, subscriber_id) is None:
             raise NotFound("No such reader")
         found = await notifications.of_reader(session, subscriber_id, limit=MOST_SHOWN)
-    await reader_views.record(ctx.pool, [subscriber_id], viewer)
+    await reader_views.record(ctx.reads, [subscriber_id], viewer)
     return found
 
 

@@ -5,7 +5,6 @@ from datetime import datetime
 from app.aggregates import approvals
 from app.aggregates import quotes as cases
 from app.context import Context
-from app.db.engine.fast_reads import FastReads
 from app.domain.errors import NotFound
 from app.domain.quotes import Quote, quotes
 
@@ -16,7 +15,7 @@ async def of_payment(ctx: Context, payment_id: str, *, now: datetime) -> list[Qu
 
     :raises NotFound: the payment does not exist.
     """
-    quotable = await cases.of_payment(FastReads(ctx.pool), ctx.rules, payment_id, now=now)
+    quotable = await cases.of_payment(ctx.reads, ctx.rules, payment_id, now=now)
     if quotable is None:
         raise NotFound("No such payment")
     return quotes(quotable.case, now=now, zone=ctx.rules.zone)

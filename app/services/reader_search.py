@@ -102,7 +102,7 @@ async def find(
 
     :raises BadCursor: ``after`` is not the cursor of a page of this list.
     """
-    read, query = FastReads(ctx.pool), query.strip()
+    read, query = ctx.reads, query.strip()
     exact = None
     if query:
         ranking, exact = await _search(read, query, filters, now=now)
@@ -112,7 +112,7 @@ async def find(
         listed = await reader_filters.newest(read, filters, after=start, limit=limit + 1, now=now)
         ids = [one.id for one in listed[:limit]]
         more = str(listed[limit - 1].position) if len(listed) > limit else None
-    await reader_views.record(ctx.pool, ids, replace(viewer, place=Place.SEARCH))
+    await reader_views.record(ctx.reads, ids, replace(viewer, place=Place.SEARCH))
     return Results(items=await _details(ctx, read, ids, now=now), next=more, exact=exact)
 
 
@@ -126,11 +126,11 @@ async def export(ctx: Context, filters: Filters, *, by: str, now: datetime) -> A
         await audit.record(
             session, actor=by, action="readers.exported", object_id="readers", after={"filters": described(filters)}
         )
-    read, start = FastReads(ctx.pool), None
+    read, start = ctx.reads, None
     while True:
         listed = await reader_filters.newest(read, filters, after=start, limit=EXPORT_SLICE, now=now)
         ids = [one.id for one in listed]
-        await reader_views.record(ctx.pool, ids, Viewer(actor=by, place=Place.EXPORT))
+        await reader_views.record(ctx.reads, ids, Viewer(actor=by, place=Place.EXPORT))
         yield await _details(ctx, read, ids, now=now)
         if len(listed) < EXPORT_SLICE:
             return

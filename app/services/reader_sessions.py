@@ -9,7 +9,6 @@ from datetime import datetime
 
 from app.context import Context
 from app.db import sign_outs, staff_sessions
-from app.db.engine.fast_reads import FastReads
 from app.domain.staff_sessions import CLOCK_TOLERANCE, signed_out_since
 
 
@@ -21,7 +20,7 @@ async def sign_out(ctx: Context, sub: str, *, now: datetime) -> None:
 
 async def is_signed_out(ctx: Context, sub: str, *, since: datetime) -> bool:
     """Return whether a session that began at ``since`` was ended by a sign-out."""
-    last = await sign_outs.last(FastReads(ctx.pool), sub)
+    last = await sign_outs.last(ctx.reads, sub)
     return last is not None and since <= last
 
 
@@ -32,7 +31,7 @@ async def must_sign_in_again(ctx: Context, sub: str, signed_in_at: datetime | No
     :param signed_in_at: None if the provider doesn't say: then it may be as old as a session.
     """
     since = signed_in_at or now - ctx.settings.session_lifetime
-    return signed_out_since(since, await sign_outs.last(FastReads(ctx.pool), sub))
+    return signed_out_since(since, await sign_outs.last(ctx.reads, sub))
 
 
 async def end_by_provider(ctx: Context, *, jti: str, sub: str, until: datetime, now: datetime) -> bool:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from app.context import Context
 from app.db import sent_copies
-from app.db.engine.fast_reads import FastReads
 from app.domain.sent_copies import SentCopy
 
 
 async def of_subscription(ctx: Context, subscription_id: str) -> Sequence[SentCopy]:
     """Return the copies of a subscription, the last issue first."""
-    return await sent_copies.of_subscriptions(FastReads(ctx.pool), [subscription_id])
+    return await sent_copies.of_subscriptions(ctx.reads, [subscription_id])

@@ -13,7 +13,6 @@ import structlog
 
 from app.context import Context
 from app.db import audit, sign_outs, staff_members, staff_sessions
-from app.db.engine.fast_reads import FastReads
 from app.db.engine.session import Session, new_id
 from app.domain.callers import NotAuthenticated, Reader
 from app.domain.staff_sessions import CLOCK_TOLERANCE, RecentSignIn, StoredSession, signed_out_since
@@ -85,14 +84,14 @@ async def start(
 
 async def find(ctx: Context, session_id: str, *, now: datetime) -> StoredSession | None:
     """Return a session that is open."""
-    found = await staff_sessions.find(FastReads(ctx.pool), session_id)
+    found = await staff_sessions.find(ctx.reads, session_id)
     return found if found and found.is_open(lifetime=ctx.settings.session_lifetime, now=now) else None
 
 
 async def list_open(ctx: Context, *, now: datetime) -> Sequence[StoredSession]:
     """Return the open sessions of all staff, the newest first."""
     began_after = now - ctx.settings.session_lifetime
-    return await staff_sessions.list_open(FastReads(ctx.pool), began_after=began_after, limit=MOST_LISTED)
+    return await staff_sessions.list_open(ctx.reads, began_after=began_after, limit=MOST_LISTED)
 
 
 async def claim_check(ctx: Context, stored: StoredSession) -> tuple[str | None] | None:
@@ -197,7 +196,7 @@ async def signed_out_after(ctx: Context, sub: str, signed_in_at: datetime | None
     :param signed_in_at: None if the provider doesn't say: then it may be as old as a session.
     """
     since = signed_in_at or now - ctx.settings.session_lifetime
-    return signed_out_since(since, await sign_outs.last(FastReads(ctx.pool), sub))
+    return signed_out_since(since, await sign_outs.last(ctx.reads, sub))
 
 
 async def require_signed_in(ctx: Context, staff: Reader) -> None:
@@ -206,6 +205,6 @@ async def require_signed_in(ctx: Context, staff: Reader) -> None:
 
     :raises NotAuthenticated: if they were.
     """
-    at = await sign_outs.last(FastReads(ctx.pool), staff.sub)
+    at = await sign_outs.last(ctx.reads, staff.sub)
     if staff.issued_at is None or signed_out_since(staff.issued_at, at):
         raise NotAuthenticated("You were signed out after this token was issued. Sign in again")

@@ -110,7 +110,7 @@ async def reader(ctx: Context, subscriber_id: str, *, viewer: Viewer) -> Subscri
         found = await subscribers.by_id(session, subscriber_id)
     if found is None:
         raise NotFound("No such reader")
-    await reader_views.record(ctx.pool, [found.id], viewer)
+    await reader_views.record(ctx.reads, [found.id], viewer)
     return found
 
 
@@ -125,7 +125,7 @@ async def subscription(ctx: Context, subscription_id: str, *, viewer: Viewer) ->
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
         raise NotFound("No such subscription")
-    await reader_views.record(ctx.pool, [subscriber.id], viewer)
+    await reader_views.record(ctx.reads, [subscriber.id], viewer)
     return SubscriptionWithSubscriber(subscription=found, subscriber=subscriber)
 
 
@@ -141,7 +141,7 @@ async def payment(ctx: Context, payment_id: str, *, viewer: Viewer) -> PaymentWi
         subscriber = await subscribers.by_id(session, owner[0]) if owner else None
     if found is None or subscriber is None:
         raise NotFound("No such payment")
-    await reader_views.record(ctx.pool, [subscriber.id], viewer)
+    await reader_views.record(ctx.reads, [subscriber.id], viewer)
     return PaymentWithSubscriber(payment=found, subscriber=subscriber)
 
 
@@ -156,7 +156,7 @@ async def refund(ctx: Context, refund_id: str, *, viewer: Viewer) -> RefundWithS
         subscriber = await subscribers.by_id(session, found.subscriber_id) if found else None
     if found is None or subscriber is None:
         raise NotFound("No such refund")
-    await reader_views.record(ctx.pool, [subscriber.id], viewer)
+    await reader_views.record(ctx.reads, [subscriber.id], viewer)
     return RefundWithSubscriber(refund=found, subscriber=subscriber)
 
 
@@ -164,7 +164,7 @@ async def subscribers_by_id(ctx: Context, subscriber_ids: Sequence[str], *, view
     """Return subscribers by their IDs, for a list that shows their names."""
     async with ctx.sessions.begin() as session:
         found = await subscribers.by_ids(session, subscriber_ids)
-    await reader_views.record(ctx.pool, list(found), replace(viewer, place=Place.SEARCH))
+    await reader_views.record(ctx.reads, list(found), replace(viewer, place=Place.SEARCH))
     return found
 
 
@@ -186,12 +186,12 @@ async def overview(
 
     :raises NotFound: the reader does not exist.
     """
-    subscriber = await contacts.reader(FastReads(ctx.pool), subscriber_id)
-    if subscriber is None:
-        raise NotFound("No such reader")
-    await reader_views.record(ctx.pool, [subscriber.id], viewer)
-    access, _ = await entitlements.read(ctx.pool, subscriber.sub)
     async with FastReads.on_one_connection(ctx.pool) as read:
+        subscriber = await contacts.reader(read, subscriber_id)
+        if subscriber is None:
+            raise NotFound("No such reader")
+        await reader_views.record(read, [subscriber.id], viewer)
+        access, _ = await entitlements.read(read, subscriber.sub)
         same_address = await subscribers.with_email(read, subscriber.email) if subscriber.email else []
         terms = await subscriptions.terms_by_subscription(read, subscriber.id)
         priced = await price_migrations.with_subscriptions(read, subscriber.id, now=now)
@@ -215,7 +215,7 @@ async def overview(
         )
         copies = await sent_copies.of_subscriptions(read, [one.id for one, _ in own])
     others = [one for one in same_address if one.id != subscriber.id]
-    await reader_views.record(ctx.pool, [one.id for one in others], replace(viewer, place=Place.SEARCH))
+    await reader_views.record(ctx.reads, [one.id for one in others], replace(viewer, place=Place.SEARCH))
     current = current_subscription(own)
     derived = [one for one in own if history_days is None or one == current or one[0].can_be_canceled]
     return Overview(

@@ -11,7 +11,7 @@ from app.db.engine.session import Session
 from app.domain.callers import Reader
 from app.domain.errors import NotFound
 from app.domain.pages import BadCursor, Page, page_of
-from app.domain.staff_members import STAFF
+from app.domain.staff_members import MOST_STAFF, STAFF
 from app.domain.work_queue import (
     ROLES,
     AssigneeLacksRole,
@@ -44,7 +44,17 @@ async def page(ctx: Context, wanted: Selection, *, after: str | None, limit: int
 
 async def counts(ctx: Context, roles: Collection[str], *, now: datetime) -> Mapping[ItemKind, int]:
     """Return the number of items that people with these roles may act on, by kind. Counting stops after 100."""
-    return await work_queue.counts(FastReads(ctx.pool), kinds_for(roles), now=now)
+    return await work_queue.counts(ctx.reads, kinds_for(roles), now=now)
+
+
+async def counts_and_names(
+    ctx: Context, roles: Collection[str], *, now: datetime
+) -> tuple[Mapping[ItemKind, int], Mapping[str, str]]:
+    """Return what every page of the console shows: these counts, and the name of each member of staff by their ``sub``."""
+    async with FastReads.on_one_connection(ctx.pool) as read:
+        members = await staff_members.newest(read, limit=MOST_STAFF)
+        counted = await work_queue.counts(read, kinds_for(roles), now=now)
+    return counted, {one.sub: one.name for one in members}
 
 
 async def get(ctx: Context, item_id: str, *, roles: Collection[str]) -> WorkItem:

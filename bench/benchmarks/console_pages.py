@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from starlette.types import Message
 
 from app import main, observability
+from app.cli.serve import tune_garbage_collection
 from app.clock import SystemClock
 from app.console.sessions import SessionCookie
 from app.console.state import sign_in_config
@@ -96,9 +97,9 @@ async def _prepare(path: str, dsn: str, exit_stack: AsyncExitStack) -> tuple[Ope
     repeatable = [
         one for one in statements if not re.search(r"\b(INSERT|UPDATE|DELETE)\b", one[0]) or "reader_views" in one[0]
     ]
-    gc.collect()
-    gc.freeze()  # as `newsstand serve` does after its start
+    exit_stack.callback(gc.set_threshold, *gc.get_threshold())
     exit_stack.callback(gc.unfreeze)
+    tune_garbage_collection()  # as `newsstand serve` does after its start
     connection = await asyncpg.connect(dsn)
     exit_stack.push_async_callback(connection.close)
 

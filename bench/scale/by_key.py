@@ -27,6 +27,7 @@ from app.db import (
     work_queue,
 )
 from app.db.checkouts import Choice
+from app.db.engine.fast_reads import FastReads
 from app.db.idempotency import HeldKey, KeyName
 from app.domain.approvals import ApprovalRequest
 from app.domain.comps import Comp
@@ -132,14 +133,14 @@ async def _save_payments(s: Subject) -> None:
 async def _save_entitlement(s: Subject) -> None:
     subscriber = await subscribers.by_id(s.session, s.reader)
     assert subscriber is not None
-    access, _ = await entitlements.read(s.pool, subscriber.sub)
+    access, _ = await entitlements.read(FastReads(s.pool), subscriber.sub)
     await grants.save_entitlement(s.session, subscriber, replace(access, otherwise="refunded"))
 
 
 async def _read_entitlement(s: Subject) -> None:
     subscriber = await subscribers.by_id(s.session, s.reader)
     assert subscriber is not None
-    await entitlements.read(s.pool, subscriber.sub)
+    await entitlements.read(FastReads(s.pool), subscriber.sub)
 
 
 async def _add_comp(s: Subject) -> None:

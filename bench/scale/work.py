@@ -17,6 +17,7 @@ from app.db import (
     subscriptions,
 )
 from app.db.engine import leases
+from app.db.engine.fast_reads import FastReads
 from app.db.inbox_writer import ReceivedEvent
 from app.domain.audit import Entry
 from app.domain.events import RefetchRequest
@@ -119,7 +120,7 @@ WORK = (
     query("events.reduce_payloads", lambda s: events.reduce_payloads(s.session, lambda _: "{}", limit=1000)),
     query(
         "reader_views.add",
-        lambda s: reader_views.add(s.pool, [s.reader], Viewer(actor="staff:a", place=Place.API)),
+        lambda s: reader_views.add(FastReads(s.pool), [s.reader], Viewer(actor="staff:a", place=Place.API)),
     ),
     query("reader_views.prune", lambda s: reader_views.prune(s.session, kept_for=timedelta(days=1095), limit=1000)),
     query(

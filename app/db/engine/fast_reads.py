@@ -93,15 +93,24 @@ class FastReads:
         if compiled is None:
             compiled = self._compiled[statement] = _Compiled(statement)
         values = [parameters[name] if name in parameters else compiled.constants[name] for name in compiled.parameters]
+        rows = await self.fetch(compiled.sql, *values)
+        return cast("list[Record]", [compiled.convert(row) for row in rows])
+
+    async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        """
+        Return the rows of a query in SQL, which may run twice.
+
+        :raises DatabaseUnreachable: if the connection is lost twice, or if there is no connection or answer in time.
+        """
         try:
-            rows = await (self._connection or self._pool).fetch(compiled.sql, *values)
+            rows: list[asyncpg.Record] = await (self._connection or self._pool).fetch(sql, *values)
         except ValueError:  # an invalid parameter, which asyncpg also reports as an InterfaceError
             raise
         except CLOSED:
-            rows = await self._retry(compiled.sql, values)
+            rows = await self._retry(sql, values)
         except OSError as error:  # a time-out: another try would only take as long again
             raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
-        return cast("list[Record]", [compiled.convert(row) for row in rows])
+        return rows
 
     async def _retry(self, sql: str, values: Sequence[object]) -> list[Any]:
         """Run the query once more: the server restarted, and the pool's next connection is a new one."""
