@@ -5,7 +5,7 @@ from datetime import datetime
 
 from starlette.responses import Response
 
-from app.console import history
+from app.console import history, labels
 from app.console.access_control import page_route
 from app.console.request import ConsoleRequest
 from app.domain import reader_summary
@@ -14,10 +14,12 @@ from app.domain.disputes import Dispute
 from app.domain.entitlements import OPEN_ENDED, Grant
 from app.domain.refunds import CONFIRMED, Refund
 from app.domain.subscriptions import Payment, Subscription, SubscriptionStatus
+from app.localization import Localization
+from app.pages.formatting import lower_first
 from app.services import support
 from app.services.support import Overview
 
-SHOWN_PAYMENTS, SHOWN_COPIES, SHOWN_DECLARATIONS, SHOWN_DAYS = 8, 6, 6, 12  # newest; the others are shown on request
+SHOWN_PAYMENTS, SHOWN_COPIES, SHOWN_DECLARATIONS, SHOWN_DAYS = 6, 6, 6, 8  # newest; the others are shown on request
 
 
 async def show(request: ConsoleRequest) -> Response:
@@ -47,6 +49,8 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
     refundable = _refundable(overview, refunded)
     grants = [(grant, _grant_until(grant)) for grant in overview.grants]
     running = [(grant, until) for grant, until in grants if until is None or until > request.now]
+    plans = {code: plan.title for code, plan in ctx.rules.catalogue.plans.items()}
+    ended = [one for one in reversed(overview.subscriptions) if one != current and not _is_open(one[0])]
     today = request.now.astimezone(ctx.rules.zone).date()
     return request.render(
         "reader.html",
@@ -63,11 +67,10 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
         printable=_printable(request, overview),
         cancelable=_cancelable(overview),
         now=request.now,
-        plans={code: plan.title for code, plan in ctx.rules.catalogue.plans.items()},
+        plans=plans,
         open_subscriptions=[one for one in reversed(overview.subscriptions) if one == current or _is_open(one[0])],
-        ended_subscriptions=[
-            one for one in reversed(overview.subscriptions) if one != current and not _is_open(one[0])
-        ],
+        ended_subscriptions=ended,
+        ended_lines=[] if show_all else [_ended_line(one, plans, ctx.localization) for one, _ in ended],
         open_disputes=sorted((one for one in overview.disputes if one.is_open), key=_deadline),
         closed_disputes=[one for one in reversed(overview.disputes) if not one.is_open],
         payments=payments if show_all else payments[:SHOWN_PAYMENTS],
@@ -92,6 +95,15 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
 
 def _is_open(subscription: Subscription) -> bool:
     return subscription.can_be_canceled
+
+
+def _ended_line(subscription: Subscription, plans: Mapping[str, str], localization: Localization) -> tuple[str, str]:
+    """Return what an ended subscription was for, and when it ran and how it ended."""
+    title = plans.get(subscription.plan) or subscription.plan
+    until = f" – {localization.date(subscription.over_at)}" if subscription.over_at else ""
+    ended_by = f" ({lower_first(labels.label(subscription.ended_by))})" if subscription.ended_by else ""
+    edition = "print and digital" if subscription.print_edition else "digital"
+    return f"{title}, {edition}", f"{localization.date(subscription.created_at)}{until}{ended_by}"
 
 
 def _deadline(dispute: Dispute) -> tuple[bool, datetime]:

@@ -211,8 +211,8 @@ async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Sho
         assert after[path][1] > before[path][1] + 1000, path  # it shows the new rows
 
     page, everything = await robin.open(f"/readers/{reader}"), await robin.open(f"/readers/{reader}?show=all")
-    assert "193 earlier payments" in page.text
-    assert page.text.count("Refund the payment of") == 8
+    assert "195 earlier payments" in page.text
+    assert page.text.count("Refund the payment of") == 6
     assert everything.text.count("Refund the payment of") == 201
     assert "earlier payments" not in everything.text
     assert "34 earlier declarations" in page.text
