@@ -20,6 +20,8 @@ from tests.support.sandbox import sandbox
 __all__ = ["sandbox"]
 
 compiled_statements.share()
+# Drawing a traceback with all local variables takes about a second.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 # A busy machine may take any time for an example. In CI, Hypothesis chooses such a profile itself.
 hypothesis.settings.register_profile(
     "busy machine",

@@ -168,7 +168,7 @@ def _add_columns(drawing: Layout, chart: Chart, top: float, *, every: int) -> No
         drawing.lines.append(Line(left, y, drawing.width, y))
         drawing.axis.append(Text(left - 8, y + 5, f"{value:,}", "end"))
     group = (drawing.width - left) / max(len(chart.categories), 1)
-    width = min(group * 0.72 / len(chart.series), MAX_COLUMN)
+    width = min(group * 0.72 / max(len(chart.series), 1), MAX_COLUMN)
     for index, category in enumerate(chart.categories):
         center = left + group * (index + 0.5)
         if index % every == 0:
