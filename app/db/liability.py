@@ -20,7 +20,14 @@ from app.db.models import LiabilityClosing, LiabilityEntry, Subscription
 from app.domain.issues import DOUBLE, ORDINARY
 from app.domain.liability import DAY, FIGURES, NOTHING, EarningRules, Movement, Totals, last_of_month
 
+MEGABYTE = 2**20
 CLOSING_LOCK = 5_720_240_117  # one closing at a time
+# What was returned and extended is looked up in memory, 64 bytes each: if it didn't fit there, PostgreSQL would search all
+# of it again for each payment. The default is 2.
+_MAKE_ROOM = text(
+    "SELECT set_config('hash_mem_multiplier', least(1000, 2 + ceil(sum(greatest(reltuples, 0)) * 128 / :bytes))::text, true)"
+    " FROM pg_class WHERE oid IN ('refunds'::regclass, 'disputes'::regclass, 'issue_adjustments'::regclass)"
+)
 MOVEMENT_FIGURES = tuple(one.name for one in fields(Movement))
 
 
@@ -79,6 +86,7 @@ def _closed_months(moments: Sequence[Moment]) -> list[date | None]:
 async def totals(session: Session, rules: EarningRules, days: Sequence[date]) -> list[dict[str, Totals]]:
     """Return the totals at the end of each day by currency, as they are known now. Reads all payments."""
     found: list[dict[str, Totals]] = [{} for _ in days]
+    await session.execute(_MAKE_ROOM, {"bytes": long_statements.MEMORY * MEGABYTE})
     rows = await long_statements.fetch(
         session, TOTALS, _parameters(rules, [Moment(through=day) for day in days]), zone=rules.zone
     )

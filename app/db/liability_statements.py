@@ -3,7 +3,8 @@ The statements of the liability report: what :func:`app.domain.liability.totals`
 
 Most payments opened a term and were never touched again. Those of the same amount, plan and days earn the same, so the
 report of all readers counts them first, and computes each group once. A payment of which something was returned is a
-group of its own, and so is one with a rule of its own: print that was added later or again, or no term yet.
+group of its own, and so is one whose print was extended, and one with a rule of its own: print that was added later or
+again, or no term yet.
 
 The statements run in the publisher's time zone: see :mod:`app.db.engine.long_statements`. ``OFFSET '0'`` keeps PostgreSQL
 from computing a column of a subquery wherever it is used; unlike ``OFFSET 0``, it doesn't prevent parallel scans.
@@ -80,31 +81,37 @@ def _earned(day: str, back: str, of_print: str, limit: str) -> str:
 _HAS_PRINT = "t.print_edition AND t.print_from IS NULL"  # that its own payment paid for
 _CONFIRMED_REFUNDS = f"refunds WHERE status IN ({_listed(CONFIRMED)})"
 _LOST_DISPUTES = "disputes WHERE status = 'lost' AND payment_id IS NOT NULL"
-# ``returnable`` has the payments of which something may have been returned.
+# What the dated parts of a credit lack was recorded by an earlier release, and is dated at the next change at Stripe.
 _RETURNED = f"""
+    credited AS (
+        SELECT own.id, own.net, own.tax, each.subscription_id, each.credited - recorded.amount AS undated,
+            CASE WHEN recorded.amount > 0 THEN each.credited_at ELSE '{{{{}}}}' END AS known_at,
+            CASE WHEN recorded.amount > 0 THEN each.credited_parts ELSE '{{{{}}}}' END AS known_parts
+        FROM single own CROSS JOIN LATERAL (SELECT * FROM payments p WHERE p.id = own.id OFFSET 0) each
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN sum(part) <= each.credited THEN sum(part)::bigint ELSE 0 END AS amount
+                FROM unnest(each.credited_parts) AS part) recorded
+        WHERE own.credited > 0),
     returned AS MATERIALIZED (
         SELECT payment_id, on_day, sum(given)::bigint AS given, sum(given_print)::bigint AS given_print FROM (
             SELECT payment_id, coalesce(made_at, created_at)::date AS on_day, amount - tax AS given,
                 CASE WHEN basis = '{RefundBasis.PRINT_DROPPED}' THEN amount - tax ELSE 0 END AS given_print
             FROM {_CONFIRMED_REFUNDS} {{of_chosen}}
             UNION ALL
-            SELECT payment_id, coalesce(closed_at, opened_at)::date, lost - p.tax * lost / p.amount, 0
-            FROM (SELECT * FROM {_LOST_DISPUTES} {{of_chosen}}) d JOIN returnable p ON p.id = d.payment_id
-                CROSS JOIN LATERAL (
-                    SELECT CASE WHEN d.currency = p.currency THEN least(d.amount, p.amount) ELSE p.amount END AS lost) part
+            SELECT payment_id, coalesce(closed_at, opened_at)::date, lost - p.tax * lost / (p.net + p.tax), 0
+            FROM (SELECT * FROM {_LOST_DISPUTES} {{of_chosen}}) d JOIN single p ON p.id = d.payment_id
+                CROSS JOIN LATERAL (SELECT CASE WHEN d.currency = p.currency THEN least(d.amount, p.net + p.tax)
+                    ELSE p.net + p.tax END AS lost) part
             UNION ALL
-            SELECT own.id, part.at::date, part.amount - own.tax * part.through / own.amount
-                + own.tax * (part.through - part.amount) / own.amount, 0
-            FROM returnable own CROSS JOIN LATERAL (
+            SELECT own.id, part.at::date, part.amount - own.tax * part.through / (own.net + own.tax)
+                + own.tax * (part.through - part.amount) / (own.net + own.tax), 0
+            FROM credited own CROSS JOIN LATERAL (
                 SELECT at, amount, sum(amount) OVER (ORDER BY place)::bigint AS through
-                FROM unnest(own.credited_at, own.credited_parts) WITH ORDINALITY AS each (at, amount, place)) part
-            WHERE own.credited > 0
-            UNION ALL  -- what an earlier release credited, until the next change at Stripe
-            SELECT own.id, c.at::date, own.credited - own.tax * own.credited / own.amount, 0
-            FROM (SELECT subscription_id, max(created_at) AS at FROM credits p
-                    WHERE kind IN ({_listed(CREDITED)}) {{chosen}} GROUP BY subscription_id) c
-                JOIN returnable own ON own.subscription_id = c.subscription_id AND own.credited > 0
-                    AND cardinality(own.credited_at) = 0
+                FROM unnest(
+                    known_at || CASE WHEN undated > 0 THEN (SELECT max(created_at) FROM credits c
+                        WHERE c.subscription_id = own.subscription_id AND kind IN ({_listed(CREDITED)})) END,
+                    known_parts || undated
+                ) WITH ORDINALITY AS each (at, amount, place) WHERE amount > 0 AND at IS NOT NULL) part
         ) each_return GROUP BY payment_id, on_day
     )"""  # noqa: S608 - names of statuses, kinds and bases
 _EXTENDED = """(SELECT invoice_id, sum(issues)::bigint AS issues
@@ -139,16 +146,17 @@ _PRINT_ENDS_AT = """CASE WHEN t.earlier_print = '{{}}' THEN t.print_until ELSE c
     WHERE greatest(t.starts_at, coalesce(p.print_from, t.starts_at)) >= t.earlier_print[n]
         AND greatest(t.starts_at, coalesce(p.print_from, t.starts_at)) < t.earlier_print[n + 1]), t.print_until) END"""
 _EACH = f"""
-        SELECT p.id, p.subscription_id, 1::bigint AS payments, p.currency, p.amount - p.tax AS net,
+        SELECT p.id, p.subscription_id, p.currency, p.amount - p.tax AS net, p.tax, p.credited,
             p.paid_at::date AS paid_on, t.plan, plans.doubles, {_COPIES} AS copies,
             CASE WHEN p.print_from IS NOT NULL THEN 1
                  WHEN t.print_edition AND coalesce(t.earlier_print[1] <= t.starts_at, t.print_from IS NULL)
                  THEN coalesce(plans.part, 0) ELSE 0 END AS part,
             CASE WHEN p.print_from IS NOT NULL THEN 1 ELSE coalesce(plans.whole, 1) END AS whole,
             ({_BEGINS_AT})::date AS begins_on, greatest(1, t.ends_at::date - ({_BEGINS_AT})::date) AS days,
-            CASE WHEN p.print_from IS NULL OR p.invoice_id = t.invoice_id THEN t.issues_owed + coalesce(extended.issues, 0)
+            CASE WHEN p.print_from IS NULL OR p.invoice_id = t.invoice_id OR t.ends_at <= t.starts_at
+                 THEN t.issues_owed + coalesce(extended.issues, 0)
                  ELSE ceil(t.issues_owed * extract(epoch FROM t.ends_at - greatest(p.print_from, t.starts_at))
-                     / nullif(extract(epoch FROM t.ends_at - t.starts_at), 0))::bigint END AS expected,
+                     / extract(epoch FROM t.ends_at - t.starts_at))::bigint END AS expected,
             ({_PRINT_ENDS_AT})::date AS print_ends_on, ({_ENDED_AT})::date AS ended_on
         FROM payments p LEFT JOIN later ON later.id = p.id
             LEFT JOIN terms t ON t.invoice_id = coalesce(later.term, p.invoice_id)
@@ -157,51 +165,51 @@ _EACH = f"""
         WHERE p.amount > 0 {{paying}}"""  # noqa: S608 - expressions
 
 # The payments that opened a term, counted by what they bought. Those that are not alike have an ID.
+_IS_RETURNED = f"""p.id IN (SELECT payment_id FROM {_CONFIRMED_REFUNDS}
+                    UNION ALL SELECT payment_id FROM {_LOST_DISPUTES})"""  # noqa: S608 - names of statuses
 _COUNTED = f"""
     counted AS MATERIALIZED (
-        SELECT count(*) AS payments, id, min(credited_subscription) AS subscription_id, currency, net,
-            max(tax) AS tax, max(credited) AS credited,
-            min(credited_at) AS credited_at, min(credited_parts) AS credited_parts,
-            count(*) FILTER (WHERE has_own_rule) AS own_rules,
-            paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on
+        SELECT count(*) AS payments, id, count(*) FILTER (WHERE has_own_rule) AS own_rules,
+            min(invoice_id) FILTER (WHERE id IS NOT NULL) AS invoice_id, max(tax) AS tax, max(credited) AS credited,
+            currency, net, paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on
         FROM (
-            SELECT CASE WHEN back.payment_id IS NOT NULL OR p.credited > 0 OR of_payment.has_own_rule THEN p.id END AS id,
-                of_payment.has_own_rule, CASE WHEN p.credited > 0 THEN p.subscription_id END AS credited_subscription,
-                CASE WHEN p.credited > 0 THEN p.credited_at END AS credited_at,
-                CASE WHEN p.credited > 0 THEN p.credited_parts END AS credited_parts,
-                p.currency, p.amount - p.tax AS net, p.tax, p.credited, p.paid_at::date AS paid_on, term.*
-            FROM payments p LEFT JOIN (
-                    SELECT t.invoice_id, t.starts_at::date AS begins_on, t.ends_at::date AS ends_on,
-                        ({_TERM_ENDED_AT})::date AS ended_on,
-                        t.print_from IS NOT NULL AND t.earlier_print <> '{{{{}}}}' AS has_periods,
-                        CASE WHEN {_HAS_PRINT} THEN t.plan END AS plan, CASE WHEN {_HAS_PRINT} THEN t.copies END AS copies,
-                        CASE WHEN {_HAS_PRINT} THEN t.issues_owed + coalesce(extended.issues, 0) END AS expected,
-                        CASE WHEN {_HAS_PRINT} THEN t.print_until::date END AS print_ends_on
-                    FROM terms t LEFT JOIN {_EXTENDED} ON extended.invoice_id = t.invoice_id AND {_HAS_PRINT}
-                    OFFSET '0') term ON term.invoice_id = p.invoice_id
-                LEFT JOIN (SELECT payment_id FROM {_CONFIRMED_REFUNDS} UNION SELECT payment_id FROM {_LOST_DISPUTES}) back
-                    ON back.payment_id = p.id
-                CROSS JOIN LATERAL (
-                    SELECT p.print_from IS NOT NULL OR coalesce(term.has_periods, true) AS has_own_rule) of_payment
-            WHERE p.amount > 0
+            SELECT CASE WHEN of_payment.has_own_rule OR p.credited > 0 OR {_IS_RETURNED} OR CASE WHEN {_HAS_PRINT}
+                    THEN p.invoice_id IN (SELECT invoice_id FROM issue_adjustments) END THEN p.id END AS id,
+                of_payment.has_own_rule, p.invoice_id, p.tax, p.credited,
+                currency, net, paid_on, t.starts_at::date AS begins_on, t.ends_at::date AS ends_on,
+                ({_TERM_ENDED_AT})::date AS ended_on,
+                CASE WHEN {_HAS_PRINT} THEN t.plan END AS plan, CASE WHEN {_HAS_PRINT} THEN t.copies END AS copies,
+                CASE WHEN {_HAS_PRINT} THEN t.issues_owed END AS expected,
+                CASE WHEN {_HAS_PRINT} THEN t.print_until::date END AS print_ends_on
+            FROM (SELECT id, invoice_id, currency, amount - tax AS net, tax, credited, paid_at::date AS paid_on,
+                    print_from IS NOT NULL AS is_later
+                FROM payments WHERE amount > 0 OFFSET '0') p
+                LEFT JOIN terms t ON t.invoice_id = p.invoice_id
+                CROSS JOIN LATERAL (SELECT p.is_later OR t.invoice_id IS NULL
+                    OR (t.print_from IS NOT NULL AND t.earlier_print <> '{{{{}}}}') AS has_own_rule) of_payment
             OFFSET '0') each_payment
         GROUP BY id, currency, net, paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on),
-    returnable AS NOT MATERIALIZED (
-        SELECT id, subscription_id, currency, net + tax AS amount, tax, credited, credited_at, credited_parts
-        FROM counted WHERE id IS NOT NULL)
 """  # noqa: S608 - expressions
-_GROUPS = """
-        SELECT id, subscription_id, payments, currency, net, paid_on, c.plan, plans.doubles, copies,
-            coalesce(plans.part, 0) AS part, coalesce(plans.whole, 1) AS whole,
-            begins_on, greatest(1, ends_on - begins_on) AS days, expected, print_ends_on, ended_on
-        FROM counted c LEFT JOIN plans ON plans.plan = c.plan WHERE own_rules = 0"""
-_RETURNABLE = """
-    returnable AS NOT MATERIALIZED (
-        SELECT id, subscription_id, currency, amount, tax, credited, credited_at, credited_parts
-        FROM payments p WHERE amount > 0 {chosen})"""
+_ENDS = "print_ends_on, ended_on"
+_ALONE = f"""
+        SELECT id, NULL AS subscription_id, currency, net, tax, credited, paid_on, c.plan, plans.doubles, copies,
+            coalesce(plans.part, 0) AS part, coalesce(plans.whole, 1) AS whole, begins_on,
+            greatest(1, ends_on - begins_on) AS days, expected + coalesce(extended.issues, 0) AS expected, {_ENDS}
+        FROM counted c LEFT JOIN plans ON plans.plan = c.plan LEFT JOIN {_EXTENDED} ON extended.invoice_id = c.invoice_id
+        WHERE id IS NOT NULL AND own_rules = 0
+        UNION ALL {_EACH}"""  # noqa: S608 - expressions
+_EVERY = f"""
+        SELECT 1::bigint AS payments, id, subscription_id, currency, net, paid_on, plan, doubles, copies, part, whole,
+            begins_on, days, expected, {_ENDS} FROM single"""  # noqa: S608 - names
+_GROUPS = f"""
+        SELECT payments, NULL AS id, NULL AS subscription_id, currency, net, paid_on, c.plan, plans.doubles, copies,
+            coalesce(plans.part, 0) AS part, coalesce(plans.whole, 1) AS whole, begins_on,
+            greatest(1, ends_on - begins_on) AS days, expected, {_ENDS}
+        FROM counted c LEFT JOIN plans ON plans.plan = c.plan WHERE id IS NULL
+        UNION ALL {_EVERY}"""  # noqa: S608 - expressions
 
 
-def _cumulative(returnable: str, paid: str) -> str:
+def _cumulative(single: str, paid: str, counted: str = "") -> str:
     """Return the SQL for the totals of payments until each moment, each times its ``payments``."""
     return f"""
     moments AS MATERIALIZED (
@@ -209,7 +217,7 @@ def _cumulative(returnable: str, paid: str) -> str:
         FROM unnest($1::date[]) WITH ORDINALITY AS each (day, point) WHERE day IS NOT NULL),
     plans AS MATERIALIZED (
         SELECT * FROM unnest($6::text[], $7::bigint[], $8::bigint[], $9::int[]) AS each (plan, part, whole, doubles)),
-    {returnable}, {_RETURNED}, {_LATER}, paid AS MATERIALIZED ({paid}),
+    {counted} {_LATER}, single AS MATERIALIZED ({single}), {_RETURNED}, paid AS MATERIALIZED ({paid}),
     spans AS MATERIALIZED (  -- few, because many terms owe the same copies
         SELECT DISTINCT copies, plan, doubles FROM paid WHERE copies IS NOT NULL AND part > 0),
     progress AS MATERIALIZED (  -- how many copies are on the calendar, and served until each moment; and whether more follow
@@ -218,50 +226,55 @@ def _cumulative(returnable: str, paid: str) -> str:
             SELECT coalesce(sum({_LAST} - {_FIRST}), 0)::int AS planned, coalesce(bool_or(upper_inf(one)), true) AS goes_on
             FROM unnest(copies) AS one) on_calendar),
     sums AS (
-        SELECT payment_id, on_day, sum(given) OVER earlier AS back, sum(given_print) OVER earlier AS print,
+        SELECT payment_id, on_day, lead(on_day) OVER earlier AS until_day,
+            sum(given) OVER earlier AS back, sum(given_print) OVER earlier AS print,
             sum(given) OVER earlier - given AS back_before, sum(given_print) OVER earlier - given_print AS print_before
         FROM returned WINDOW earlier AS (PARTITION BY payment_id ORDER BY on_day)),
     returns AS (
-        SELECT paid.*, sums.*, progress.planned, progress.goes_on,
+        SELECT single.*, sums.*, progress.planned, progress.goes_on, progress.served,
             CASE WHEN progress.planned IS NOT NULL THEN {_served("on_day")} END AS served_copies
-        FROM sums JOIN paid ON paid.id = sums.payment_id
+        FROM sums JOIN single ON single.id = sums.payment_id
             LEFT JOIN progress USING (copies, plan)
         OFFSET '0'),
-    given_back AS MATERIALIZED (  -- until each day on which something was returned
-        SELECT id, array_agg(on_day ORDER BY on_day) AS on_days, array_agg(back ORDER BY on_day) AS back,
-            array_agg(print ORDER BY on_day) AS print, array_agg(reversed ORDER BY on_day) AS reversed
-        FROM (
-            SELECT id, on_day, returns.back::bigint, returns.print::bigint, sum(greatest(0,
+    reversals AS MATERIALIZED (  -- what is reversed on each day on which something was returned
+        SELECT subscription_id, currency, net, paid_on, part, whole, begins_on, days, expected, {_ENDS},
+            on_day, until_day, planned, goes_on, served, returns.back::bigint, returns.print::bigint, greatest(0,
                 {_earned("on_day", "was.back", "was.print", "on_day")}
-                - {_earned("on_day", "became.back", "became.print", "on_day + 1")}
-                )) OVER (PARTITION BY id ORDER BY on_day)::bigint AS reversed
-            FROM returns CROSS JOIN LATERAL (SELECT CASE WHEN paid_on <= on_day THEN net ELSE 0 END) AS sold (amount)
-                CROSS JOIN LATERAL (SELECT least(back_before, sold.amount)::bigint,
-                    least(print_before, sold.amount)::bigint) AS was (back, print)
-                CROSS JOIN LATERAL (SELECT least(returns.back, sold.amount)::bigint,
-                    least(returns.print, sold.amount)::bigint) AS became (back, print)) each_day
-        GROUP BY id),
-    cumulative AS NOT MATERIALIZED (
+                - {_earned("on_day", "became.back", "became.print", "on_day + 1")})::bigint AS reversed
+        FROM returns CROSS JOIN LATERAL (SELECT CASE WHEN paid_on <= on_day THEN net ELSE 0 END) AS sold (amount)
+            CROSS JOIN LATERAL (SELECT least(back_before, sold.amount)::bigint,
+                least(print_before, sold.amount)::bigint) AS was (back, print)
+            CROSS JOIN LATERAL (SELECT least(returns.back, sold.amount)::bigint,
+                least(returns.print, sold.amount)::bigint) AS became (back, print)),
+    cumulative AS NOT MATERIALIZED (  -- each payment until something is returned of it, and after each return
         SELECT subscription_id, currency, m.point, payments * sold.amount AS sold,
-            payments * (earned.amount + became.reversed) AS earned, payments * became.reversed AS reversed,
-            payments * became.back AS refunded
-        FROM paid LEFT JOIN progress USING (copies, plan) LEFT JOIN given_back USING (id) CROSS JOIN moments m
+            CASE WHEN m.day < first_return.on_day OR first_return.on_day IS NULL
+                THEN payments * {_earned("m.day", "0", "0", "m.day + 1")} ELSE 0 END AS earned,
+            0::bigint AS reversed, 0::bigint AS refunded
+        FROM paid LEFT JOIN progress USING (copies, plan)
+            LEFT JOIN (SELECT payment_id AS id, min(on_day) AS on_day FROM returned GROUP BY payment_id) first_return
+            USING (id)
+            CROSS JOIN moments m
             CROSS JOIN LATERAL (SELECT progress.served[m.position]) AS progress_on (served_copies)
             CROSS JOIN LATERAL (SELECT CASE WHEN paid_on <= m.day THEN net ELSE 0 END) AS sold (amount)
-            CROSS JOIN LATERAL (SELECT width_bucket(m.day, given_back.on_days)) AS returned (times)
-            CROSS JOIN LATERAL (SELECT least(coalesce(given_back.back[returned.times], 0), sold.amount),
-                least(coalesce(given_back.print[returned.times], 0), sold.amount),
-                coalesce(given_back.reversed[returned.times], 0)) AS became (back, print, reversed)
-            CROSS JOIN LATERAL (
-                SELECT {_earned("m.day", "became.back", "became.print", "m.day + 1")}) AS earned (amount))
+        UNION ALL
+        SELECT subscription_id, currency, m.point, 0, reversed + CASE WHEN m.day < until_day OR until_day IS NULL
+                THEN {_earned("m.day", "became.back", "became.print", "m.day + 1")} ELSE 0 END,
+            reversed, CASE WHEN m.day < until_day OR until_day IS NULL THEN became.back ELSE 0 END
+        FROM reversals JOIN moments m ON on_day <= m.day
+            CROSS JOIN LATERAL (SELECT served[m.position]) AS progress_on (served_copies)
+            CROSS JOIN LATERAL (SELECT CASE WHEN paid_on <= m.day THEN net ELSE 0 END) AS sold (amount)
+            CROSS JOIN LATERAL (SELECT least(reversals.back, sold.amount),
+                least(reversals.print, sold.amount)) AS became (back, print))
 """  # noqa: S608 - expressions
 
 
-_GROUPED = _cumulative(_COUNTED, f"{_GROUPS} UNION ALL {_EACH}").format(
+_GROUPED = _cumulative(_ALONE, _GROUPS, _COUNTED).format(
     chosen="", of_chosen="", paying="AND p.id IN (SELECT id FROM counted WHERE own_rules = 1)"
 )
-_ALL = _cumulative(_RETURNABLE, _EACH).format(chosen="", of_chosen="", paying="")
-_CHOSEN = _cumulative(_RETURNABLE, _EACH).format(
+_ONE_BY_ONE = _cumulative(_EACH, _EVERY)
+_ALL = _ONE_BY_ONE.format(chosen="", of_chosen="", paying="")
+_CHOSEN = _ONE_BY_ONE.format(
     chosen="AND p.subscription_id = ANY($12::text[])",
     of_chosen="AND payment_id IN (SELECT id FROM payments WHERE subscription_id = ANY($12::text[]))",
     paying="AND p.subscription_id = ANY($12::text[])",

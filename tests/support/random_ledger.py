@@ -197,14 +197,16 @@ class Writer:
         day, subscription = self.day(0, 500), f"scr_{number}"
         first, days = self.random.choice((credited // 3, credited)), (day, day + timedelta(days=40))
         parts = [(at, part) for at, part in zip(days, (first, credited - first), strict=True) if part]
-        if has_dates := self.random.random() < 0.8:
-            await self.connection.execute(
-                "UPDATE payments SET credited_at = $2, credited_parts = $3 WHERE id = $1",
-                f"pi_{number}",
-                [self.moment(at) for at, _ in parts],
-                [part for _, part in parts],
-            )
-        for kind, at in (("balance", day), ("unbilled", day + timedelta(days=9))):
+        # What an earlier release wrote isn't dated: nothing, the last part, or it credited less again.
+        known = self.random.choice((parts, parts, parts, [], parts[:-1], [(day, credited + 9)]))
+        await self.connection.execute(
+            "UPDATE payments SET credited_at = $2, credited_parts = $3 WHERE id = $1",
+            f"pi_{number}",
+            [self.moment(at) for at, _ in known],
+            [part for _, part in known],
+        )
+        last = day + timedelta(days=20)
+        for kind, at in (("balance", last), ("unbilled", last + timedelta(days=9))):
             await self.connection.execute(
                 "INSERT INTO credits (id, kind, subscription_id, amount, currency, created_at)"
                 " VALUES ($1, $2, $1, $3, 'usd', $4)",
@@ -213,10 +215,10 @@ class Writer:
                 credited,
                 self.moment(at),
             )
-        if not has_dates:  # an earlier release wrote it
-            return [Returned(day, credited - tax * credited // amount)]
+        dated = known if sum(part for _, part in known) <= credited else []
+        rest = credited - sum(part for _, part in dated)
         found, before = [], 0
-        for at, part in parts:
+        for at, part in [*dated, *([(last, rest)] if rest else [])]:
             found.append(Returned(at, part - tax * (before + part) // amount + tax * before // amount))
             before += part
         return found

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from app.db.engine.session import Session
 
 LONGEST = timedelta(minutes=15)
-MEMORY = "64MB"  # for each sort and hash of the statement
+MEMORY = 64  # megabytes, for each sort and hash of the statement
 SET_ZONE = "SELECT set_config('TimeZone', {}, true)"  # for the transaction
 
 
@@ -28,7 +28,7 @@ async def fetch(
     settings = await session.execute(
         text(
             f"SELECT current_setting('TimeZone'), set_config('statement_timeout', '{_milliseconds()}', true),"
-            f" set_config('work_mem', '{MEMORY}', true), set_config('jit', 'off', true)"
+            f" set_config('work_mem', '{MEMORY}MB', true), set_config('jit', 'off', true)"
         )
     )
     (its_own, *_) = settings.one()
