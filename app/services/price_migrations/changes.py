@@ -19,6 +19,7 @@ from app.domain.price_migrations import (
     ANNOUNCED_AHEAD,
     CHECKED_AGAIN,
     OPEN,
+    PRICE_STAYS,
     QUOTED_AGAIN_AHEAD,
     SWITCHED_AHEAD,
     ChangeStatus,
@@ -258,12 +259,16 @@ async def _plan_again(
 
 
 async def _keep(ctx: Context, change: PriceChange, reason: Keeps, *, now: datetime) -> None:
-    """Let the subscription keep its price. If Stripe was asked for the new one, it is looked at again: :func:`finish`."""
+    """
+    Let the subscription keep its price.
+
+    :func:`finish` looks at it again if Stripe was asked for the new one, or if the reader is to be told that it stays.
+    """
     is_asked = change.status == ChangeStatus.SWITCHING
     kept = replace(
         change, status=ChangeStatus.STOPPED, reason=reason, act_at=now + ANSWERED_WITHIN if is_asked else None
     )
-    again_in = NO_TIME if reason is Keeps.MIGRATION_STOPPED and not is_asked else None
+    again_in = NO_TIME if reason in PRICE_STAYS and not is_asked else None
     async with ctx.sessions.begin() as session:
         await lock(session, change)
         await price_migrations.save_change(session, kept, again_in=again_in)

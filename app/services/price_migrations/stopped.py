@@ -9,7 +9,7 @@ from app.db import intents, price_migrations, subscriptions
 from app.db import notifications as notifications_db
 from app.db.engine.session import Session
 from app.domain.notifications import Notification, NotificationKind, NotificationStatus, money
-from app.domain.price_migrations import Keeps, PriceChange, PriceMigration, has_new_price
+from app.domain.price_migrations import PRICE_STAYS, PriceChange, PriceMigration, has_new_price
 from app.domain.rules import Rules
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
@@ -23,8 +23,8 @@ async def finish(ctx: Context, change: PriceChange, migration: PriceMigration, *
     Finish a change that was stopped.
 
     If Stripe was asked before and has the new price, the change was made. Otherwise a reader who got a notice of a stopped
-    migration is told that the price stays. If a notice is being sent, this waits for the result. An unsent notice is
-    dropped.
+    migration, or of a price that was locked since, is told that the price stays. If a notice is being sent, this waits for
+    the result. An unsent notice is dropped.
 
     :raises StripeUnavailable: call again.
     """
@@ -38,7 +38,7 @@ async def finish(ctx: Context, change: PriceChange, migration: PriceMigration, *
         if asked is not None:
             await intents.settle(session, asked)
         act_at = None
-        if change.reason == Keeps.MIGRATION_STOPPED and not migration.publisher_sends_notices:
+        if change.reason in PRICE_STAYS and not migration.publisher_sends_notices:
             await notifications_db.drop_unsent(session, NotificationKind.PRICE_CHANGE, latest.notices_about)
             notices = await _notices(session, latest)
             told = next((one for one in notices if one.has_reached), None)

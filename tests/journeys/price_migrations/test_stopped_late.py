@@ -1,11 +1,13 @@
 """A price migration that is stopped while Stripe or the mail server has not answered, and what the reader is told then."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from app import main
 from app.domain.errors import StripeUnavailable
-from app.services import price_migrations
+from app.services import catalogue, price_migrations
 from tests.journeys.price_migrations.test_interrupted import DUE, UPDATE
 from tests.journeys.price_migrations.test_price_migrations import (
     DAY,
@@ -98,6 +100,36 @@ async def test_a_reader_who_was_told_of_a_price_learns_that_it_stays(mailing_sho
     assert "would cost $59 from March 1, 2027" in told.text
     assert "the price stays $49" in told.text
     assert (await only_change(shop, migration))["status"] == "stopped"
+
+
+async def test_a_reader_learns_that_the_price_stays_because_it_was_locked(
+    mailing_shop: Shop, mail: Mailbox, tmp_path: Path
+) -> None:
+    """The catalogue promises the old price after the notice was sent."""
+    shop = mailing_shop
+    _, held = await subscribed(shop)
+    await new_price(shop, 59_00)
+    migration = await start(shop, publisher_sends_notices=False)
+    await run_at(shop, TOLD)
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_change' AND status = 'sent'")
+    locked = tmp_path / "catalogue.toml"
+    offer = shop.settings.catalogue.read_text()
+    locked.write_text(offer.replace("amount = 4900", "amount = 4900\nlocked = true", 1))
+    assert locked.read_text() != offer
+    await shop.advance_to(QUOTED_AGAIN)
+    async with main.open_context(shop.settings, catalogue.load(locked)) as ctx:  # another process, with the new file
+        change = (await only_change(shop, migration))["id"]
+        await price_migrations.advance(ctx, change, now=await ctx.clock.policy())
+    await shop.wait_until("SELECT count(*) = 1 FROM notifications WHERE kind = 'price_unchanged' AND status = 'sent'")
+
+    (told,) = [one for one in mail.received if one.subject == STAYS]
+    assert "would cost $59 from March 1, 2027" in told.text
+    assert "the price stays $49" in told.text
+    found = await only_change(shop, migration)
+    assert (found["status"], found["reason"]) == ("stopped", "locked")
+    await run_at(shop, SWITCHED, RENEWED)
+    assert (await invoices(shop, held))[-1]["total"] == 49_00
+    assert [one.subject for one in mail.received].count(STAYS) == 1
 
 
 async def test_a_reader_of_an_earlier_notice_learns_that_the_price_stays(mailing_shop: Shop, mail: Mailbox) -> None:
