@@ -6,7 +6,7 @@ since the fetch began; otherwise it is fetched again. Stripe is never called ins
 :func:`fetch_and_save` open their own; :func:`save` uses the caller's.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,16 +16,24 @@ from app.db import anomalies, checkouts, inbox, outbox, payments, print_changes,
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.access_status import access_status
-from app.domain.anomalies import UNKNOWN_CUSTOMER, print_charged_late
+from app.domain.anomalies import UNKNOWN_CUSTOMER, print_charged_late, print_unbilled
 from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.credits import credits_of
 from app.domain.events import RefetchKind
 from app.domain.imports import CREATION_EVENTS, DELIVERY_PERIOD, HISTORY_CODES
 from app.domain.outbox import OutboxReader, subscription_events
 from app.domain.payments import payments_of
+from app.domain.print_quotes import joined_late
 from app.domain.refunds import CONFIRMED
 from app.domain.rules import Rules
-from app.domain.subscriptions import OVER, ForeignStripeObject, StripeSubscriptionState, Subscription, UnknownCustomer
+from app.domain.subscriptions import (
+    OVER,
+    ForeignStripeObject,
+    StripeSubscriptionState,
+    Subscription,
+    Term,
+    UnknownCustomer,
+)
 from app.domain.terms import terms_of
 from app.domain.transitions import unreachable_origin
 
@@ -182,6 +190,7 @@ async def save(
     if subscription.status not in OVER:
         found |= anomalies_of_items(fetched, rules.catalogue)
         found |= await _late_print(session, subscription, fetched)
+        found |= await _unbilled_print(session, subscription, terms)
     await anomalies.report(
         session,
         subscription.stripe_id,
@@ -208,6 +217,14 @@ async def _late_print(
         refunded = sum(one.amount for one in given if one.payment_id == payment.id and one.status in CONFIRMED)
         returned[payment.invoice_id] = returned.get(payment.invoice_id, 0) + payment.credited + refunded
     return print_charged_late(fetched, returned)
+
+
+async def _unbilled_print(session: Session, subscription: Subscription, terms: Sequence[Term]) -> Mapping[str, str]:
+    """Return the anomaly of print that joined after the newest term had been billed without it."""
+    if not subscription.print_edition or not terms or terms[-1].print_edition:
+        return {}
+    latest = await print_changes.latest(session, subscription.id)
+    return print_unbilled(latest) if latest is not None and joined_late(latest, terms[-1]) else {}
 
 
 async def _was_followed_from_beginning(

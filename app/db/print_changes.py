@@ -58,6 +58,17 @@ async def undecided(session: Session, subscription_id: str) -> PrintChange | Non
     return _change(row) if row is not None else None
 
 
+async def latest(session: Session, subscription_id: str) -> PrintChange | None:
+    """Return the last change of a subscription that was completed."""
+    row = await session.scalar(
+        select(Row)
+        .where(Row.subscription_id == subscription_id, Row.status == PrintChangeStatus.COMPLETED)
+        .order_by(Row.created_at.desc(), Row.id.desc())
+        .limit(1)
+    )
+    return _change(row) if row is not None else None
+
+
 async def set_invoice(session: Session, change_id: str, invoice_id: str) -> None:
     """Store the invoice of an addition."""
     await session.execute(update(Row).where(Row.id == change_id).values(invoice_id=invoice_id))

@@ -13,11 +13,13 @@ from app.domain.invoice_lines import InvoiceLine, charged_too_late
 from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money
 from app.domain.plans import DIGITAL, Catalogue
+from app.domain.print_changes import PrintChange
 from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState
 from app.domain.terms import uneven_interval
 
 UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
 PRINT_CHARGED_LATE = "print_charged_late"  # paid for printed copies that could not be sent anymore
+PRINT_UNBILLED = "print_unbilled"  # it joined after the running term had been billed without it
 PRINT_CHANGE_REFUSED = "print_change_refused"  # Stripe refuses a change of the print edition that was promised
 UNSPENT_CREDIT = "unspent_credit"  # a customer without a live subscription has credit in their balance
 UNREFUNDED_CREDIT = "unrefunded_credit"  # an unspent credit for which no payment can be refunded
@@ -96,6 +98,15 @@ def print_charged_late(seen: StripeSubscriptionState, returned: Mapping[str, int
         return {}
     words = f"The reader paid for printed copies that were not sent: {', '.join(late)}. Refund that amount as goodwill."
     return {PRINT_CHARGED_LATE: words}
+
+
+def print_unbilled(added: PrintChange) -> Mapping[str, str]:
+    """Return the anomaly of print that was added for an earlier term, and joined after the renewal: the reason by code."""
+    words = (
+        f"Print was added for the term that ended on {added.ends_at.date()}, and the payment succeeded after the renewal, "
+        "which was billed without print. The reader gets no printed copies of the running term until they add print to it."
+    )
+    return {PRINT_UNBILLED: words}
 
 
 def unspent_credit(credit: Mapping[str, int]) -> str | None:

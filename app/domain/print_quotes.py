@@ -18,6 +18,7 @@ from app.domain.print_changes import (
     PAYABLE_FOR,
     NoPaidTerm,
     NoPrintEdition,
+    PrintChange,
     PrintChangeKind,
     PrintChangeRefused,
     PrintUnchanged,
@@ -99,6 +100,7 @@ class PrintCase:
     unrefundable: Collection[str] = ()  # IDs of disputed payments
     dropped_at: datetime | None = None  # when print was last dropped
     is_scheduled: bool = False  # whether a schedule at Stripe manages it
+    is_unbilled: bool = False  # whether print joined after the running term had been billed without it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,16 +149,24 @@ def amount_due(total: int, credit: int, currency: str) -> int:
     return due if total > 0 and due >= minimum(currency) else 0
 
 
-def kind_of(subscription: Subscription, term: Term | None, *, enabled: bool | None = None) -> PrintChangeKind:
-    """Return the change that a request is about; by default, what the subscription doesn't have."""
-    wants = not has_print(subscription, term) if enabled is None else enabled
-    return PrintChangeKind.ADD if wants else PrintChangeKind.DROP
+def kind_of(*, enabled: bool) -> PrintChangeKind:
+    """Return the change that a request is about."""
+    return PrintChangeKind.ADD if enabled else PrintChangeKind.DROP
 
 
-def has_print(subscription: Subscription, term: Term | None) -> bool:
-    """Return whether print is included, in the rest of the running term or from the next one on."""
-    runs = term is not None and term.print_edition and term.print_until is None
-    return subscription.print_edition or runs
+def has_print(case: PrintCase) -> bool:
+    """
+    Return whether print is included, in the rest of the running term or from the next one on.
+
+    Print that joined after the running term had been billed without it can still be added to that term.
+    """
+    runs = case.term is not None and case.term.print_edition and case.term.print_until is None
+    return runs or (case.subscription.print_edition and not case.is_unbilled)
+
+
+def joined_late(latest: PrintChange | None, term: Term) -> bool:
+    """Return whether print, of which a term was billed without, was added for a term before it, and paid too late."""
+    return latest is not None and latest.kind == PrintChangeKind.ADD and latest.ends_at <= term.starts_at
 
 
 def quote_addition(case: PrintCase, bill: Bill | None, *, now: datetime) -> PrintQuote:
@@ -208,7 +218,7 @@ def quote_removal(case: PrintCase, *, now: datetime) -> PrintQuote:
     """Return the quote for dropping print: the unserved share of what was paid for it in the running term."""
     currency = case.subscription.currency
     refusal = _refusal(case, now=now)
-    if refusal is None and not has_print(case.subscription, case.term):
+    if refusal is None and not (case.subscription.print_edition or has_print(case)):
         refusal = PrintUnchanged("The subscription doesn't include the print edition")
     if refusal is not None or case.term is None or case.run is None:
         return PrintQuote(kind=PrintChangeKind.DROP, currency=currency, refusal=refusal or NoPaidTerm())
@@ -253,7 +263,7 @@ def _refusal_of_addition(case: PrintCase, *, now: datetime) -> DomainError | Non
         return NoPrintEdition(f"The plan {case.plan.code!r} has no print edition", plan=case.plan.code)
     if (refusal := _refusal(case, now=now)) is not None:
         return refusal
-    if has_print(case.subscription, case.term):
+    if has_print(case):
         return PrintUnchanged("The subscription already includes the print edition")
     if case.term is not None and case.term.ends_at - now <= CLOSED_BEFORE_RENEWAL:
         return PrintChangeRefused("The subscription is about to renew. Add the print edition after that")

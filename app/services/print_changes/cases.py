@@ -5,7 +5,7 @@ from typing import Any
 
 from app.aggregates import current_subscription
 from app.context import Context
-from app.db import disputes, issues, payments, refunds, subscribers, subscriptions
+from app.db import disputes, issues, payments, print_changes, refunds, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.domain.issues import schedule_terms
 from app.domain.plans import PRINT, Plan, PriceUnavailable
@@ -13,6 +13,7 @@ from app.domain.print_quotes import (
     Bill,
     PrintCase,
     addition_starts_at,
+    joined_late,
     payments_by_balance,
     price_of_addition,
     quote_addition,
@@ -66,6 +67,9 @@ async def load(
     grace = rules.access.grace_period
     runs = schedule_terms(held, terms, calendar, rules.catalogue, grace=grace) if len(calendar) else []
     paid = await payments.of_subscription(session, held.id)
+    is_unbilled = held.print_edition and term is not None and not term.print_edition
+    if is_unbilled and term is not None:
+        is_unbilled = joined_late(await print_changes.latest(session, held.id), term)
     return PrintCase(
         subscription=held,
         plan=rules.catalogue.plan(held.plan),
@@ -77,6 +81,7 @@ async def load(
         paid_by_balance=payments_by_balance(state, term) if term is not None else (),
         dropped_at=max(state.print_dropped, default=None),
         is_scheduled=state.schedule_id is not None,
+        is_unbilled=is_unbilled,
     )
 
 

@@ -73,7 +73,7 @@ async def quote(ctx: Context, sub: str, *, only: str | None = None, now: datetim
     async with ctx.sessions.begin() as session:
         case = await cases.load(session, ctx, await cases.find(session, sub, only), state, now=now)
         open_change = await print_changes.undecided(session, case.subscription.id)
-    enabled = has_print(case.subscription, case.term)
+    enabled = has_print(case)
     if enabled:
         return PrintEditionStatus(enabled=enabled, quote=quote_removal(case, now=now), change=open_change)
     bill = await cases.bill(ctx, case, state, now=now)
@@ -167,7 +167,7 @@ async def _create(
     state = await cases.fetch(ctx, sub, only, now=now)
     async with ctx.sessions.begin() as session:
         case = await cases.load(session, ctx, await cases.find(session, sub, only), state, now=now)
-    kind = kind_of(case.subscription, case.term, enabled=request.enabled)
+    kind = kind_of(enabled=request.enabled)
     asked = _Asked(request=request, checked=checked, state=state, kind=kind)
     if kind == PrintChangeKind.ADD and quote_addition(case, None, now=now).refusal is None:
         price_id, bill = await cases.price_id(ctx, case.plan), await cases.bill(ctx, case, state, now=now)

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from tests.support.print_edition import items, put, quote
+from tests.support.labels import HOME
+from tests.support.print_edition import change, items, put, quote
 from tests.support.shop import START_TIME, Shop
 
 DIGITAL, PRINT = "newsstand_annual_digital", "newsstand_annual_print"
@@ -62,3 +63,55 @@ async def test_print_dropped_while_the_renewal_is_a_draft_is_returned_once_it_is
     assert refund["amount"] == 24_00
     (_, renewed) = await shop.rows("SELECT copies::text FROM terms ORDER BY starts_at")
     assert renewed["copies"] == "{}"
+
+
+async def test_print_that_joins_after_the_renewal_can_be_added_to_the_new_term(shop: Shop) -> None:
+    await shop.plan_issues(60)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    await shop.advance_to(RENEWAL - timedelta(hours=3))
+    quoted = await quote(shop, ada)
+    fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
+    answer = await put(shop, ada, enabled=True, amount=quoted["amount"]["amount"], address=HOME)
+    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+    await shop.advance_to(RENEWAL + timedelta(hours=3))
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.execute("UPDATE print_changes SET due_at = now()")
+    await shop.wait_until("SELECT bool_and(status = 'completed') FROM print_changes")
+    await shop.wait_until_idle()
+
+    assert answer.status_code == 202, answer.text
+    assert await items(shop) == [DIGITAL, PRINT]
+    anomalies = (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"]
+    assert [one["code"] for one in anomalies] == ["print_unbilled"]
+    offered = await quote(shop, ada)
+    assert (offered["enabled"], offered["kind"], offered["amount"]["amount"]) == (False, "add", 24_00)
+
+    await change(shop, ada, enabled=True, key="print-2")
+
+    (_, renewed) = await shop.rows("SELECT print_edition, copies::text FROM terms ORDER BY starts_at")
+    assert tuple(renewed.values()) == (True, "{[29,53)}")
+    assert await items(shop) == [DIGITAL, PRINT]
+    assert (await quote(shop, ada))["kind"] == "drop"
+    assert (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"] == []
+
+
+async def test_print_that_joined_after_the_renewal_can_be_dropped_before_the_next(shop: Shop) -> None:
+    await shop.plan_issues(60)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    await shop.advance_to(RENEWAL - timedelta(hours=3))
+    fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
+    await put(shop, ada, enabled=True, amount=(await quote(shop, ada))["amount"]["amount"], address=HOME)
+    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+    await shop.advance_to(RENEWAL + timedelta(hours=3))
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.execute("UPDATE print_changes SET due_at = now()")
+    await shop.wait_until("SELECT bool_and(status = 'completed') FROM print_changes")
+
+    answer = await put(shop, ada, enabled=False, amount=0, key="print-2")
+    await shop.wait_until_idle()
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed"), answer.text
+    assert await items(shop) == [DIGITAL]
+    assert (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"] == []
