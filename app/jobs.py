@@ -168,7 +168,7 @@ def event_handlers(
         events.RefetchKind.DISPUTE: partial(payments.redirect_dispute, ctx),
         events.RefetchKind.DUPLICATES: partial(duplicates.resolve, ctx, now=now),
         events.RefetchKind.CHECKOUT: partial(checkout.sync, ctx, now=now),
-        events.RefetchKind.CUSTOMER: partial(customers.sync, ctx),
+        events.RefetchKind.CUSTOMER: partial(customers.sync, ctx, now=now),
     }
 
 

@@ -1,13 +1,16 @@
 """Saving a reader's postal address, in the caller's transaction."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from app import postal_addresses
 from app.aggregates import notifications
-from app.db import addresses, audit
+from app.db import addresses, audit, checkouts
 from app.db.checkouts import Checkout
 from app.db.engine.session import Session
+from app.db.subscribers import Subscriber
 from app.domain.addresses import FIELDS, CheckedAddress, Period, PostalAddress, SavedAddress
+from app.domain.erasures import ERASED
 from app.domain.rules import Rules
 
 
@@ -42,6 +45,30 @@ async def save_from_checkout(
     )
 
 
+async def adopt(
+    session: Session,
+    rules: Rules,
+    subscriber: Subscriber,
+    stripe_ids: Sequence[str],
+    shipping: Mapping[str, str] | None,
+    *,
+    now: datetime,
+) -> None:
+    """
+    Save the address that Stripe's customer has, if copies of these subscriptions are owed and the reader has no address.
+
+    So copies reach readers who were imported, or who subscribed before addresses were kept. Nothing is replaced, and the
+    address of an open checkout comes with that. The caller holds the subscriber's lock.
+    """
+    if shipping is None or subscriber.sub.startswith(ERASED):
+        return
+    if not await addresses.lacking(session, stripe_ids, today=now.astimezone(rules.zone).date()):
+        return
+    if await checkouts.find_open(session, subscriber.id) is None:
+        checked = postal_addresses.check(PostalAddress(**shipping), rules.catalogue.print_rules)
+        await save(session, rules, subscriber.id, checked, by="stripe", now=now, is_at_stripe=True)
+
+
 async def save(
     session: Session,
     rules: Rules,
@@ -52,11 +79,13 @@ async def save(
     now: datetime,
     period: Period | None = None,
     checkout_id: str | None = None,
+    is_at_stripe: bool = False,
 ) -> SavedAddress:
     """
     Save an address, unless the reader has just that one. The caller holds the subscriber's lock.
 
     :param checkout_id: the checkout that collected it. Stripe's customer then has it already.
+    :param is_at_stripe: whether Stripe's customer has it already.
     """
     known = await addresses.of_subscriber(session, subscriber_id, today=now.astimezone(rules.zone).date())
     before = next((one for one in known if one.period == period), None)
@@ -68,7 +97,7 @@ async def save(
         checked,
         period=period,
         checkout_id=checkout_id,
-        push=period is None and checkout_id is None,
+        push=period is None and checkout_id is None and not is_at_stripe,
         now=now,
     )
     old = before.checked.address.fields() if before is not None else {}

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from app.aggregates import cancellations, credits, duplicates, grants, imports
+from app.aggregates import addresses, cancellations, credits, duplicates, grants, imports
 from app.aggregates.retries import retry_on_conflict
 from app.db import anomalies, checkouts, inbox, outbox, payments, print_changes, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions
@@ -183,6 +183,8 @@ async def save(
         all_subscriptions=all_subscriptions,
         announced=announced,
     )
+    if fetched.shipping is not None and any(term.print_edition for term in terms):
+        await addresses.adopt(session, rules, subscriber, [fetched.id], fetched.shipping, now=now)
     status = access_status(subscription, terms, rules.access, now=now)
     if status.check_at != subscription.check_at:
         await subscriptions.set_check(session, subscription.id, status.check_at)

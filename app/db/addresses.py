@@ -22,6 +22,7 @@ from app.domain.addresses import (
     PostalAddress,
     SavedAddress,
 )
+from app.domain.subscriptions import OVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,14 @@ _UNUSABLE = text(
 ).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("served", "after_country", "before_country")))
 
 
+_LACKING = text(
+    """
+    SELECT DISTINCT s.stripe_id FROM subscriptions s JOIN terms t ON t.subscription_id = s.id
+    WHERE s.stripe_id = ANY(:ids) AND t.lacks_address AND t.copies_ended_at IS NULL
+      AND (s.status <> ALL(:over) OR upper_inf(t.copies) OR upper(t.copies) > (
+          SELECT coalesce(max(number), 0) + 1 FROM issues WHERE coalesce(actual_mail_date, planned_mail_date) < :today))
+    """
+).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("ids", "over")))
 _ROWS = table_of(Row)
 _OF_SUBSCRIBER = (
     select(*_ROWS.c)
@@ -150,6 +159,11 @@ async def add(
 async def is_of_checkout(session: Session, checkout_id: str) -> bool:
     """Return whether the address of a checkout was saved."""
     return await session.scalar(select(Row.id).where(Row.checkout_id == checkout_id)) is not None
+
+
+async def lacking(session: Session, stripe_ids: Sequence[str], *, today: date) -> set[str]:
+    """Return those of these subscriptions that have print, and whose reader has no permanent address: by Stripe's IDs."""
+    return set(await session.scalars(_LACKING, {"ids": list(stripe_ids), "today": today, "over": sorted(OVER)}))
 
 
 async def remove(session: Session, address_id: str, *, now: datetime) -> None:

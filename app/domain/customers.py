@@ -13,4 +13,5 @@ class StripeCustomerState:
     name: str | None
     metadata: Mapping[str, str]
     deleted: bool = False
+    shipping: Mapping[str, str] | None = None  # the fields of a postal address
     credit: Mapping[str, int] = field(default_factory=dict)  # by currency, in minor units; negative is debt

@@ -111,12 +111,18 @@ def next_phase(kind: str, phase: str) -> str:
 
 
 def compare_subscription(
-    subscription: Subscription | None, seen: StripeSubscriptionState, *, has_owner: bool, catalogue: Catalogue
+    subscription: Subscription | None,
+    seen: StripeSubscriptionState,
+    *,
+    has_owner: bool,
+    catalogue: Catalogue,
+    lacks_address: bool = False,
 ) -> Difference | None:
     """
     Return how our copy of a subscription differs from Stripe's; None if it doesn't.
 
     :param has_owner: whether its customer is one of our subscribers.
+    :param lacks_address: whether its copies are owed to a reader without an address.
     """
     key = f"{RefetchKind.SUBSCRIPTION}:{seen.id}"
     try:
@@ -143,6 +149,9 @@ def compare_subscription(
         return Difference(object_id=seen.id, words=words, key=key)
     if seen.card is not None and seen.card != subscription.card and subscription.is_live:
         return Difference(object_id=seen.id, words=f"subscription {seen.id}: the card that pays differs", key=key)
+    if lacks_address and seen.shipping is not None:
+        words = f"subscription {seen.id}: no postal address here, and one at Stripe"
+        return Difference(object_id=seen.id, words=words, key=key)
     return None
 
 

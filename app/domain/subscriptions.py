@@ -1,5 +1,6 @@
 """Subscriptions: their state at Stripe (``Stripe…State``, from the gateway), our copy, and what follows from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -173,6 +174,7 @@ class StripeSubscriptionState:
     known_as: str | None = None  # the plan in our copy, used if the items no longer identify one
     card: Card | None = None  # that pays; None: unknown, or it is not a card
     tax_location: tuple[str, str | None] | None = None  # country and state of the customer's billing address
+    shipping: Mapping[str, str] | None = None  # of the customer: the fields of a postal address
     discount_ends: tuple[datetime | None, ...] = ()  # of each discount; None: it doesn't end
     print_dropped: tuple[datetime, ...] = ()  # when we dropped the print edition, from its metadata
 

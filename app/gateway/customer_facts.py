@@ -35,6 +35,16 @@ def discount_ends_of(seen: Subscription) -> tuple[datetime | None, ...]:
     )
 
 
+def shipping_of(owner: Any) -> dict[str, str] | None:
+    """Return the fields of a customer's postal address; None without a street, or if the customer was not fetched, too."""
+    details = field_of(owner, "shipping") if not isinstance(owner, str) else None
+    address = field_of(details, "address")
+    names = {"line1": "line1", "line2": "line2", "city": "city", "state": "region"}
+    names |= {"postal_code": "postal_code", "country": "country"}
+    found = {ours: field_of(address, theirs) or "" for theirs, ours in names.items()}
+    return {"name": field_of(details, "name") or "", **found} if found["line1"] else None
+
+
 def tax_location_of(seen: Subscription) -> tuple[str, str | None] | None:
     """Return country and state of the customer's billing address, from which Stripe computes tax."""
     address = field_of(seen.customer, "address") if not isinstance(seen.customer, str) else None

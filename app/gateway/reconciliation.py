@@ -62,7 +62,7 @@ async def subscription(gateway: Gateway, stripe_id: str) -> StripeSubscriptionSt
     :raises Gone: it does not exist.
     """
     path = f"/v1/subscriptions/{quote(stripe_id, safe='')}"
-    return translate.subscription(await gateway.read(path, expand=[CARD]), [])
+    return translate.subscription(await gateway.read(path, expand=[CARD, "customer"]), [])
 
 
 async def invoices(gateway: Gateway, range_: Range) -> ListPage[ListedInvoice]:

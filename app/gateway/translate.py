@@ -29,7 +29,7 @@ from app.domain.subscriptions import (
     StripeSubscriptionState,
     SubscriptionStatus,
 )
-from app.gateway.customer_facts import card_of, discount_ends_of, tax_location_of
+from app.gateway.customer_facts import card_of, discount_ends_of, shipping_of, tax_location_of
 from app.gateway.fields import field_of, moment, moment_or_none
 
 Components = Mapping[str, tuple[str | None, str | None]]  # the plan and the component of each subscription item
@@ -66,6 +66,7 @@ def subscription(seen: Subscription, invoices: list[Invoice]) -> StripeSubscript
         checkout_id=_said_by(seen.metadata, OUR_CHECKOUT),
         card=card_of(seen),
         tax_location=tax_location_of(seen),
+        shipping=shipping_of(seen.customer),
         discount_ends=discount_ends_of(seen),
         print_dropped=_print_dropped(seen),
     )
@@ -300,6 +301,7 @@ def customer(seen: Customer) -> StripeCustomerState:
         name=getattr(seen, "name", None),
         metadata={name: metadata[name] for name in metadata},
         deleted=getattr(seen, "deleted", False) is True,
+        shipping=shipping_of(seen),
         credit=credit_balances(seen),
     )
 

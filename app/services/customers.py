@@ -4,11 +4,14 @@ Customers that were changed or deleted at Stripe.
 The identity provider is the authority on readers, so an email address that was changed at Stripe is reported to staff and
 not saved. For an imported reader who has not signed in yet, Stripe's data is saved. Deleting a customer is final: Stripe has
 canceled their subscriptions, which are fetched again, and the reader's next checkout creates another customer.
+
+A postal address that was added there is saved, if copies are owed to the reader and none is known.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
-from app.aggregates import customers
+from app.aggregates import addresses, customers
 from app.context import Context
 from app.db import anomalies, contacts, subscribers, subscriptions
 from app.db.subscribers import Subscriber
@@ -20,7 +23,7 @@ from app.domain.subscriptions import UnknownCustomer
 from app.gateway import customers as at_stripe
 
 
-async def sync(ctx: Context, customer_id: str) -> None:
+async def sync(ctx: Context, customer_id: str, *, now: datetime) -> None:
     """
     Bring a subscriber up to date with their customer at Stripe.
 
@@ -34,6 +37,9 @@ async def sync(ctx: Context, customer_id: str) -> None:
         if state.deleted:
             await customers.remove(session, owner, customer_id)
             return
+        if state.shipping is not None:
+            owned = await subscriptions.of_subscriber(session, owner.id)
+            await addresses.adopt(session, ctx.rules, owner, [one.stripe_id for one in owned], state.shipping, now=now)
         if owner.sub.startswith(UNCLAIMED):
             known = Contact(email=owner.email, name=owner.name, email_verified=False)
             await contacts.save(

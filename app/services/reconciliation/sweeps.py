@@ -17,8 +17,8 @@ import structlog
 
 from app.aggregates import imports
 from app.context import Context
+from app.db import addresses, subscriptions
 from app.db import reconciliation as rows
-from app.db import subscriptions
 from app.db.reconciliation import Sweep
 from app.domain import events
 from app.domain.errors import NotFound
@@ -185,10 +185,11 @@ def _created_at(refetch: events.RefetchRequest) -> str:
 
 
 async def _list_subscriptions(run: Run, sweep: Sweep, range_: Range) -> ListPage[ListedSubscription]:
-    """List a page of subscriptions: with their customers in an import, or if one of them is unknown here."""
+    """List a page of subscriptions: with their customers in an import, or if one is unknown here or lacks an address."""
     if sweep.kind != SweepKind.IMPORT:
         page = await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=False)
-        if not await _unknown_customers(run, [one.item.state for one in page.listed]):
+        states = [one.item.state for one in page.listed]
+        if not await _unknown_customers(run, states) and not await _lacking_addresses(run, states):
             return page
     return await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=True)
 
@@ -199,6 +200,14 @@ async def _unknown_customers(run: Run, states: Sequence[StripeSubscriptionState]
     ours = {one.customer_id for one in states if any(item.plan in plans for item in one.items)}
     async with run.ctx.sessions.begin() as session:
         return ours - await rows.known_customers(session, sorted(ours))
+
+
+async def _lacking_addresses(run: Run, states: Sequence[StripeSubscriptionState]) -> set[str]:
+    """Return the subscriptions whose copies are owed to readers without an address."""
+    async with run.ctx.sessions.begin() as session:
+        return await addresses.lacking(
+            session, [one.id for one in states], today=run.now.astimezone(run.ctx.settings.zone).date()
+        )
 
 
 async def _compare_subscriptions(run: Run, sweep: Sweep, page: PageRead[ListedSubscription]) -> Found:
@@ -263,20 +272,32 @@ async def _find_differing(run: Run, sweep: Sweep, states: Sequence[StripeSubscri
         ours = await subscriptions.by_stripe_ids(session, ids)
         owners = await rows.known_customers(session, [one.customer_id for one in states])
         pending = await rows.pending_keys(session, [f"{events.RefetchKind.SUBSCRIPTION}:{one}" for one in ids])
+    lacking = await _lacking_addresses(run, states)
     return [
         one.id
         for one in states
         if f"{events.RefetchKind.SUBSCRIPTION}:{one.id}" not in pending
-        and _compare(run, sweep, ours.get(one.id), one, has_owner=one.customer_id in owners) is not None
+        and _compare(
+            run, sweep, ours.get(one.id), one, has_owner=one.customer_id in owners, lacks_address=one.id in lacking
+        )
+        is not None
     ]
 
 
 def _compare(
-    run: Run, sweep: Sweep, ours: Subscription | None, theirs: StripeSubscriptionState, *, has_owner: bool
+    run: Run,
+    sweep: Sweep,
+    ours: Subscription | None,
+    theirs: StripeSubscriptionState,
+    *,
+    has_owner: bool,
+    lacks_address: bool,
 ) -> Difference | None:
     if sweep.dry_run and (sweep.kind == SweepKind.IMPORT or theirs.customer_id in run.adopted):
         has_owner = True  # the subscriber would be created
-    return compare_subscription(ours, theirs, has_owner=has_owner, catalogue=run.ctx.rules.catalogue)
+    return compare_subscription(
+        ours, theirs, has_owner=has_owner, lacks_address=lacks_address, catalogue=run.ctx.rules.catalogue
+    )
 
 
 async def _find_unlisted(run: Run, sweep: Sweep, page: PageRead[ListedSubscription]) -> list[str]:
@@ -300,7 +321,8 @@ async def _compare_again(run: Run, sweep: Sweep, stripe_id: str) -> Difference |
         if theirs is None:
             return unknown_at_stripe(ours) if ours is not None else None
         owners = await rows.known_customers(session, [theirs.customer_id])
-    return _compare(run, sweep, ours, theirs, has_owner=bool(owners))
+    lacks_address = stripe_id in await _lacking_addresses(run, [theirs])
+    return _compare(run, sweep, ours, theirs, has_owner=bool(owners), lacks_address=lacks_address)
 
 
 def _finish_subscriptions(run: Run, sweep: Sweep) -> Sequence[Difference]:
