@@ -4,7 +4,8 @@ The terms that a change of the issue calendar affects: only those with dates tha
 Each term stores the issue that ends it (``terms.last_issue``) as of when its grants were derived. A delayed issue moves the
 end of each term that ends with it or with the issue before, if the issue comes out after the paid period; otherwise the term
 ends with its period anyway. It also moves the start of each term that starts in between. A new issue, or one that counts
-differently, moves the end of each term that ends with it or later.
+differently, moves the end of each term that ends with it or later. A special issue goes to the terms that end with the issue
+before it, and to those that start before its cut-off.
 """
 
 from bisect import bisect_left
@@ -18,6 +19,7 @@ from app.domain.errors import Conflict
 from app.domain.issues import Calendar, Issue
 
 Interval = tuple[datetime, datetime]
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,9 @@ def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
         if counted != counts:
             recounted.append(_before(old, number))
             beyond = True
+        elif not counts and was != is_:  # it is sent with the copies around it
+            ends[_before(new, number)] = datetime.max.replace(tzinfo=UTC)
+            begun.append(_around(old, new, number))
         elif counts and was and is_ and was != is_:
             intervals = list(_moved(old, new, was, is_))
             begun += intervals
@@ -143,6 +148,15 @@ def _before(calendar: Calendar, number: int) -> int:
     """Return the number of the last counted issue before ``number``; without one, ``number``, as no term ends earlier."""
     index = bisect_left([issue.number for issue in calendar.issues], number)
     return next((issue.number for issue in reversed(calendar.issues[:index]) if issue.counts_as), number)
+
+
+def _around(old: Calendar, new: Calendar, number: int) -> Interval:
+    """Return when a term begins whose first copy is the one after a special issue, if its labels are open then."""
+    known = [one for calendar in (old, new) for one in calendar.issues if one.number == number]
+    before = [one for one in new.issues if one.counts_as and one.number < number][-1:]
+    since = min((new.begins(min(one.label_cutoff, one.mail_date)) for one in before), default=EARLIEST)
+    until = max(new.ends(one.label_cutoff) for one in known)
+    return min(since, until), until
 
 
 def _latest(calendar: Calendar, number: int) -> datetime:

@@ -3,12 +3,16 @@ The printed copies that a term owes, as ranges of issue numbers.
 
 A label run must find them among a million terms, so they are stored with each term whenever its grants are derived.
 They follow from its place in the calendar (:mod:`app.domain.issues`) and from the time in which print is paid for.
+
+Special issues count as none, so they have no place in a term. Those between its copies are sent. So are those before its
+first copy whose labels were open when it began, and those after its last copy: until the next term's first copy if that
+follows without a gap, otherwise while the term lasts.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice, product, takewhile
+from datetime import UTC, datetime
+from itertools import islice, product, takewhile, zip_longest
 
 from app.domain.holds import HeldCopies
 from app.domain.issues import Calendar, ScheduledTerm, held_copies, printed_parts
@@ -42,8 +46,8 @@ def copies_of(runs: Sequence[ScheduledTerm]) -> dict[str, OwedCopies]:
     """Return the copies of each of a subscription's terms, by invoice."""
     expire = _expire(runs)
     return {
-        run.term.invoice_id: OwedCopies(ranges=tuple(_ranges(run)), ended_at=run.ended_at, expire=expire)
-        for run in runs
+        run.term.invoice_id: OwedCopies(ranges=tuple(_ranges(run, following)), ended_at=run.ended_at, expire=expire)
+        for run, following in zip_longest(runs, runs[1:])
     }
 
 
@@ -55,20 +59,22 @@ def _expire(runs: Sequence[ScheduledTerm]) -> int | None:
     return owing[-1].calendar.issues[last].number if last is not None else None
 
 
-def _ranges(run: ScheduledTerm) -> Iterator[Numbers]:
+def _ranges(run: ScheduledTerm, following: ScheduledTerm | None) -> Iterator[Numbers]:
     if not run.term.print_edition:
         return
-    calendar, doubles = run.calendar, run.doubles
+    calendar, doubles, begins = run.calendar, run.doubles, run.ranges[0][0]
     parts, held = printed_parts(run.term, calendar, doubles), held_copies(run.term, calendar, doubles)
     periods = list(zip(parts, run.term.print_periods, strict=True))
-    for (start, end), ((low, high), (_, ends_at)) in product(_with_held(run, held), periods):
-        start, until = max(start, low), end if high is None else min(end, high)
+    for (start, end), ((low, high), (starts_at, ends_at)) in product(_with_held(run, held), periods):
+        is_first, start, until = start <= max(begins, low), max(start, low), end if high is None else min(end, high)
         first = calendar.index_of_copy(start + 1, doubles=doubles) if start < until else None
         if first is None:
             continue  # nothing, or after the end of the calendar: then it is derived again once that is extended
         last = calendar.index_of_copy(until, doubles=doubles)
-        if until == high and last is not None and ends_at is not None:
-            last = _through_special_issues(calendar, last, ends_at)
+        if last is not None and until == (high if ends_at is not None else run.ranges[-1][1]):
+            last = _through_special_issues(calendar, last, ends_at or _lasts_until(run, following))
+        if is_first:
+            first = _from_special_issues(calendar, first, starts_at or run.late_at or run.term.starts_at)
         number = calendar.issues[first].number
         for skipped in sorted(held.numbers):
             if number <= skipped and (last is None or skipped <= calendar.issues[last].number):
@@ -79,8 +85,27 @@ def _ranges(run: ScheduledTerm) -> Iterator[Numbers]:
             yield number, calendar.issues[last].number + 1 if last is not None else None
 
 
+def _lasts_until(run: ScheduledTerm, following: ScheduledTerm | None) -> datetime:
+    """Return until when special issues are sent after the last copy of a term: without an end if print continues."""
+    is_continued = (
+        following is not None
+        and following.late_at is None
+        and following.term.starts_at <= run.term.ends_at
+        and following.term.begins_with_print
+    )
+    return datetime.max.replace(tzinfo=UTC) if is_continued else run.term.ends_at
+
+
+def _from_special_issues(calendar: Calendar, first: int, at: datetime) -> int:
+    """Return the index of the first of the special issues before an issue whose labels were open when print began."""
+    earlier = islice(reversed(calendar.issues), len(calendar.issues) - first, None)
+    return first - sum(
+        1 for _ in takewhile(lambda one: not one.counts_as and calendar.ends(one.label_cutoff) > at, earlier)
+    )
+
+
 def _through_special_issues(calendar: Calendar, last: int, at: datetime) -> int:
-    """Return the index of the last of the special issues after an issue whose labels had closed when print was dropped."""
+    """Return the index of the last of the special issues after an issue whose labels close by the end of print."""
     later = islice(calendar.issues, last + 1, None)
     return last + sum(
         1 for _ in takewhile(lambda one: not one.counts_as and calendar.ends(one.label_cutoff) <= at, later)

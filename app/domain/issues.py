@@ -237,6 +237,7 @@ class ScheduledTerm:
     ended_at: datetime | None  # when the remaining issues were canceled
     doubles: int
     calendar: Calendar
+    late_at: datetime | None = None  # when a renewal was paid after the grace period, and begins
 
     def copies_served(self, now: datetime) -> int:
         """Return how many copies were served until ``now``, from the first issue of the calendar."""
@@ -337,6 +338,7 @@ def schedule_terms(
             ended_at=canceled_at(subscription, term, ordered),
             doubles=doubles,
             calendar=calendar,
+            late_at=begins_at if paid_late else None,
         )
         runs.append(run)
         position = run.end

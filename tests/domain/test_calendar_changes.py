@@ -3,14 +3,17 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from app.domain.calendar_changes import AffectedTerms, affected_terms, moved_closings, version_of
+from app.domain.copies import copies_of
 from app.domain.issues import Calendar, Issue, ScheduledTerm, schedule_terms
 from app.domain.subscriptions import Term
 from tests.domain.test_entitlements import CATALOGUE, POLICY, SUBSCRIPTION
 from tests.domain.test_issues import CHICAGO, PLAIN, calendars, chains, issue
+
+ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 
 def touched(change: AffectedTerms | None, runs: list[ScheduledTerm]) -> bool:
@@ -92,14 +95,45 @@ def test_next_years_plan_affects_terms_at_and_beyond_the_end_of_the_calendar() -
     assert affected_terms(short, Calendar(PLAIN.values(), CHICAGO)) == AffectedTerms(since=20, beyond=True)
 
 
-def test_a_new_issue_that_does_not_count_affects_no_term() -> None:
+def test_a_new_issue_that_does_not_count_affects_the_terms_beside_it() -> None:
     """Even if its labels are closed before those of the issues before it."""
     special = issue(len(PLAIN) + 1, max(one.mail_date for one in PLAIN.values()), counts_as=0, cutoff=1000)
     old, new = Calendar(PLAIN.values(), CHICAGO), Calendar([*PLAIN.values(), special], CHICAGO)
     moment = datetime(2026, 6, 10, tzinfo=UTC)
 
-    assert affected_terms(old, new) is None
+    change = affected_terms(old, new)
+    assert change is not None
+    assert (change.ends, change.since, change.beyond) == (((len(PLAIN), ALWAYS),), None, False)
     assert old.begin(moment, print_edition=True) == new.begin(moment, print_edition=True)
+
+
+@given(calendars(), chains(), st.data())
+def test_a_special_issue_affects_each_term_that_gets_or_loses_it(
+    old: list[Issue], terms: list[Term], data: st.DataObject
+) -> None:
+    assume(old)
+    changed = data.draw(st.sampled_from(old))
+    moved = replace(changed, counts_as=0, label_cutoff=data.draw(st.sampled_from(old)).label_cutoff)
+    before = Calendar([replace(one, counts_as=0) if one is changed else one for one in old], CHICAGO)
+    after = Calendar([moved if one is changed else one for one in old], CHICAGO)
+    without = Calendar([one for one in old if one is not changed], CHICAGO)
+    printed = [replace(term, print_edition=True) for term in terms]
+
+    def scheduled(calendar: Calendar) -> list[ScheduledTerm]:
+        return schedule_terms(SUBSCRIPTION, printed, calendar, CATALOGUE, grace=POLICY.grace_period)
+
+    def numbers(calendar: Calendar) -> set[tuple[str, int]]:
+        owed = copies_of(scheduled(calendar))
+        return {
+            (invoice, one.number)
+            for invoice, copies in owed.items()
+            for one in after.issues
+            if any(first <= one.number and (end is None or one.number < end) for first, end in copies.ranges)
+        }
+
+    for one, other in ((before, after), (without, after)):
+        if numbers(one) != numbers(other):
+            assert touched(affected_terms(one, other), scheduled(one)), (one.issues, other.issues)
 
 
 def test_a_changed_title_affects_no_term() -> None:
