@@ -2,25 +2,78 @@
 The copies of an issue that must be sent and are on none of its runs: a part of the statements of :mod:`app.db.label_runs`.
 
 They are those that terms owe, grace copies, replacements of claimed copies, and back issues. ``$1`` is the issue, ``$2`` the
-last moment that counts, ``$3`` the moment by which canceled copies are not sent anymore, ``$8`` when its labels close, and
-``$9`` and ``$10`` the plans and last issues of the terms that get a grace copy. A back issue has no term, so nothing that
-concerns a term concerns it.
+last moment that counts, ``$3`` the moment by which canceled copies are not sent anymore (NULL: none is sent), ``$8`` when
+its labels close, and ``$9`` and ``$10`` the plans and last issues of the terms that get a grace copy. A back issue has no
+term, so nothing that concerns a term concerns it.
+
+An issue that two terms owe, such as a double one, goes to the older of them, unless its copies are left out.
 """
 
-from app.domain.label_runs import LabelKind
+from collections.abc import Iterable
 
-COPIES = f"""owed AS (
+from app.domain.label_runs import LabelKind
+from app.domain.print_changes import UNDECIDED, PrintChangeKind
+from app.domain.progress import OPENING
+from app.domain.refunds import CONFIRMED, ENDING, RefundBasis, RefundStatus
+
+VOID_REFUNDS = sorted(
+    (
+        RefundStatus.AWAITING_APPROVAL,
+        RefundStatus.REJECTED,
+        RefundStatus.WITHDRAWN,
+        RefundStatus.FAILED,
+        RefundStatus.CANCELED,
+    )
+)
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in sorted(values))
+
+
+# Until $3, the money of these terms was returned, although we may have learned of it later and then ended their copies.
+_RETURNED = f"""returned AS MATERIALIZED (
+        SELECT t.invoice_id FROM terms t
+        WHERE t.copies_ended_at > $3::timestamptz AND t.refunded_as = '{RefundBasis.DASHBOARD}' AND t.restored_as IS NULL
+          AND NOT EXISTS (SELECT FROM payments p JOIN refunds r ON r.payment_id = p.id
+              WHERE p.invoice_id = t.invoice_id AND r.status IN ({_listed(CONFIRMED)})
+                AND coalesce(r.made_at, r.created_at) > $3::timestamptz)
+          AND NOT EXISTS (SELECT FROM credits c WHERE c.invoice_id = t.invoice_id AND c.created_at > $3::timestamptz)
+    )"""  # noqa: S608 - statuses of refunds
+# What was paid within a term is a part of it, such as print that was added: see app.domain.progress.term_of.
+_REFUNDING = f"""refunding AS MATERIALIZED (
+        SELECT CASE WHEN p.print_from IS NULL AND p.billing_reason IN ({_listed(OPENING)}) THEN p.invoice_id
+            WHEN EXISTS (SELECT FROM terms t WHERE t.invoice_id = p.invoice_id) THEN p.invoice_id
+            ELSE (SELECT t.invoice_id FROM terms t WHERE t.subscription_id = p.subscription_id AND t.starts_at <= p.paid_at
+                ORDER BY t.starts_at DESC, t.invoice_id DESC LIMIT 1) END AS invoice_id
+        FROM refunds r JOIN payments p ON p.id = r.payment_id
+        WHERE r.created_at <= $2::timestamptz AND r.created_at > $2::timestamptz - interval '2 years'
+          AND r.basis IN ({_listed(ENDING)}) AND r.status NOT IN ({_listed(VOID_REFUNDS)})
+        UNION ALL  -- print that is being dropped: the refund is promised, and the copies may not be taken away yet
+        SELECT t.invoice_id FROM print_changes c JOIN terms t ON t.subscription_id = c.subscription_id
+        WHERE c.kind = '{PrintChangeKind.DROP}' AND c.status IN ({_listed(UNDECIDED)}) AND c.created_at <= $2::timestamptz
+          AND t.starts_at <= c.starts_at AND t.ends_at > c.starts_at
+    )"""  # noqa: S608 - bases and statuses of refunds
+
+
+def _is_owed_by(term: str) -> str:
+    """Return the SQL for whether a term owes the issue: its copies had not been canceled by $3."""
+    return f"""{term}.copies @> $1::int AND ({term}.copies_ended_at IS NULL OR ({term}.copies_ended_at > $3::timestamptz
+            AND {term}.invoice_id <> ALL(ARRAY(SELECT invoice_id FROM returned))))"""  # noqa: S608 - a name
+
+
+COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
         SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL AS is_disputed, s.subscriber_id,
             '{LabelKind.COPY}' AS kind, '' AS claim_id, false AS is_grace
         FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
-        WHERE t.print_edition AND t.copies @> $1::int
-          AND (t.copies_ended_at IS NULL OR t.copies_ended_at > $3::timestamptz)
+        WHERE t.print_edition AND {_is_owed_by("t")}
           AND (s.followed_since IS NULL OR s.followed_since < $8::timestamptz)
           AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = t.subscription_id)  -- its copies may be outdated
           AND NOT EXISTS (  -- a double issue may be owed by two terms
-              SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND o.copies @> $1::int
+              SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND {_is_owed_by("o")}
                 AND (o.starts_at, o.invoice_id) < (t.starts_at, t.invoice_id)
-                AND (o.copies_ended_at IS NULL OR o.copies_ended_at > $3::timestamptz))
+                AND o.suspended_as IS NULL
+                AND o.invoice_id <> ALL(ARRAY(SELECT invoice_id FROM refunding WHERE invoice_id IS NOT NULL)))
           AND NOT EXISTS (
               SELECT FROM labels l WHERE l.subscription_id = t.subscription_id AND l.issue_number = $1 AND l.kind =
               '{LabelKind.COPY}')
@@ -31,7 +84,8 @@ COPIES = f"""owed AS (
             JOIN terms t ON t.last_issue = awaited.expire AND t.plan = awaited.plan
             JOIN subscriptions s ON s.id = t.subscription_id
         WHERE t.print_edition AND t.print_until IS NULL AND t.copies_ended_at IS NULL AND t.expire = t.last_issue
-          AND t.ends_at <= $2::timestamptz AND s.status = ANY(ARRAY['active', 'past_due']) AND s.print_edition
+          AND t.ends_at <= least($2::timestamptz, $8::timestamptz) AND s.status IN ('active', 'past_due')
+          AND s.print_edition
           AND (s.followed_since IS NULL OR s.followed_since < $8::timestamptz)
           AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = t.subscription_id)
           AND s.cancel_at IS NULL AND s.ended_here_at IS NULL AND s.collection_paused IS NULL
@@ -67,4 +121,4 @@ COPIES = f"""owed AS (
               SELECT FROM labels l WHERE l.subscription_id = b.subscription_id AND l.issue_number = $1
                 AND l.kind = '{LabelKind.BACK_ISSUE}' AND l.claim_id = b.id)
     ),
-"""  # noqa: S608 - kinds of labels
+"""  # noqa: S608 - kinds of labels, and conditions

@@ -22,20 +22,9 @@ from app.db.models import Issue as IssueRow
 from app.domain import label_runs as domain
 from app.domain.label_runs import FLAGS, BandCount, Counts, Flag, LabelKind, LeftOut
 from app.domain.postage import LabelColumn
-from app.domain.print_changes import UNDECIDED, PrintChangeKind
-from app.domain.refunds import ENDING, RefundStatus
 
 SAMPLES = 20  # subscriptions that are named for each difference
 FAILING = 3  # attempts to update a subscription after a change of the calendar
-VOID_REFUNDS = sorted(
-    (
-        RefundStatus.AWAITING_APPROVAL,
-        RefundStatus.REJECTED,
-        RefundStatus.WITHDRAWN,
-        RefundStatus.FAILED,
-        RefundStatus.CANCELED,
-    )
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +67,8 @@ class Selection:
         )
 
 
-_ENDING = ", ".join(f"'{basis}'" for basis in sorted(ENDING))
-_VOID = ", ".join(f"'{status}'" for status in VOID_REFUNDS)
-_UNDECIDED = ", ".join(f"'{status}'" for status in sorted(UNDECIDED))
 _OWED = f"""
     {COPIES}
-    refunding AS MATERIALIZED (
-        SELECT p.invoice_id FROM refunds r JOIN payments p ON p.id = r.payment_id
-        WHERE r.created_at <= $2::timestamptz AND r.created_at > $2::timestamptz - interval '2 years'
-          AND r.basis = ANY(ARRAY[{_ENDING}]) AND r.status <> ALL(ARRAY[{_VOID}])
-        UNION ALL  -- print that is being dropped: the refund is promised, and the copies may not be taken away yet
-        SELECT t.invoice_id FROM print_changes c JOIN terms t ON t.subscription_id = c.subscription_id
-        WHERE c.kind = '{PrintChangeKind.DROP}' AND c.status IN ({_UNDECIDED}) AND c.created_at <= $2::timestamptz
-          AND t.ends_at > c.starts_at  -- that term, and a later one whose renewal had billed print already
-    ),
     away AS MATERIALIZED (
         SELECT id, subscriber_id FROM postal_addresses
         WHERE since <= $4::date AND until > $4::date AND saved_at <= $2::timestamptz
@@ -107,7 +84,7 @@ _OWED = f"""
     previous AS (
         SELECT subscription_id, term, address_id FROM labels WHERE run_id = ANY($7::text[]) AND kind = 'copy'
     )
-"""  # noqa: S608 - bases and statuses of refunds
+"""  # noqa: S608 - names of kinds and bases
 _WANTED = f"""
     SELECT o.subscription_id, o.invoice_id AS term, o.expire, o.kind, o.claim_id, a.id AS address_id, a.name, a.company,
         a.line1, a.line2, a.district, a.city, a.region, a.postal_code, a.country, a.lines, served.band, served.rank,

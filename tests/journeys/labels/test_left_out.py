@@ -1,0 +1,104 @@
+"""Copies that are not sent: their money goes back, or they are not charged; and those that then come from another term."""
+
+from datetime import UTC, datetime, timedelta
+
+from tests.journeys.labels.test_grace_and_back_issues import LAST, RENEWAL, _with_a_failing_card
+from tests.support.labels import HOME, freeze, labels, preview, try_to_freeze
+from tests.support.print_edition import change
+from tests.support.refunds import get_quotes
+from tests.support.shop import Shop
+
+ISSUE = 5
+CUTOFF = datetime(2026, 3, 9, 5, tzinfo=UTC)
+HOURS = timedelta(hours=2)
+DAY = timedelta(days=1)
+
+
+async def advance_at_stripe(shop: Shop, moment: datetime) -> None:
+    """Advance the clock without waiting for the work that follows."""
+    path = f"/v1/test_helpers/test_clocks/{shop.clock}/advance"
+    await shop.stripe.post(path, data={"frozen_time": str(int(moment.timestamp()))})
+    await shop.wait_for_clock()
+
+
+async def test_a_dashboard_refund_before_the_cutoff_stops_the_copy_though_known_later(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    await shop.subscribe(shop.person("ada"), print_edition=True)
+    await shop.advance_to(CUTOFF - HOURS)
+    (charge,) = (await shop.stripe_get("/v1/charges"))["data"]
+    await shop.stripe.put("/_sandbox/settings", json={"hold": True})
+    await shop.stripe_post("/v1/refunds", charge=charge["id"])
+    await advance_at_stripe(shop, CUTOFF + HOURS)
+    assert (await preview(shop, ISSUE))["counts"]["copies"] == 1
+    await shop.stripe.put("/_sandbox/settings", json={"hold": False})
+    await shop.stripe.post("/_sandbox/release")
+    await shop.wait_until_idle()
+
+    assert (await freeze(shop, ISSUE))["counts"]["copies"] == 0
+
+
+async def test_a_dashboard_refund_after_the_cutoff_does_not_stop_the_copy(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    await shop.subscribe(shop.person("ada"), print_edition=True)
+    await shop.advance_to(CUTOFF + HOURS)
+    (charge,) = (await shop.stripe_get("/v1/charges"))["data"]
+    await shop.stripe_post("/v1/refunds", charge=charge["id"])
+    await shop.wait_until_idle()
+
+    assert (await freeze(shop, ISSUE))["counts"]["copies"] == 1
+
+
+async def test_a_pending_refund_of_print_that_was_added_to_a_free_term_leaves_the_copy_out(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    coupon = await shop.stripe_post("/v1/coupons", percent_off="100", duration="once")
+    promotion = {"promotion[type]": "coupon", "promotion[coupon]": coupon["id"], "code": "FREE"}
+    await shop.stripe_post("/v1/promotion_codes", **promotion)
+    ada = shop.person("ada")
+    await shop.subscribe(ada, promotion_code="FREE")
+    await change(shop, ada, enabled=True, address=HOME)
+    await shop.advance_to(CUTOFF - HOURS)
+    (paid,) = [str(one["id"]) for one in (await shop.overview(ada))["payments"]]
+    await shop.add_fault(method="POST", path="/v1/refunds", when="before", action="status", status=500, times=1000)
+    amount = (await get_quotes(shop, paid))["guarantee"]["amount"]["amount"]
+    await shop.request_refund(paid, amount=amount)
+    await advance_at_stripe(shop, CUTOFF + HOURS)
+
+    shown = await preview(shop, ISSUE)
+
+    assert (shown["counts"]["copies"], shown["left_out"]["refund_in_progress"]) == (0, 1)
+    answer = await try_to_freeze(shop, ISSUE)
+    assert answer.json()["counts"]["copies"] == 0
+
+
+async def test_a_supplement_sends_no_grace_copy_of_an_issue_from_before_the_expire(shop: Shop) -> None:
+    await shop.plan_issues(60)
+    await shop.execute(  # more issues than the term owes, so two come out before it ends
+        "UPDATE issues SET planned_mail_date = DATE '2026-01-01' + number::int * 14,"
+        " cover_date = DATE '2026-01-01' + number::int * 14, label_cutoff = DATE '2026-01-01' + number::int * 14 - 9"
+    )
+    await shop.execute("UPDATE calendar_edition SET token = 'y'")
+    await _with_a_failing_card(shop, shop.person("ada"))
+    await shop.stripe.put("/_sandbox/settings", json={"after_retries": "past_due", "retry_days": [1]})
+    await shop.advance_to(RENEWAL - DAY)
+    assert [(await freeze(shop, number))["counts"]["copies"] for number in (LAST + 1, LAST + 2)] == [0, 0]
+    await shop.advance_to(RENEWAL + 2 * DAY)
+
+    answers = [await try_to_freeze(shop, number, supplement=True) for number in (LAST + 1, LAST + 2)]
+
+    assert [answer.json()["code"] for answer in answers] == ["nothing_to_add", "nothing_to_add"]
+
+
+async def test_a_double_issue_comes_from_the_newer_term_while_the_older_is_disputed(shop: Shop) -> None:
+    await shop.plan_issues(60)
+    await shop.execute("UPDATE issues SET counts_as = CASE number WHEN 10 THEN 0 ELSE 2 END WHERE number IN (10, 29)")
+    await shop.execute("UPDATE calendar_edition SET token = 'y'")
+    await shop.subscribe(shop.person("ada"), print_edition=True)
+    await shop.advance_to(RENEWAL + 2 * DAY)  # the last copy of the first term is half of issue 29
+    rows = await shop.rows("SELECT invoice_id FROM terms WHERE copies @> 29 ORDER BY starts_at")
+    assert len(rows) == 2
+    await shop.execute(f"UPDATE terms SET suspended_as = 'disputed' WHERE invoice_id = '{rows[0]['invoice_id']}'")
+    await shop.advance_to(datetime(2027, 3, 5, 18, tzinfo=UTC))
+
+    assert (await freeze(shop, 29))["counts"]["copies"] == 1
+    assert len(await labels(shop, 29)) == 1
+    assert await shop.rows("SELECT term FROM labels") == [{"term": rows[1]["invoice_id"]}]
