@@ -28,7 +28,7 @@ class CreditKind(StrEnum):
     BALANCE = "balance"  # a credit note added it to the customer's balance
     PRORATION = "proration"  # an invoice with a negative total added it to the customer's balance
     RECLAIMED = "reclaimed"  # we took an unspent proration credit out of the balance, to refund it
-    RETURNED = "returned"  # a credit note of ours returned to the balance what it had paid; of no payment
+    RETURNED = "returned"  # a credit note returned to the balance what it had paid; of no payment
     UNBILLED = "unbilled"  # a pending proration that we deleted when the subscription ended; negative if it was a debit
 
 
@@ -97,6 +97,24 @@ def _credits_of_notes(invoice: StripeInvoiceState) -> Iterable[Credit]:
                     currency=invoice.currency,
                     created_at=note.created_at,
                 )
+        if returned > 0:
+            yield Credit(
+                id=note.id,
+                kind=CreditKind.RETURNED,
+                invoice_id=invoice.id,
+                amount=returned,
+                currency=invoice.currency,
+                created_at=note.created_at,
+            )
+
+
+def still_of_balance(terms: Iterable[Term], credits: Sequence[Credit]) -> int:
+    """Return what the customer's balance paid of terms, without what credit notes returned to it."""
+    paid = {term.invoice_id: term.paid_by_balance for term in terms if not term.is_refunded}
+    for credit in credits:
+        if credit.kind == CreditKind.RETURNED and credit.invoice_id in paid:
+            paid[credit.invoice_id] -= credit.amount
+    return sum(max(0, left) for left in paid.values())
 
 
 def with_credits(

@@ -95,7 +95,7 @@ KINDS: Mapping[NotificationKind, Kind] = {
     NotificationKind.PAYMENT_FAILED: _kind("plan access_until pay_url card"),
     NotificationKind.CONFIRMATION_NEEDED: _kind("plan access_until pay_url card"),
     NotificationKind.CARD_EXPIRING: _kind("plan card expires_on renews_at", repeats=False),
-    NotificationKind.CANCELED: _kind("plan canceled_at access_until notice_ends_at resumable unpaid"),
+    NotificationKind.CANCELED: _kind("plan canceled_at access_until notice_ends_at resumable unpaid started"),
     NotificationKind.REFUNDED: _kind("plan amount ended"),
     NotificationKind.ISSUE_DELAYED: _kind("issue planned_on expected_on", repeats=False, optional=True),
     NotificationKind.ADDRESS_NEEDED: _kind("plan", repeats=False),

@@ -298,6 +298,7 @@ def _cancellation(facts: Facts, rules: Rules, *, now: datetime) -> Iterator[_Eve
             "notice_ends_at": notice.isoformat() if notice is not None else None,
             "resumable": its.over_at is None,
             "unpaid": its.end_reason == UNPAID_END,
+            "started": bool(facts.terms) or its.trial_end is not None,
         },
     )
 

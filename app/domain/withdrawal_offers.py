@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from app.domain.credits import Credit, still_of_balance
 from app.domain.errors import DomainError
 from app.domain.money import Money, OtherCurrency
 from app.domain.places import Place
@@ -101,11 +102,15 @@ def unpaid_offer(
     return WithdrawalOffer(money=Money(0, subscription.currency), place=place, right=right, refusal=refusal)
 
 
-def with_balance(found: WithdrawalOffer, terms: Sequence[Term]) -> WithdrawalOffer:
-    """Return the offer with what the customer's balance paid. If staff refund the rest, they decide about it."""
+def with_balance(found: WithdrawalOffer, terms: Sequence[Term], credits: Sequence[Credit]) -> WithdrawalOffer:
+    """
+    Return the offer with what the customer's balance paid and has not got back.
+
+    If staff refund the rest, they decide about it.
+    """
     if not found.allowed or found.manual_refund_reason is not None:
         return found
-    return replace(found, to_balance=sum(term.paid_by_balance for term in terms if not term.is_refunded))
+    return replace(found, to_balance=still_of_balance(terms, credits))
 
 
 def recommended_right(withdrawal: WithdrawalOffer, guarantee: Quote | None) -> str | None:

@@ -38,6 +38,28 @@ def test_reader_withdraws_in_two_steps_and_keeps_an_acknowledgment(new_visitor: 
     page_checks.check(reader.page)
 
 
+BROKEN_WORDS = """() => [...document.querySelectorAll("dt")].flatMap(label => {
+    const isBroken = word => {
+        const range = document.createRange();
+        range.setStart(label.firstChild, word.index);
+        range.setEnd(label.firstChild, word.index + word[0].length);
+        return range.getClientRects().length > 1;
+    };
+    return [...label.textContent.matchAll(/\\S+/g)].filter(isBroken).map(word => word[0]);
+})"""
+
+
+def test_german_labels_are_whole_words_on_a_narrow_phone(new_visitor: NewVisitor) -> None:
+    reader = new_visitor()
+    reader.subscribe("Gerda Widerruft")
+    execute_sql(reader.shop, f"UPDATE subscribers SET locale = 'de' WHERE email = '{reader.email}'")
+    execute_sql(reader.shop, "UPDATE subscriptions SET card_country = 'DE'")
+    reader.page.set_viewport_size({"width": 360, "height": 740})
+    reader.page.goto(f"{reader.shop.account}/withdraw")
+    reader.expect_text("Bestätigung an")
+    assert reader.page.evaluate(BROKEN_WORDS) == []
+
+
 def test_contract_is_canceled_without_a_sign_in(new_visitor: NewVisitor, new_agent: NewAgent) -> None:
     reader, robin = new_visitor(), new_agent()
     reader.page.goto(f"{reader.shop.account}/cancel-contract?lang=en")

@@ -104,7 +104,9 @@ def test_credit_notes_count_as_money_returned() -> None:
 def test_a_credit_to_the_balance_first_returns_what_the_balance_paid(to_balance: int, of_payments: int) -> None:
     noted = replace(INVOICE, paid_by_balance=20_00, credit_notes=(replace(NOTE, to_balance=to_balance),))
 
-    assert [one.amount for one in credits_of(subscription_with(noted))] == [of_payments]
+    of_note, returned = credits_of(subscription_with(noted))
+    assert (of_note.kind, of_note.amount) == (CreditKind.BALANCE, of_payments)
+    assert (returned.kind, returned.amount) == (CreditKind.RETURNED, to_balance - of_payments)
 
 
 def test_an_invoice_with_a_negative_total_credits_the_term_that_ran() -> None:

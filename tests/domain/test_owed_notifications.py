@@ -14,7 +14,7 @@ from app.domain.cards import Card
 from app.domain.invoices import InvoiceStatus
 from app.domain.notification_policies import DEFAULT_POLICIES, NotificationPolicy
 from app.domain.notifications import Channel, NotificationKind, NotificationStatus
-from app.domain.owed_notifications import Facts, Known, Owed, is_still_to_send, owed
+from app.domain.owed_notifications import UNPAID_END, Facts, Known, Owed, is_still_to_send, owed
 from app.domain.places import Place
 from app.domain.renewals import PaymentStatus, Renewal
 from app.domain.rules import Rules
@@ -201,6 +201,21 @@ def test_a_months_notice_tells_when_the_subscription_ends() -> None:
     told_of = owed_at(MID, replace(LIVE, cancel_at=END, canceled_at=MID), notice_ends_at=notice)
 
     assert told_of[NotificationKind.CANCELED].data["notice_ends_at"] == notice.isoformat()
+
+
+@pytest.mark.parametrize(
+    ("its", "trial_end", "started"),
+    [((), None, False), ((), START, True), ((PAID,), None, True)],
+    ids=["the first debit never succeeded", "after a trial", "after a paid term"],
+)
+def test_an_end_without_a_beginning_says_so(its: tuple[Term, ...], trial_end: datetime | None, started: bool) -> None:
+    ended = replace(LIVE, status="canceled", canceled_at=MID, ended_at=MID, end_reason=UNPAID_END, trial_end=trial_end)
+    status = access_status(ended, its, POLICY, now=MID)
+    known = Facts(subscription=ended, terms=its, status=status, place=Place(country="US"))
+
+    (canceled,) = owed(known, RULES, DEFAULT_POLICIES, now=MID)
+
+    assert (canceled.kind, canceled.data["started"]) == (NotificationKind.CANCELED, started)
 
 
 def test_a_second_cancellation_is_confirmed_too() -> None:

@@ -225,3 +225,12 @@ def test_starttls_is_required_except_on_this_machine() -> None:
     assert server_of("smtp://127.0.0.1:2525").start_tls is None
     assert server_of("smtps://smtp.example.com").use_tls
     assert (server_of("smtp://smtp.example.com").port, server_of("smtps://smtp.example.com").port) == (587, 465)
+
+
+async def test_a_subject_with_a_line_break_adds_no_recipient(box: Mailbox) -> None:
+    sending = mailer(box)
+    result = await sending.send(replace(MESSAGE, subject="Hello\r\nBcc: eve@example.com"))
+    await sending.close()
+
+    assert result.delivery is Delivery.REFUSED
+    assert box.received == []

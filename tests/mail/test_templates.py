@@ -95,6 +95,27 @@ def test_a_cancellation_tells_the_end_of_a_months_notice(notice: str | None, exp
 
 
 @pytest.mark.parametrize(
+    ("locale", "started", "said"),
+    [
+        ("en_US", True, "Your access has ended."),
+        ("en_US", None, "Your access has ended."),
+        ("en_US", False, "It hadn’t started, because no payment had succeeded."),
+        ("de_DE", True, "Ihr Zugang ist beendet."),
+        ("de_DE", False, "Es hatte noch nicht begonnen, weil keine Zahlung gelungen war."),
+    ],
+)
+def test_a_cancellation_ends_no_access_that_never_was(locale: str, started: bool | None, said: str) -> None:
+    """What an earlier release scheduled does not say whether there was one."""
+    data = {**data_for(NotificationKind.CANCELED), "notice_ends_at": None, "access_until": None, "started": started}
+    if started is None:
+        del data["started"]
+    text = load(None).render(NotificationKind.CANCELED, data, COMMON, wanted=locale, publisher=PUBLISHER)
+    others = {"Your access has ended.", "Ihr Zugang ist beendet."} - {said}
+    assert said in " ".join(text.text.split())
+    assert not any(one in " ".join(text.text.split()) for one in others)
+
+
+@pytest.mark.parametrize(
     ("interval", "locale", "said"),
     [
         ("month", "en_US", "each month"),

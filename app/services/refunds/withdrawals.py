@@ -12,8 +12,8 @@ from datetime import datetime
 
 from app.aggregates import cancellations, current_subscription, declarations, quotes
 from app.context import Context
+from app.db import credits, payments, refunds, subscribers, subscriptions
 from app.db import declarations as declarations_db
-from app.db import payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, new_id
 from app.db.subscribers import Subscriber
 from app.domain.declarations import AlreadyWithdrawn, Channel, Declaration, DeclarationKind
@@ -174,10 +174,11 @@ async def _offer(
 ) -> tuple[WithdrawalOffer, Quote | None]:
     """Return what withdrawing would do, and the guarantee's quote."""
     zone = ctx.rules.zone
+    credited = await credits.of_subscription(session, subscription.id)
     found = await quotes.of_subscription(session, ctx.rules, subscription.id, now=now)
     if found is not None:
         guarantee = guarantee_quote(found.case, now=now, zone=zone)[1]
-        return with_balance(offer(found.case, subscription, now=now, zone=zone), terms), guarantee
+        return with_balance(offer(found.case, subscription, now=now, zone=zone), terms, credited), guarantee
     paid = await payments.of_subscription(session, subscription.id)
     contract, place = await quotes.contract_and_place(session, subscription, terms, paid, now=now)
-    return with_balance(unpaid_offer(subscription, contract, place, now=now, zone=zone), terms), None
+    return with_balance(unpaid_offer(subscription, contract, place, now=now, zone=zone), terms, credited), None

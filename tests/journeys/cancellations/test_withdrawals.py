@@ -88,6 +88,21 @@ async def test_withdrawal_returns_what_the_balance_paid_to_the_balance(shop: Sho
     assert not await shop.may_read(ada)
 
 
+async def test_withdrawal_names_only_what_the_balance_has_not_got_back(shop: Shop) -> None:
+    """A credit note of the Dashboard has returned a part before."""
+    ada = shop.person()
+    held = await subscribe_with_credit(shop, ada, 49_00)
+    await live_in_berlin(shop, ada)
+    invoice = (await shop.stripe_get(f"/v1/subscriptions/{held}"))["latest_invoice"]
+    await shop.stripe_post("/v1/credit_notes", invoice=invoice, amount="1000", credit_amount="1000")
+    await shop.wait_until_idle()
+    assert await balance(shop, ada) == 10_00
+    assert (await quote(shop, ada))["to_balance"]["amount"] == 39_00
+    assert (await withdraw(shop, ada, amount=0)).status_code == 201
+    await shop.wait_until_idle()
+    assert await balance(shop, ada) == 49_00
+
+
 async def test_the_day_after_withdrawal_is_refused_and_the_guarantee_is_better(shop: Shop) -> None:
     ada = await subscribe_in_berlin(shop)
     await shop.advance_to(LAST_DAY_ENDS)
