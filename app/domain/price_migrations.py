@@ -74,11 +74,6 @@ class Keeps(StrEnum):
     MIGRATION_STOPPED = "migration_stopped"
 
 
-# The price that a reader was told of doesn't come, and the one that they pay stays. For the other reasons the subscription
-# ends, or somebody changed what it costs, and has to say so.
-PRICE_STAYS = frozenset({Keeps.LOCKED, Keeps.MIGRATION_STOPPED})
-
-
 class MigrationInProgress(Conflict):
     """The plan has a migration that is not finished. Stop it first; whoever has the new price by then keeps it."""
 

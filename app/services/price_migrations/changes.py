@@ -19,7 +19,6 @@ from app.domain.price_migrations import (
     ANNOUNCED_AHEAD,
     CHECKED_AGAIN,
     OPEN,
-    PRICE_STAYS,
     QUOTED_AGAIN_AHEAD,
     SWITCHED_AHEAD,
     ChangeStatus,
@@ -45,7 +44,7 @@ from app.gateway import price_migrations as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
 from app.services.price_migrations.records import ACTION, follow, lock, lock_running, record, record_switch
-from app.services.price_migrations.stopped import finish
+from app.services.price_migrations.stopped import PRICE_STAYS, finish
 
 NO_TIME = timedelta()
 REPEATED = timedelta(seconds=30)  # after which a request without a recorded answer is repeated

@@ -9,13 +9,16 @@ from app.db import intents, price_migrations, subscriptions
 from app.db import notifications as notifications_db
 from app.db.engine.session import Session
 from app.domain.notifications import Notification, NotificationKind, NotificationStatus, money
-from app.domain.price_migrations import PRICE_STAYS, PriceChange, PriceMigration, has_new_price
+from app.domain.price_migrations import Keeps, PriceChange, PriceMigration, has_new_price
 from app.domain.rules import Rules
 from app.gateway import subscriptions as subscriptions_at_stripe
 from app.gateway.client import Gone
 from app.services.price_migrations.records import ACTION, follow, lock, record_switch
 
 SENT_WITHIN = timedelta(minutes=1)  # a notice that is being sent
+# The price that a reader was told of doesn't come, and the one that they pay stays. For the other reasons the subscription
+# ends, or somebody changed what it costs, and has to say so.
+PRICE_STAYS = frozenset({Keeps.LOCKED, Keeps.MIGRATION_STOPPED})
 
 
 async def finish(ctx: Context, change: PriceChange, migration: PriceMigration, *, now: datetime) -> None:
