@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from app.domain.invoices import InvoiceStatus
 from app.domain.print_quotes import Bill
+from app.domain.renewals import PaymentStatus
 from app.gateway import customers
 from app.gateway.client import Gateway
 from app.gateway.translate import OUR_PRINT_CHANGE
@@ -25,8 +26,9 @@ class PrintInvoice:
     status: str
     total: int
     remaining: int  # to be paid, after what the customer's balance paid
-    pay_url: str | None
+    pay_url: str | None  # None: nothing is to be paid or confirmed there
     has_line: bool
+    is_processing: bool = False  # a payment of it is on its way, as a bank debit is for days
 
 
 async def preview(
@@ -79,14 +81,25 @@ async def add_line(gateway: Gateway, parameters: Mapping[str, Any], *, key: str)
 async def invoice(gateway: Gateway, invoice_id: str) -> PrintInvoice:
     """Fetch the invoice."""
     seen = await gateway.read(f"/v1/invoices/{quote(invoice_id, safe='')}")
+    is_processing = seen.status == InvoiceStatus.OPEN and await _is_processing(gateway, invoice_id)
     return PrintInvoice(
         id=seen.id,
         status=seen.status or InvoiceStatus.DRAFT,
         total=seen.total,
         remaining=seen.amount_remaining,
-        pay_url=seen.get("hosted_invoice_url"),
+        pay_url=None if is_processing else seen.get("hosted_invoice_url"),
         has_line=bool(seen.lines.data),
+        is_processing=is_processing,
     )
+
+
+async def _is_processing(gateway: Gateway, invoice_id: str) -> bool:
+    """Return whether a payment of an open invoice is on its way."""
+    tried = await gateway.read_every(
+        "/v1/invoice_payments", invoice=invoice_id, status="open", expand=["data.payment.payment_intent"], limit=100
+    )
+    attempts = [one.payment.get("payment_intent") for one in tried]
+    return any(attempt is not None and attempt.status == PaymentStatus.PROCESSING for attempt in attempts)
 
 
 async def delete_lines(gateway: Gateway, invoice_id: str) -> None:

@@ -30,6 +30,7 @@ from app.services.print_changes.steps import (
 )
 
 CHECK_INTERVAL = timedelta(minutes=5)  # of a payment that the reader must confirm, in case its event is lost
+DEBIT_INTERVAL = timedelta(hours=1)  # the same of a payment that is on its way
 READER = "reader:"
 log = structlog.get_logger()
 
@@ -184,15 +185,12 @@ async def _pay(ctx: Context, change: PrintChange, seen: PrintInvoice, *, is_over
 
     :raises _Failed: it can't be paid, and was voided.
     """
-    if is_over:
-        return await _void(ctx, change, seen, "subscription_ended")
-    if now >= change.created_at + PAYABLE_FOR:
-        return await _void(ctx, change, seen, "payment_expired")
-    if change.status == PrintChangeStatus.AWAITING_PAYMENT:
+    reason = _reason_to_void(change, seen, is_over=is_over, now=now)
+    if reason is not None:
+        return await _void(ctx, change, seen, reason)
+    if seen.is_processing or change.status == PrintChangeStatus.AWAITING_PAYMENT:
         await _await_payment(ctx, change, seen)
         return False
-    if seen.remaining != change.due:
-        return await _void(ctx, change, seen, QuoteChanged.code)
     intent = await intend(ctx, change, "print_pay", {"off_session": not change.requested_by.startswith(READER)})
     try:
         await send(ctx, intent, at_stripe.pay(ctx.gateway, seen.id, intent.parameters, key=intent.key))
@@ -211,14 +209,28 @@ async def _pay(ctx: Context, change: PrintChange, seen: PrintInvoice, *, is_over
     return False
 
 
+def _reason_to_void(change: PrintChange, seen: PrintInvoice, *, is_over: bool, now: datetime) -> str | None:
+    """
+    Return the code of why the open invoice isn't collected; None if it is.
+
+    A bank debit that is on its way can't be voided: its outcome is awaited, even if the subscription has ended.
+    """
+    if seen.is_processing:
+        return None
+    if is_over:
+        return "subscription_ended"
+    if now >= change.created_at + PAYABLE_FOR:
+        return "payment_expired"
+    is_new = change.status != PrintChangeStatus.AWAITING_PAYMENT
+    return QuoteChanged.code if is_new and seen.remaining != change.due else None
+
+
 async def _await_payment(ctx: Context, change: PrintChange, seen: PrintInvoice) -> None:
     """Record that the reader must confirm the payment, or that it is on its way."""
     async with ctx.sessions.begin() as session:
         await subscribers.lock(session, change.subscriber_id)
-        status = PrintChangeStatus.AWAITING_PAYMENT
-        changed = await print_changes.set_status(
-            session, change.id, status, pay_url=seen.pay_url, again_in=CHECK_INTERVAL
-        )
+        status, again = PrintChangeStatus.AWAITING_PAYMENT, DEBIT_INTERVAL if seen.is_processing else CHECK_INTERVAL
+        changed = await print_changes.set_status(session, change.id, status, pay_url=seen.pay_url, again_in=again)
         if changed and change.status != status:
             await audit.record(
                 session,
@@ -232,10 +244,10 @@ async def _await_payment(ctx: Context, change: PrintChange, seen: PrintInvoice) 
 
 async def _void(ctx: Context, change: PrintChange, seen: PrintInvoice, reason: str) -> bool:
     """
-    Void the open invoice. Return True if it was paid at the last moment.
+    Void the open invoice. Return True if it was paid at the last moment, and False if a payment is on its way.
 
     :raises _Failed: it was voided.
-    :raises StripeRefused: a payment of it is processing; call again.
+    :raises StripeRefused: Stripe refuses it for another reason; call again.
     """
     intent = await intend(ctx, change, "print_void", {})
     try:
@@ -244,6 +256,9 @@ async def _void(ctx: Context, change: PrintChange, seen: PrintInvoice, reason: s
         latest = await at_stripe.invoice(ctx.gateway, seen.id)
         if latest.status == InvoiceStatus.PAID:
             return True
+        if latest.is_processing:
+            await _await_payment(ctx, change, latest)
+            return False
         if latest.status == InvoiceStatus.OPEN:
             raise
     raise _Failed(reason)
