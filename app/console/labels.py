@@ -45,6 +45,7 @@ LABELS = {
     "duplicate": "Duplicate subscription",
     "dashboard": "Stripe Dashboard",
     "print_dropped": "Print edition removed",
+    "print_never_joined": "Print edition never added",
     "paid_after_end": "Paid after cancellation",
     "fraud_warning": "Fraud warning",
     "unspent_credit": "Unspent credit",

@@ -17,6 +17,7 @@ from app.gateway import print_changes as at_stripe
 from app.gateway.client import Gone
 from app.gateway.print_changes import CONFIRMATION_NEEDED, PrintInvoice
 from app.gateway.translate import OUR_PRINT_CHANGE
+from app.services.print_changes import returns
 from app.services.print_changes.lines import line_parameters
 from app.services.print_changes.steps import (
     decide_alone,
@@ -51,7 +52,9 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
         if change.total > 0 and not await _collect(ctx, change, subscription, state, now=now):
             return
         if _is_over(subscription, state):
-            raise _Failed("subscription_ended")  # a payment after its end is refunded by policy
+            if change.total > 0 and not await returns.all_of_addition(ctx, change, subscription.stripe_id, now=now):
+                return
+            raise _Failed("subscription_ended")
     except _Failed as failure:
         log.warning("print_addition_failed", change=change.id, reason=str(failure))
         status, action = PrintChangeStatus.FAILED, "print_edition.add_failed"
@@ -121,6 +124,8 @@ async def _bill(
         latest = await _latest(ctx, change)
         if latest is not None and latest.status != InvoiceStatus.DRAFT:
             return latest
+        if latest is not None:
+            await at_stripe.delete_lines(ctx.gateway, latest.id)
         raise _Failed(_code_of(refusal)) from refusal
 
 

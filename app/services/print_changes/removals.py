@@ -14,7 +14,6 @@ from app.domain.print_renewals import billed_since
 from app.domain.refunds import RefundStatus
 from app.domain.subscriptions import OVER, StripeSubscriptionState, Subscription
 from app.gateway.client import Gone
-from app.gateway.translate import PRINT_DROPPED
 from app.services.print_changes import returns
 from app.services.print_changes.steps import decide, lock_undecided, subscription_of, sync, update
 
@@ -87,12 +86,9 @@ def _parameters(ends: list[datetime], state: StripeSubscriptionState) -> dict[st
     """
     Return the update of the subscription; nothing if it was made.
 
-    The metadata says when print was dropped, because no invoice does. Of a subscription that has ended only that can change.
+    Of a subscription that has ended only the metadata can change.
     """
-    parameters: dict[str, Any] = {}
-    if not set(ends) <= set(state.print_dropped):
-        dropped = sorted({*state.print_dropped, *ends})[-20:]  # a value has at most 500 characters
-        parameters["metadata"] = {PRINT_DROPPED: ",".join(str(int(at.timestamp())) for at in dropped)}
+    parameters = returns.metadata(ends, state)
     items = [{"id": item.id, "deleted": True} for item in state.items if item.component == PRINT]
     if items and state.status not in OVER:
         parameters |= {"items": items, "proration_behavior": "none"}

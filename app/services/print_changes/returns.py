@@ -1,23 +1,27 @@
 """What is returned of the payments for print: refunds, and what goes back to the customer's balance."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
+from app.aggregates import refund_orders
 from app.context import Context
-from app.db import anomalies, audit, print_changes, refunds, subscribers
+from app.db import anomalies, audit, payments, print_changes, refunds, subscribers
 from app.db.engine.session import Session, new_id
 from app.domain.anomalies import PRINT_CHANGE_REFUSED
 from app.domain.print_changes import PrintChange
-from app.domain.print_quotes import DroppedPart
+from app.domain.print_quotes import SECOND, DroppedPart
 from app.domain.print_renewals import quote_return
-from app.domain.refunds import Refund, RefundBasis, RefundStatus
+from app.domain.refunds import Refund, RefundBasis, RefundInProgress, RefundStatus
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
 from app.gateway import credits
-from app.gateway.translate import OUR_PRINT_CHANGE
+from app.gateway.translate import OUR_PRINT_CHANGE, PRINT_DROPPED
 from app.services.print_changes import cases
-from app.services.print_changes.steps import intend, send
+from app.services.print_changes.steps import intend, lock_undecided, send, sync, update
 
-REASON = "print_dropped"
+REASON, NEVER_JOINED = "print_dropped", "print_never_joined"  # of refunds
+REFUND_INTERVAL = timedelta(minutes=5)  # between looks at another refund of the payment
 
 
 async def order(session: Session, change: PrintChange, parts: Iterable[DroppedPart], *, now: datetime) -> None:
@@ -93,6 +97,52 @@ async def order_of_renewal(
 
 async def _is_being_refunded(session: Session, parts: Iterable[DroppedPart]) -> bool:
     return any([await refunds.unresolved(session, one.payment.id) is not None for one in parts])
+
+
+async def all_of_addition(ctx: Context, change: PrintChange, stripe_id: str, *, now: datetime) -> bool:
+    """
+    Return all that was paid for an addition, because the subscription ended before print joined it. No copies are owed.
+
+    Return False if another refund of the payment has to complete first; the change is due again then.
+    """
+    state = await sync(ctx, stripe_id, now=now)
+    ends_at = change.starts_at + SECOND  # print must have begun
+    async with ctx.sessions.begin() as session:
+        change = await lock_undecided(session, change)
+        try:
+            for payment in await payments.of_invoice(session, change.invoice_id or ""):
+                await refund_orders.refund(
+                    session,
+                    payment,
+                    subscriber_id=change.subscriber_id,
+                    basis=RefundBasis.PRINT_DROPPED,
+                    reason=NEVER_JOINED,
+                    now=now,
+                )
+        except RefundInProgress:
+            await print_changes.set_status(session, change.id, change.status, again_in=REFUND_INTERVAL)
+            return False
+        paid = {one.id: one.paid_by_balance for one in state.invoices if one.id == change.invoice_id}
+        await print_changes.set_to_balance(session, change.id, paid)
+        await print_changes.set_dropped(session, change.id, [ends_at])
+    await to_balance(ctx, replace(change, to_balance=paid), state)
+    parameters = metadata([ends_at], state)
+    if parameters:
+        await update(ctx, change, stripe_id, "print_drop", parameters)
+    await sync(ctx, stripe_id, now=now)
+    return True
+
+
+def metadata(ends: Iterable[datetime], state: StripeSubscriptionState) -> dict[str, Any]:
+    """
+    Return the update of the subscription that says when print was dropped, because no invoice does; nothing if it was made.
+
+    It is possible when the subscription has ended, too.
+    """
+    if set(ends) <= set(state.print_dropped):
+        return {}
+    dropped = sorted({*state.print_dropped, *ends})[-20:]  # a value has at most 500 characters
+    return {"metadata": {PRINT_DROPPED: ",".join(str(int(at.timestamp())) for at in dropped)}}
 
 
 async def to_balance(ctx: Context, change: PrintChange, state: StripeSubscriptionState) -> bool:

@@ -43,3 +43,53 @@ async def test_a_bank_debit_is_awaited_without_a_page_to_confirm_it(shop: Shop) 
     assert (invoice["status"], invoice["amount_paid"]) == ("paid", quoted["amount"]["amount"])
     assert await items(shop) == [DIGITAL, PRINT]
     assert await shop.rows("SELECT * FROM anomalies") == []
+
+
+async def test_print_that_was_paid_and_never_joined_is_refunded_when_the_reader_cancels(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    await shop.advance_to(MONTH_FIVE)  # outside the guarantee
+    await _give_credit(shop, 2_00)
+    quoted = await quote(shop, ada)
+    fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
+    answer = await put(shop, ada, enabled=True, amount=quoted["amount"]["amount"], address=HOME)
+    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+
+    canceled = await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.execute("UPDATE print_changes SET due_at = now()")
+    await shop.wait_until("SELECT bool_and(status = 'failed') FROM print_changes")
+    await shop.wait_until_idle()
+
+    assert (answer.status_code, canceled.status_code) == (202, 200), (answer.text, canceled.text)
+    (invoice,) = await print_invoices(shop)
+    assert (invoice["status"], invoice["amount_paid"]) == ("paid", quoted["amount"]["amount"])
+    (refund,) = (await shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == quoted["amount"]["amount"] == quoted["total"]["amount"] - 2_00
+    (customer,) = await shop.stripe_customers()
+    assert customer["balance"] == -2_00
+    (row,) = await shop.rows("SELECT failure_reason FROM print_changes")
+    assert row["failure_reason"] == "subscription_ended"
+
+
+async def test_a_draft_that_stripe_refuses_to_finalize_keeps_no_line(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    await shop.add_fault(method="POST", path="/v1/invoices/*/finalize", action="status", status=400, times=None)
+
+    refused = await put(shop, ada, enabled=True, amount=23_00, address=HOME)
+    await shop.wait_until_idle()
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "print_payment_failed"), refused.text
+    (draft,) = await print_invoices(shop)
+    assert (draft["status"], draft["total"], draft["lines"]["data"]) == ("draft", 0, [])
+
+
+async def _give_credit(shop: Shop, amount: int) -> None:
+    """Give the customer credit at Stripe, in minor units."""
+    (customer,) = await shop.stripe_customers()
+    await shop.stripe_post(
+        f"/v1/customers/{customer['id']}/balance_transactions", amount=str(-amount), currency="usd", description="Sorry"
+    )
