@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1, le=200)
     """
     Size of each of a process's two connection pools: one for the hot routes, one for everything else. The second may
-    briefly double.
+    double in a burst, and keeps the connections.
     """
     database_pooler: bool = False
     """Whether a transaction pooler such as PgBouncer is in between. If so, prepared statements are not cached."""

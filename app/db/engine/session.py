@@ -115,8 +115,10 @@ def make_engine(
     engine = create_async_engine(
         "postgresql+asyncpg://" + ("?prepared_statement_cache_size=0" if pooler else ""),
         async_creator=connect,
-        pool_size=pool_size,
-        max_overflow=pool_size,
+        # None overflows: it would be closed after its use, and the next one would have to parse all statements again.
+        pool_size=2 * pool_size,
+        max_overflow=0,
+        pool_use_lifo=True,  # most of the time, few are used, and these have parsed the statements
         pool_timeout=pool_timeout.total_seconds(),
         hide_parameters=True,  # errors are logged, and a parameter may be a name or an address
     )

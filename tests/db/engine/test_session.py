@@ -107,6 +107,24 @@ async def test_too_many_transactions_at_once_are_an_outage_and_not_a_bug(databas
     await engine.dispose()
 
 
+async def test_a_burst_keeps_its_connections_for_the_next_one(database: str) -> None:
+    engine = make_engine(database, pool_size=2)
+    sessions, bursts = make_sessions(engine), list[set[object]]()
+    for _ in range(3):
+        all_here = asyncio.Barrier(4)
+
+        async def connection_of_one(all_here: asyncio.Barrier = all_here) -> object:
+            async with sessions.begin() as session, asyncio.timeout(TIMEOUT):
+                used = await session.scalar(text("SELECT pg_backend_pid()"))
+                await all_here.wait()
+                return used
+
+        bursts.append(set(await asyncio.gather(*(connection_of_one() for _ in range(4)))))
+    await engine.dispose()
+    assert len(bursts[0]) == 4
+    assert bursts[0] == bursts[1] == bursts[2]
+
+
 async def test_a_statement_that_takes_too_long_is_canceled(database: str) -> None:
     engine = make_engine(database, pool_size=1, timeouts=ServerTimeouts(statement=SHORT))
 
