@@ -9,7 +9,7 @@ can be repaired.
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Self
 
@@ -18,6 +18,7 @@ from app.domain.issues import Calendar, Issue
 
 LONGEST_LINE = 100  # characters; a mailing label holds about half of it
 FIELDS = ("name", "company", "line1", "line2", "district", "city", "region", "postal_code", "country")
+TEMPORARY_UNTIL = timedelta(days=730)  # from today: a temporary address is over by then
 MAX_TEMPORARY = 20  # addresses of one reader that are not over
 
 
@@ -29,7 +30,7 @@ class AddressIncomplete(Invalid):
 
 
 class TemporaryDatesWrong(Invalid):
-    """A temporary address needs a first day, and a later day from which the permanent address counts again."""
+    """A temporary address needs a first day, and a later day within two years from which the permanent one counts again."""
 
     code = "temporary_dates_wrong"
     title = "Invalid dates of a temporary address"
@@ -186,6 +187,20 @@ def period_of(since: date | None, until: date | None) -> Period | None:
     if until <= since:
         raise TemporaryDatesWrong("The date until must be after the date from")
     return Period(since=since, until=until)
+
+
+def check_period(period: Period, *, today: date) -> None:
+    """
+    Check that a temporary address can count.
+
+    :param today: in the publisher's time zone.
+    :raises TemporaryDatesWrong: it is over already, or lasts too long.
+    """
+    latest = today + TEMPORARY_UNTIL
+    if period.until <= today:
+        raise TemporaryDatesWrong(f"The date until must be after today, {today}", today=str(today))
+    if period.until > latest:
+        raise TemporaryDatesWrong(f"The date until must be {latest} or earlier", latest=str(latest))
 
 
 def check_overlaps(period: Period, others: Sequence[SavedAddress]) -> None:

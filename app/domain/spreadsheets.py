@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 
 BYTE_ORDER_MARK = "\ufeff"  # without it, Excel doesn't read UTF-8
-FORMULA_STARTS = frozenset("=+-@＝＋－＠\t\r\n")  # also in their full width
+FORMULA_STARTS = frozenset("=+-@|%＝＋－＠\t\r\n")  # also in their full width; OWASP, CSV Injection
 
 
 def cell(value: str | None) -> str:

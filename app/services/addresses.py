@@ -26,6 +26,7 @@ from app.domain.addresses import (
     TemporaryAddressOverlaps,
     check_complete,
     check_overlaps,
+    check_period,
     counts_from,
 )
 from app.domain.callers import Reader
@@ -79,6 +80,7 @@ async def save_own(
 
     :param period: of a temporary address.
     :raises AddressIncomplete: a part is missing, too long or unknown. Doubts about the format are only warnings.
+    :raises TemporaryDatesWrong: the period is over, or ends more than two years ahead.
     :raises CountryNotServed: they have the print edition, which isn't mailed to that country.
     :raises TemporaryAddressOverlaps: there is another temporary address at that time.
     """
@@ -221,6 +223,7 @@ async def _save(
         )
     book = await _book(session, ctx, subscriber.id, now=now)
     if period is not None:
+        check_period(period, today=now.astimezone(ctx.settings.zone).date())
         others = [one for one in book.temporary if one.period != period or one.checked != checked]
         check_overlaps(period, others)
         if len(others) >= MAX_TEMPORARY:

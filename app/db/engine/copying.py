@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 
 from app.db.engine.long_statements import SET_ZONE
 from app.db.engine.pool import Pool
+from app.domain.spreadsheets import FORMULA_STARTS
 
-_FORMULAS = "{" + ",".join(str(ord(sign)) for sign in "=+-@|%") + "}"
+_FORMULAS = "{" + ",".join(str(ord(sign)) for sign in sorted(FORMULA_STARTS)) + "}"
 WAITING = 4  # parts of about 64 kB that may wait for a slow client
 
 

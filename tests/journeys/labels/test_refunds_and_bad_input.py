@@ -53,12 +53,12 @@ async def test_a_name_that_looks_like_a_formula_is_only_text(shop: Shop) -> None
     await shop.plan_issues(30)
     ada = shop.person("ada")
     await shop.subscribe(ada, print_edition=True)
-    await move(shop, ada, {**HOME, "name": "=cmd|' /C calc'!A0"})
+    await move(shop, ada, {**HOME, "name": "=cmd|' /C calc'!A0", "company": "＠SUM(1)", "line1": "－1 Street"})
     await shop.advance_to(CUTOFF)
     await freeze(shop, ISSUE)
 
     (label,) = await labels(shop, ISSUE)
-    assert label["name"] == "'=cmd|' /C calc'!A0"
+    assert [label[name] for name in ("name", "company", "line1")] == ["'=cmd|' /C calc'!A0", "'＠SUM(1)", "'－1 Street"]
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,8 @@ async def test_a_name_that_looks_like_a_formula_is_only_text(shop: Shop) -> None
         ),
         pytest.param({"line1": "x" * 300}, 422, "validation_failed", id="too long"),
         pytest.param({"from": "2026-04-01"}, 422, "temporary_dates_wrong", id="half a period"),
+        pytest.param({"from": "2020-01-01", "until": "2020-02-01"}, 422, "temporary_dates_wrong", id="over"),
+        pytest.param({"from": "2026-04-01", "until": "2999-01-01"}, 422, "temporary_dates_wrong", id="for ever"),
     ],
 )
 async def test_a_wrong_address_changes_nothing(shop: Shop, changed: dict[str, str], status: int, code: str) -> None:
