@@ -148,10 +148,12 @@ _LEFT_OUT = f"""
 """  # noqa: S608 - no values
 ADDRESSLESS = f"""
     WITH {_OWED}
-    SELECT DISTINCT o.subscription_id FROM owed o LEFT JOIN addressed a ON a.subscriber_id = o.subscriber_id AND a.is_usable
+    SELECT DISTINCT o.subscription_id COLLATE "C" FROM owed o
+        LEFT JOIN addressed a ON a.subscriber_id = o.subscriber_id AND a.is_usable
         LEFT JOIN served ON served.country = a.country
-    WHERE served.country IS NULL AND NOT o.is_disputed AND o.claim_id = ''
+    WHERE served.country IS NULL AND NOT o.is_disputed AND o.claim_id = '' AND o.subscription_id > $11::text COLLATE "C"
       AND NOT EXISTS (SELECT FROM refunding r WHERE r.invoice_id = o.invoice_id)
+    ORDER BY 1 LIMIT $12::int
 """  # noqa: S608 - no values
 _COUNTS = text(
     """

@@ -22,7 +22,7 @@ _MAILED_RUN = text(
     """
 ).bindparams(bindparam("today", type_=Date))
 _UNCHECKED_RUN = text(
-    "SELECT id, issue_number FROM label_runs WHERE NOT addresses_announced ORDER BY id LIMIT 1"
+    "SELECT id, issue_number, addresses_through FROM label_runs WHERE NOT addresses_announced ORDER BY id LIMIT 1"
     " FOR NO KEY UPDATE SKIP LOCKED"
 )
 # The readers in the order of their IDs, so that two transactions never wait for each other.
@@ -58,6 +58,15 @@ class MailedRun:
 
 
 @dataclass(frozen=True, slots=True)
+class UncheckedRun:
+    """A run for which it is announced who has no address: those up to a subscription."""
+
+    id: str
+    issue_number: int
+    through: str
+
+
+@dataclass(frozen=True, slots=True)
 class CopyOwner:
     """A subscription with its reader, who is locked. Without a label, the position is 0."""
 
@@ -74,10 +83,10 @@ async def next_mailed(session: Session, *, today: date) -> MailedRun | None:
     return MailedRun(*row) if row is not None else None
 
 
-async def next_unchecked(session: Session) -> tuple[str, int] | None:
-    """Return a run for which it is not announced who has no address, locked, and its issue."""
+async def next_unchecked(session: Session) -> UncheckedRun | None:
+    """Return a run for which it is not announced who has no address, locked."""
     row = (await session.execute(_UNCHECKED_RUN)).one_or_none()
-    return (row.id, row.issue_number) if row is not None else None
+    return UncheckedRun(*row) if row is not None else None
 
 
 async def copies(session: Session, run: MailedRun, *, limit: int) -> list[CopyOwner]:
@@ -86,10 +95,15 @@ async def copies(session: Session, run: MailedRun, *, limit: int) -> list[CopyOw
     return [CopyOwner(row.subscription_id, row.reader, row.sub, row.kind, row.position) for row in rows]
 
 
-async def without_address(session: Session, selection: Selection) -> list[CopyOwner]:
-    """Return the subscriptions that are owed a copy and have no address to use. Their readers are locked."""
-    found = await long_statements.fetch(session, ADDRESSLESS, selection.parameters)
-    rows = await session.execute(_READERS, {"ids": [row[0] for row in found]})
+async def without_address(session: Session, selection: Selection, *, after: str, limit: int) -> list[str]:
+    """Return the subscriptions after an ID that are owed a copy and have no address to use, in the order of their IDs."""
+    found = await long_statements.fetch(session, ADDRESSLESS, (*selection.parameters, after, limit))
+    return [row[0] for row in found]
+
+
+async def owners(session: Session, subscription_ids: Sequence[str]) -> list[CopyOwner]:
+    """Return the readers of subscriptions, locked."""
+    rows = await session.execute(_READERS, {"ids": list(subscription_ids)})
     return [CopyOwner(row.subscription_id, row.reader, row.sub) for row in rows]
 
 
@@ -102,6 +116,11 @@ async def mark_announced(session: Session, run_id: str, *, position: int | None)
     """Record up to which position the copies of a run are announced; None: all."""
     value = LabelRun.copies if position is None else position
     await session.execute(update(LabelRun).where(LabelRun.id == run_id).values(announced=value))
+
+
+async def mark_checked_through(session: Session, run_id: str, subscription_id: str) -> None:
+    """Record up to which subscription it is announced who has no address for the copies of a run."""
+    await session.execute(update(LabelRun).where(LabelRun.id == run_id).values(addresses_through=subscription_id))
 
 
 async def mark_checked(session: Session, run_ids: Sequence[str]) -> None:

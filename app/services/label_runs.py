@@ -33,6 +33,7 @@ from app.domain.label_runs import (
 from app.domain.outbox import OutboxReader, OutboxType, address_needed, copy_mailed
 
 QUEUE_SLICE = 5_000  # subscriptions
+CHECKED_SLICE = 20_000  # subscriptions without an address, of which each look finds the next
 ANNOUNCED_SLICE = 500  # copies, whose readers are locked meanwhile
 ANNOUNCED_FOR = timedelta(days=30)  # after its mailing, a copy is no news
 
@@ -240,21 +241,37 @@ async def announce(ctx: Context, *, now: datetime) -> None:
 async def _announce_addresses(ctx: Context, *, now: datetime) -> bool:
     """Announce who is owed a copy of the next frozen issue and has no address. Return whether there may be another one."""
     async with ctx.sessions.begin() as session:
-        found = await mailed_copies.next_unchecked(session)
-        if found is None:
+        run = await mailed_copies.next_unchecked(session)
+        if run is None:
             return False
-        run_id, number = found
         calendar = await issues.calendar(session, ctx.settings.zone)
-        issue = next((one for one in calendar.issues if one.number == number), None)
+        issue = next((one for one in calendar.issues if one.number == run.issue_number), None)
+        found: Sequence[str] = ()
         if issue is not None:
             selection = _selection(ctx, calendar, issue, (), supplement=True, now=now)
-            owners = await mailed_copies.without_address(session, selection)
-            events = [
-                address_needed(OutboxReader.of(one.reader, one.sub), subscription_id=one.subscription_id, issue=number)
-                for one in owners
-            ]
-            await outbox.add(session, events)
-        await mailed_copies.mark_checked(session, [run_id])
+            found = await mailed_copies.without_address(session, selection, after=run.through, limit=CHECKED_SLICE)
+        if not found:
+            await mailed_copies.mark_checked(session, [run.id])
+    for start in range(0, len(found), ANNOUNCED_SLICE):
+        if not await _ask_for_addresses(ctx, run.id, found[start : start + ANNOUNCED_SLICE]):
+            break
+    return True
+
+
+async def _ask_for_addresses(ctx: Context, run_id: str, subscription_ids: Sequence[str]) -> bool:
+    """Announce who has no address for a run's copies. Return False if another worker goes on with it."""
+    async with ctx.sessions.begin() as session:
+        run = await mailed_copies.next_unchecked(session)
+        if run is None or run.id != run_id or run.through >= subscription_ids[0]:
+            return False
+        events = [
+            address_needed(
+                OutboxReader.of(one.reader, one.sub), subscription_id=one.subscription_id, issue=run.issue_number
+            )
+            for one in await mailed_copies.owners(session, subscription_ids)
+        ]
+        await outbox.add(session, events)
+        await mailed_copies.mark_checked_through(session, run_id, subscription_ids[-1])
     return True
 
 

@@ -68,8 +68,12 @@ WEBHOOKS = (
     query("mailed_copies.copies", lambda s: mailed_copies.copies(s.session, RUN, limit=PAGE)),
     query(
         "mailed_copies.without_address",
-        lambda s: mailed_copies.without_address(s.session, SELECTION),
+        lambda s: mailed_copies.without_address(s.session, SELECTION, after="", limit=PAGE),
         reads_all="it looks at every owed copy of an issue, once after its labels are frozen",
+    ),
+    query("mailed_copies.owners", lambda s: mailed_copies.owners(s.session, s.ids("scr"))),
+    query(
+        "mailed_copies.mark_checked_through", lambda s: mailed_copies.mark_checked_through(s.session, "lbl_1", "scr_1")
     ),
     query("mailed_copies.is_wanted", lambda s: mailed_copies.is_wanted(s.session, OutboxType.COPY_MAILED)),
     query("mailed_copies.mark_announced", lambda s: mailed_copies.mark_announced(s.session, "lbl_1", position=7)),

@@ -26,6 +26,7 @@ class LabelRun(Base):
     emptied_at: Mapped[datetime | None]  # when the addresses were removed, because they were kept long enough
     announced: Mapped[int | None]  # the last position that the outbox has as mailed; NULL: before it was recorded
     addresses_announced: Mapped[bool] = mapped_column(server_default=true())  # who has none is in the outbox
+    addresses_through: Mapped[str] = mapped_column(server_default="")  # the subscription until which that is so
     __table_args__ = (
         Index("label_runs_issue_number_idx", "issue_number", "number", unique=True),
         Index("label_runs_frozen_at_idx", "frozen_at"),

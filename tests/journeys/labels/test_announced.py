@@ -65,3 +65,15 @@ async def test_copies_that_nobody_asks_for_or_of_long_ago_are_not_announced(shop
     assert len(await announce(shop, MAILED)) == 1  # they are no news anymore
     await shop.execute("UPDATE label_runs SET announced = 0")
     assert len(await announce(shop, MAILED + timedelta(days=40))) == 1
+
+
+async def test_missing_addresses_are_announced_from_where_it_stopped(shop: Shop) -> None:
+    ben = await with_a_run(shop)
+    through = "SELECT addresses_announced, addresses_through FROM label_runs"
+
+    await shop.execute(f"UPDATE label_runs SET addresses_through = '{ben}'")
+    assert await announce(shop, CUTOFF) == []
+    assert await shop.rows(through) == [{"addresses_announced": True, "addresses_through": ben}]
+    await shop.execute("UPDATE label_runs SET addresses_announced = false, addresses_through = ''")
+    assert [one["sub"] for one in await announce(shop, CUTOFF, times=2)] == ["ben"]
+    assert await shop.rows(through) == [{"addresses_announced": True, "addresses_through": ben}]
