@@ -1,21 +1,25 @@
 """Claims of copies that did not reach a reader, or reached them damaged: all of them, and making one."""
 
+from collections.abc import Mapping
+
 from starlette.responses import Response
 
 from app.console.access_control import form_route, page_route
 from app.console.csrf import check_reader
+from app.console.form_fields import InvalidForm
 from app.console.issues import issue_number
 from app.console.request import ConsoleRequest
 from app.console.state import CONSOLE
 from app.db.engine.session import new_id
 from app.domain.callers import Role
-from app.domain.claims import ClaimResolution, ClaimSelection, ClaimStatus, WantedClaim
+from app.domain.claims import ClaimResolution, ClaimSelection, ClaimStatus, CopySentElsewhere, WantedClaim
 from app.domain.issues import LARGEST_NUMBER
 from app.domain.reasons import ClaimReason
-from app.services import claims, idempotency, issues, support
+from app.services import addresses, claims, idempotency, issues, sent_copies, support
 
 REASONS = {str(reason): reason.label for reason in ClaimReason}
 RESOLUTIONS: dict[str, str] = {ClaimResolution.RESEND: "Send it again", ClaimResolution.EXTEND: "Extend the term"}
+ON_THE_LABEL = "label"  # in the form: the copy was expected where it was sent
 LONGEST_NOTE = 500  # characters
 PAGE_SIZE = 50
 
@@ -29,6 +33,7 @@ async def show(request: ConsoleRequest) -> Response:
         found=found,
         issue=issue,
         reasons=REASONS,
+        expected_at=await _expected_at(request, found.subscriber.id, found.subscription.id, issue.number),
         longest=LONGEST_NOTE,
         key=request.idempotency_key(),
     )
@@ -39,15 +44,26 @@ async def claim(request: ConsoleRequest) -> Response:
     ctx, number = request.ctx, issue_number(request)
     found = await support.subscription(ctx, request.path_param("subscription"), viewer=request.viewer)
     await check_reader(request, found.subscriber.id)
+    places = await _expected_at(request, found.subscriber.id, found.subscription.id, number)
     with request.fields() as fields:
+        expected = fields.choice("address", places)
         reason, resolution = fields.choice("reason", REASONS), fields.choice("resolution", RESOLUTIONS)
         note = fields.text("note", max_length=LONGEST_NOTE)
-    wanted = WantedClaim(issue_number=number, reason=reason, resolution=ClaimResolution(resolution), note=note or None)
+    wanted = WantedClaim(
+        issue_number=number,
+        reason=reason,
+        resolution=ClaimResolution(resolution),
+        note=note or None,
+        address_id=expected if expected != ON_THE_LABEL else None,
+    )
 
     async def work(claim_id: str) -> tuple[int, dict[str, str]]:
-        made = await claims.make(
-            ctx, found.subscription.id, wanted, claim_id=claim_id, by=request.staff.actor, now=request.now
-        )
+        try:
+            made = await claims.make(
+                ctx, found.subscription.id, wanted, claim_id=claim_id, by=request.staff.actor, now=request.now
+            )
+        except CopySentElsewhere as error:
+            raise InvalidForm(f"{error}.", field="address") from None
         awaits = made.status == ClaimStatus.AWAITING_APPROVAL
         return 202 if awaits else 201, {"claim": made.id}
 
@@ -56,7 +72,7 @@ async def claim(request: ConsoleRequest) -> Response:
         caller=request.staff.actor,
         route=f"POST {CONSOLE}/subscriptions/{found.subscription.id}/issues/{number}/claim",
         key=idempotency.check_key(request.text("key", max_length=100)),
-        body=f"{reason} {resolution} {note}".encode(),
+        body=f"{reason} {resolution} {expected} {note}".encode(),
         new_object_id=new_id("clm"),
         work=work,
     )
@@ -66,6 +82,21 @@ async def claim(request: ConsoleRequest) -> Response:
         "A replacement goes out with the next supplement." if resolution == ClaimResolution.RESEND else "Issues added."
     )
     return request.redirect(f"/readers/{found.subscriber.id}", flash=f"Copy of issue {number} claimed. {done}")
+
+
+async def _expected_at(
+    request: ConsoleRequest, subscriber_id: str, subscription_id: str, number: int
+) -> Mapping[str, str]:
+    """Return where the reader may have expected the copy: at an address of theirs, or at the one on the label."""
+    book = await addresses.of_subscriber(request.ctx, subscriber_id, viewer=request.viewer, now=request.now)
+    kept = [*([book.permanent] if book.permanent is not None else []), *book.temporary]
+    sent = await sent_copies.of_subscription(request.ctx, subscription_id)
+    labels = (", ".join(one.lines) for one in sent if one.issue_number == number and not one.extra)
+    on_the_label = next(labels, "")
+    return {
+        **{one.id: ", ".join(one.checked.lines) for one in kept},
+        ON_THE_LABEL: f"The address on the label: {on_the_label}" if on_the_label else "The address on the label",
+    }
 
 
 async def show_all(request: ConsoleRequest) -> Response:

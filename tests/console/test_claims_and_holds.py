@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from tests.console.conftest import OpenConsole
 from tests.console.test_forms import error_of
 from tests.console.test_issues import CUTOFF, ISSUE, main_text
-from tests.support.labels import freeze
+from tests.support.labels import NEW_HOME, freeze, move
 from tests.support.shop import Shop
 
 MAILED = datetime(2026, 3, 20, 18, tzinfo=UTC)
@@ -35,12 +35,19 @@ async def test_support_holds_copies_and_claims_one(shop: Shop, open_console: Ope
     links = [link.attributes["href"] for link in (await robin.open(reader)).find("a")]
     assert f"/console{claim}" in links
     form = await robin.open(claim)
-    done = await robin.submit(form, "/claim", reason="damaged", note="Wet.")
+    assert "1 Lantern Street" in main_text(form)
+    await move(shop, shop.person("ada"), NEW_HOME)  # after the cut-off, so the copy went to the old address
+    moved = await robin.open(claim)
+    elsewhere = await robin.submit(moved, "/claim", reason="not_received")
+    refused = f"Issue {ISSUE} was sent to the address that was valid at its label cut-off."
+    assert (elsewhere.status, error_of(elsewhere, "address")) == (422, refused)
+    form = await robin.open(claim)
+    done = await robin.submit(form, "/claim", address="label", reason="damaged", note="Wet.")
     assert f"Copy of issue {ISSUE} claimed. A replacement goes out with the next supplement." in main_text(done)
-    assert (await robin.submit(form, "/claim", reason="damaged", note="Wet.")).status == 200
+    assert (await robin.submit(form, "/claim", address="label", reason="damaged", note="Wet.")).status == 200
     links = [link.attributes["href"] for link in (await robin.open(reader)).find("a")]
     assert f"/console{claim}" not in links, "what was claimed can't be claimed again"
-    again = await robin.submit(await robin.open(claim), "/claim", reason="not_received")
+    again = await robin.submit(await robin.open(claim), "/claim", address="label", reason="not_received")
     assert again.status == 409
     assert len(await shop.rows("SELECT FROM claims")) == 1
     supplement = await freeze(shop, ISSUE, supplement=True)
