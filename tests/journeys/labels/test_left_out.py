@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.journeys.labels.test_grace_and_back_issues import LAST, RENEWAL, _with_a_failing_card
 from tests.support.labels import HOME, freeze, labels, preview, try_to_freeze
 from tests.support.print_edition import change
@@ -21,19 +23,29 @@ async def advance_at_stripe(shop: Shop, moment: datetime) -> None:
     await shop.wait_for_clock()
 
 
-async def test_a_dashboard_refund_before_the_cutoff_stops_the_copy_though_known_later(shop: Shop) -> None:
+@pytest.mark.parametrize("is_note", [False, True], ids=["refund", "credit note"])
+async def test_money_that_went_back_before_the_cutoff_stops_the_copy_though_known_later(
+    shop: Shop, *, is_note: bool
+) -> None:
     await shop.plan_issues(50)
     await shop.subscribe(shop.person("ada"), print_edition=True)
     await shop.advance_to(CUTOFF - HOURS)
     (charge,) = (await shop.stripe_get("/v1/charges"))["data"]
+    (invoice,) = (await shop.stripe_get("/v1/invoices"))["data"]
+    amount = str(charge["amount"])
     await shop.stripe.put("/_sandbox/settings", json={"hold": True})
-    await shop.stripe_post("/v1/refunds", charge=charge["id"])
+    if is_note:
+        note = {"invoice": invoice["id"], "amount": amount, "out_of_band_amount": amount}
+        await shop.stripe_post("/v1/credit_notes", **note)
+    else:
+        await shop.stripe_post("/v1/refunds", charge=charge["id"])
     await advance_at_stripe(shop, CUTOFF + HOURS)
     assert (await preview(shop, ISSUE))["counts"]["copies"] == 1
     await shop.stripe.put("/_sandbox/settings", json={"hold": False})
     await shop.stripe.post("/_sandbox/release")
     await shop.wait_until_idle()
 
+    assert (await shop.rows("SELECT refunded_as FROM terms")) == [{"refunded_as": "dashboard"}]
     assert (await freeze(shop, ISSUE))["counts"]["copies"] == 0
 
 
