@@ -28,7 +28,7 @@ from app.services import circulation
 router = APIRouter(prefix="/v1", tags=["reports"], route_class=Described)
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT, strict=True)]
-LabelLine = Literal["15b1", "15b2", "15b4", "15d1", "15d2", "15d3"]
+LabelLine = Literal["15b1", "15b2", "15b4", "15d1", "15d2", "15d3", "16a"]
 CSV: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A line for each label",
@@ -90,7 +90,9 @@ class LineOut(ApiModel):
     line: str = Field(examples=["15b1"])
     title: str = Field(examples=["Paid: mailed outside the county"])
     average: int = Field(description="Of the issues of the period.", examples=[905])
-    nearest: int = Field(description="Of the last issue of the period.", examples=[912])
+    nearest: int | None = Field(
+        description="Of the issue mailed last in the period. null: it is missing.", examples=[912]
+    )
     unit: Literal["copies", "hundredths_of_percent"] = Field(examples=["copies"])
 
 
@@ -99,10 +101,14 @@ class CirculationOut(ApiModel):
 
     since: date = Field(examples=["2025-10-01"])
     until: date = Field(examples=["2026-09-30"])
-    nearest_issue: int | None = Field(description="The last issue with a press run.", examples=[24])
-    missing: list[int] = Field(
-        description="Issues that are left out, because their press run is not entered.", examples=[[]]
+    nearest_issue: int | None = Field(
+        description="The issue mailed last in the period, until today. null: there is none.", examples=[24]
     )
+    missing: list[int] = Field(
+        description="Issues that are left out, because their press run is not entered or their labels are not frozen.",
+        examples=[[]],
+    )
+    not_frozen: list[int] = Field(description="Those of them whose labels are not frozen.", examples=[[]])
     lines: list[LineOut]
     issues: list[IssueCirculationOut]
 
@@ -114,6 +120,7 @@ class CirculationOut(ApiModel):
             until=found.until,
             nearest_issue=found.nearest,
             missing=list(found.missing),
+            not_frozen=list(found.not_frozen),
             lines=[
                 LineOut(
                     line=one.line,
@@ -132,11 +139,12 @@ class CirculationOut(ApiModel):
 async def show_circulation(
     _: ReportViewer,
     ctx: Ctx,
+    now: Now,
     since: Annotated[Day, Query(alias="from", description="The first day.", examples=["2025-10-01"])],
     until: Annotated[Day, Query(alias="to", description="The last day.", examples=["2026-09-30"])],
 ) -> CirculationOut:
     """Show the circulation statement of the issues that were mailed in a period, in the lines of PS Form 3526."""
-    return CirculationOut.of(await circulation.report(ctx, since, until))
+    return CirculationOut.of(await circulation.report(ctx, since, until, now=now))
 
 
 @router.get("/issues/{number}/circulation", responses=problems(NotFound))
@@ -158,7 +166,9 @@ async def download_issue_circulation(
     number: Number,
     person: Circulation,
     ctx: Ctx,
-    line: Annotated[LabelLine | None, Query(description="Only the labels of a line. Default: all labels.")] = None,
+    line: Annotated[
+        LabelLine | None, Query(description="Only the labels of a line; 16a: electronic copies. Default: all labels.")
+    ] = None,
     every: Annotated[int, Query(ge=1, le=1_000_000, description="Each n-th label, for an auditor's sample.")] = 1,
 ) -> StreamingResponse:
     """Download the labels of an issue with the fields that an auditor samples. Every download is recorded."""

@@ -98,16 +98,19 @@ def report_circulation(
     The lines are those of PS Form 3526, with the average of all issues and the last issue. Percentages have two decimals.
     """
     first, last = _date(since, "--from"), _date(until, "--to")
-    found = _run(lambda ctx, _: circulation.report(ctx, first, last))
+    found = _run(lambda ctx, now: circulation.report(ctx, first, last, now=now))
     lines = csv.writer(sys.stdout, lineterminator="\n")
     lines.writerow(["line", "title", "average", f"issue {found.nearest}" if found.nearest else "nearest"])
     for one in found.lines:
-        figures = (one.average, one.nearest)
-        lines.writerow(
-            [one.line, one.title, *(f"{it // 100}.{it % 100:02}" if one.is_percentage else it for it in figures)]
-        )
+        figures = ["" if it is None else it for it in (one.average, one.nearest)]
+        lines.writerow([one.line, one.title, *(_percentage(it) if one.is_percentage else it for it in figures)])
     for number in found.missing:
-        typer.echo(f"Issue {number} is left out: enter its press run.", err=True)
+        todo = "freeze its labels" if number in found.not_frozen else "enter its press run"
+        typer.echo(f"Issue {number} is left out: {todo}.", err=True)
+
+
+def _percentage(hundredths: int | str) -> str:
+    return f"{hundredths // 100}.{hundredths % 100:02}" if isinstance(hundredths, int) else hundredths
 
 
 def _date(text: str, option: str) -> date:

@@ -11,6 +11,7 @@ from app.console.issues import issue_number
 from app.console.request import ConsoleRequest
 from app.domain.callers import Role
 from app.domain.circulation import (
+    ELECTRONIC,
     LARGEST_COUNT,
     PERCENTAGES,
     TITLES,
@@ -28,7 +29,8 @@ COUNTS = {  # field: title, and the line of the form
     "single_copies_mailed": ("Single copies mailed at other classes", "15b4"),
     "free_outside_mail": ("Given away outside the mails", "15d4"),
 }
-LABEL_LINES = frozenset({"15b1", "15b2", "15b4", "15d1", "15d2", "15d3"})  # with labels, which can be downloaded
+# With frozen rows, which can be downloaded: labels, and electronic copies.
+LABEL_LINES = frozenset({"15b1", "15b2", "15b4", "15d1", "15d2", "15d3", ELECTRONIC})
 A_YEAR = timedelta(days=365)
 
 
@@ -38,7 +40,7 @@ async def show(request: ConsoleRequest) -> Response:
     since, until = _day(request, "from") or today - A_YEAR, _day(request, "to") or today
     found, wrong = None, False
     try:
-        found = await circulation.report(request.ctx, since, until)
+        found = await circulation.report(request.ctx, since, until, now=request.now)
     except InvalidCirculationPeriod:
         wrong = True
     return request.render(
@@ -59,7 +61,7 @@ async def export(request: ConsoleRequest) -> Response:
     """
     today = request.now.astimezone(request.ctx.rules.zone).date()
     since, until = _day(request, "from") or today - A_YEAR, _day(request, "to") or today
-    found = await circulation.report(request.ctx, since, until)
+    found = await circulation.report(request.ctx, since, until, now=request.now)
     name = f"circulation-{since}-{until}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(_csv(found), media_type="text/csv; charset=utf-8", headers=headers)

@@ -4,17 +4,28 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from app.db.circulation_statements import (
+    AMOUNT_PAID,
+    AMOUNT_PAID_BY_MANY,
+    UNUSUAL,
+    had_print,
+    is_paid,
+    is_valid,
+    mail_class,
+    rule_parameters,
+    tables_of_rules,
+)
 from app.db.engine import long_statements
 from app.db.engine.copying import copy_csv, safe
 from app.db.engine.pool import Pool
 from app.db.engine.session import Session
 from app.db.models import Issue, LabelRun
 from app.db.models import IssueCirculation as Row
-from app.domain.circulation import LABEL_KINDS, EnteredCounts, LabelCounts
-from app.domain.label_runs import LabelKind
+from app.domain.circulation import ELECTRONIC, LABEL_KINDS, CountingRules, EnteredCounts, LabelCounts
+from app.domain.label_runs import MAIN, Flag, LabelKind
 
 KIND_OF_LINE: Mapping[str, str] = {
     "15b1": "paid_outside_county",
@@ -32,106 +43,107 @@ class CountedIssue:
     An issue to count.
 
     :param closes_at: when its labels closed. Who had print then is a print reader of the issue, and nobody else.
-    :param paid_percent: the least percentage of the basic price that makes a copy paid.
+    :param paid_percent: for labels that an earlier release froze, the least percentage of the basic price of a paid copy.
     """
 
     number: int
-    mailed_at: datetime
     closes_at: datetime
     paid_percent: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountingRules:
-    """
-    How copies are counted.
-
-    :param prices: the plan, the currency, and the price of both editions and of digital alone, in minor units.
-    """
-
-    mailed_from: str
-    county: Sequence[str]
-    other_mail: Sequence[str]
-    prices: Sequence[tuple[str, str, int, int]]
 
 
 def _parameters(rules: CountingRules, issues: Sequence[CountedIssue]) -> tuple[object, ...]:
     return (
         [one.number for one in issues],
-        [one.mailed_at for one in issues],
-        [one.paid_percent for one in issues],
-        rules.mailed_from,
-        list(rules.county),
-        list(rules.other_mail),
-        [one[0] for one in rules.prices],
-        [one[1] for one in rules.prices],
-        [one[2] for one in rules.prices],
-        [one[3] for one in rules.prices],
         [one.closes_at for one in issues],
+        [one.paid_percent for one in issues],
+        *rule_parameters(rules),
     )
 
 
-_RULES = """
+# What a plan cost when a term was bought is known of most terms: its price may have risen since.
+_BOTH, _DIGITAL = (
+    f"CASE WHEN prices.{price} IS NOT NULL THEN least(prices.{price}, t.price) END"
+    for price in ("both_editions", "digital")
+)
+_RULES = f"""
     issues AS MATERIALIZED (
-        SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::int[], $11::timestamptz[])
-            AS each (number, mailed_at, percent, closes_at)),
-    prices AS MATERIALIZED (
-        SELECT * FROM unnest($7::text[], $8::text[], $9::bigint[], $10::bigint[])
-            AS each (plan, currency, both_editions, digital)),
-    places AS (SELECT $4::text AS mailed_from, $5::text[] AS county, $6::text[] AS other_mail)"""
+        SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::int[]) AS each (number, closes_at, percent)),
+    {tables_of_rules(4)}"""  # noqa: S608 - no values
 _COPIES = f"""
-    printed AS (
-        SELECT l.*, i.number, i.percent FROM issues i JOIN label_runs r ON r.issue_number = i.number
-            JOIN labels l ON l.run_id = r.id),
-    bought AS MATERIALIZED (
-        SELECT p.invoice_id, sum(p.amount)::bigint AS amount, min(p.paid_at) AS paid_at
-        FROM payments p WHERE p.invoice_id IN (SELECT term FROM printed) GROUP BY p.invoice_id),
     copies AS (
-        SELECT printed.*, t.plan, t.issues_owed, paid.amount, s.currency, coalesce(b.paid_at, t.starts_at) AS paid_at,
-            CASE WHEN printed.kind = '{LabelKind.COPY}' AND paid.amount > 0
-                    AND coalesce(paid.amount * 100 >= prices.both_editions * printed.percent, true)
-                THEN 'paid' ELSE 'free' END AS price,
-            CASE WHEN printed.band = ANY(places.other_mail) THEN 'other_mail'
-                 WHEN printed.country = places.mailed_from
-                     AND EXISTS (SELECT FROM unnest(places.county) one WHERE starts_with(printed.postal_code, one))
-                 THEN 'in_county' ELSE 'outside_county' END AS mail
-        FROM printed CROSS JOIN places LEFT JOIN terms t ON t.invoice_id = printed.term
+        SELECT l.*, i.number, t.plan, t.issues_owed, s.currency,
+            coalesce((SELECT min(paid_at) FROM payments WHERE invoice_id = l.term), t.starts_at) AS paid_at,
+            coalesce(l.amount_paid, found.amount) AS amount,
+            CASE WHEN coalesce(l.is_paid, l.kind = '{LabelKind.COPY}' AND l.flags & {Flag.GRACE:d} = 0
+                AND {is_paid("found.amount", _BOTH, "i.percent")}) THEN 'paid' ELSE 'free' END AS price,
+            coalesce(l.mail_class, {mail_class("l")}) AS mail
+        FROM issues i JOIN label_runs r ON r.issue_number = i.number JOIN labels l ON l.run_id = r.id
+            CROSS JOIN places LEFT JOIN terms t ON t.invoice_id = l.term
             LEFT JOIN subscriptions s ON s.id = t.subscription_id
-            LEFT JOIN bought b ON b.invoice_id = printed.term
-            CROSS JOIN LATERAL (SELECT coalesce(b.amount, 0) + coalesce(t.paid_by_balance, 0) AS amount) paid
-            LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency)"""  # noqa: S608 - a kind
+            LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
+            LEFT JOIN LATERAL (SELECT {AMOUNT_PAID} AS amount WHERE l.amount_paid IS NULL) found ON true)"""  # noqa: S608 - a kind
 _COUNTS = f"""
     WITH {_RULES}, {_COPIES}
     SELECT number, price || '_' || mail AS kind, count(*) AS copies FROM copies GROUP BY 1, 2
 """  # noqa: S608 - no values
-_ELECTRONIC = f"""
-    WITH {_RULES}
-    SELECT i.number, count(*) AS copies
-    FROM issues i JOIN terms t ON t.starts_at <= i.mailed_at AND t.ends_at > i.mailed_at
-        JOIN subscriptions s ON s.id = t.subscription_id
-        JOIN LATERAL (SELECT coalesce(sum(p.amount), 0)::bigint + t.paid_by_balance AS amount
-            FROM payments p WHERE p.invoice_id = t.invoice_id) b ON b.amount > 0
+_PAID_DIGITAL = f"""
+    SELECT DISTINCT ON (i.number, t.subscription_id) i.number, t.subscription_id, t.invoice_id AS term, found.amount
+    FROM issues i JOIN terms t ON {is_valid("i.closes_at")} JOIN subscriptions s ON s.id = t.subscription_id
         LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
-    WHERE coalesce(b.amount * 100 >= prices.digital * i.percent, true)
-        AND NOT (t.print_edition AND (t.print_from IS NULL OR t.print_from < i.closes_at)
-            AND (t.print_until IS NULL OR t.print_until >= i.closes_at))
-        AND NOT EXISTS (
-            SELECT FROM generate_series(1, cardinality(t.earlier_print), 2) n
-            WHERE t.earlier_print[n] < i.closes_at AND t.earlier_print[n + 1] >= i.closes_at)
-        AND (t.copies_ended_at IS NULL OR t.copies_ended_at > i.mailed_at)
-        AND (t.refunded_at IS NULL OR t.refunded_at > i.mailed_at)
-    GROUP BY i.number
+        CROSS JOIN LATERAL (SELECT {AMOUNT_PAID_BY_MANY} AS amount OFFSET 0) found
+    WHERE {is_paid("found.amount", "{price}", "i.percent")} AND NOT {had_print("i.closes_at")}
+    ORDER BY i.number, t.subscription_id, t.starts_at DESC
 """  # noqa: S608 - no values
+_FREEZE_ELECTRONIC = f"""
+    WITH {_RULES}, {UNUSUAL}, made AS (
+        INSERT INTO electronic_copies (issue_number, subscription_id, term, amount_paid)
+        {_PAID_DIGITAL.replace("{price}", "prices.digital")} RETURNING 1)
+    SELECT count(*) FROM made
+"""  # noqa: S608 - no values
+_ELECTRONIC_COPIES = f"""
+    frozen AS MATERIALIZED (
+        SELECT i.number, EXISTS (SELECT FROM label_runs r
+            WHERE r.issue_number = i.number AND r.number = {
+    MAIN
+} AND r.electronic IS NOT NULL) AS is_frozen FROM issues i),
+    electronic AS (
+        SELECT e.issue_number AS number, e.subscription_id, e.term, e.amount_paid AS amount
+        FROM frozen JOIN electronic_copies e ON e.issue_number = frozen.number WHERE is_frozen
+        UNION ALL
+        SELECT found.* FROM ({
+    _PAID_DIGITAL.replace("{price}", _DIGITAL).replace(
+        "FROM issues i", "FROM issues i JOIN frozen ON frozen.number = i.number AND NOT frozen.is_frozen"
+    )
+}) found)"""  # noqa: S608 - no values
+_ELECTRONIC = f"""
+    WITH {_RULES}, {UNUSUAL}, {_ELECTRONIC_COPIES} SELECT number, count(*) AS copies FROM electronic GROUP BY number
+"""  # noqa: S608 - no values
+_TERM_COLUMNS = """
+        to_char(paid_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS order_date, issues_owed AS term_issues, amount AS amount_paid,
+        currency"""
 _SAMPLE = f"""
     WITH {_RULES}, {_COPIES}
     SELECT number AS issue, run_id AS run, position, subscription_id AS subscription, kind, price AS paid_status, mail,
         {", ".join(f"{safe(name)} AS {name}" for name in ("name", "company", "line1", "line2", "city", "region"))},
-        {safe("postal_code")} AS postal_code, country, expire,
-        to_char(paid_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS order_date, issues_owed AS term_issues, amount AS amount_paid,
-        currency
+        {safe("postal_code")} AS postal_code, country, expire, {_TERM_COLUMNS}
     FROM (SELECT *, row_number() OVER (ORDER BY run_id, position) AS place FROM copies
         WHERE $12::text IS NULL OR price || '_' || mail = $12) chosen
     WHERE place % $13::int = 0 ORDER BY place
+"""  # noqa: S608 - names of columns
+# A digital copy has no label, so these columns are empty.
+_NO_LABEL = ", ".join(
+    f"NULL AS {name}"
+    for name in ("name", "company", "line1", "line2", "city", "region", "postal_code", "country", "expire")
+)
+_ELECTRONIC_SAMPLE = f"""
+    WITH {_RULES}, {UNUSUAL}, {_ELECTRONIC_COPIES}
+    SELECT number AS issue, NULL AS run, place AS position, subscription_id AS subscription, 'electronic' AS kind,
+        'paid' AS paid_status, 'electronic' AS mail, {_NO_LABEL}, {_TERM_COLUMNS}
+    FROM (SELECT e.*, t.issues_owed, s.currency, row_number() OVER (ORDER BY e.subscription_id) AS place,
+            coalesce((SELECT min(paid_at) FROM payments WHERE invoice_id = e.term), t.starts_at) AS paid_at
+        FROM electronic e LEFT JOIN terms t ON t.invoice_id = e.term
+            LEFT JOIN subscriptions s ON s.id = e.subscription_id) numbered
+    WHERE place % $12::int = 0 ORDER BY place
 """  # noqa: S608 - names of columns
 
 
@@ -146,9 +158,15 @@ async def label_counts(
 
 
 async def electronic(session: Session, rules: CountingRules, issues: Sequence[CountedIssue]) -> dict[int, int]:
-    """Return how many paid subscriptions without print there were when issues were mailed. Reads the terms of that time."""
+    """Return how many paid electronic copies issues have. Of issues without frozen ones, reads the terms of that time."""
     rows = await long_statements.fetch(session, _ELECTRONIC, _parameters(rules, issues))
     return {row["number"]: row["copies"] for row in rows}
+
+
+async def freeze_electronic(session: Session, rules: CountingRules, issue: CountedIssue, *, run_id: str) -> None:
+    """Freeze the paid electronic copies of an issue with its run, which the caller has inserted. Reads the valid terms."""
+    ((copies,),) = await long_statements.fetch(session, _FREEZE_ELECTRONIC, _parameters(rules, [issue]))
+    await session.execute(update(LabelRun).where(LabelRun.id == run_id).values(electronic=copies))
 
 
 async def frozen(session: Session, numbers: Sequence[int]) -> set[int]:
@@ -197,16 +215,16 @@ def sample(
     pool: Pool, rules: CountingRules, issue: CountedIssue, *, line: str | None, every: int
 ) -> AsyncIterator[bytes]:
     """
-    Yield a file with the labels of an issue in parts, for an auditor.
+    Yield a file with the labels of an issue in parts, for an auditor; or with its electronic copies.
 
-    :param line: of the form; None: all lines.
+    :param line: of the form, 16a for electronic copies; None: all lines with labels.
     :param every: which of them: 1 for all, or each n-th.
     """
     return copy_csv(
         pool,
-        _SAMPLE,
+        _ELECTRONIC_SAMPLE if line == ELECTRONIC else _SAMPLE,
         *_parameters(rules, [issue]),
-        KIND_OF_LINE[line] if line is not None else None,
+        *(() if line == ELECTRONIC else (KIND_OF_LINE[line] if line is not None else None,)),
         every,
         seconds=long_statements.LONGEST.total_seconds(),
     )

@@ -12,6 +12,14 @@ from datetime import date, datetime
 from sqlalchemy import TEXT, BigInteger, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from app.db.circulation_statements import (
+    AMOUNT_PAID_BY_MANY,
+    UNUSUAL,
+    is_paid,
+    mail_class,
+    rule_parameters,
+    tables_of_rules,
+)
 from app.db.copies import COPIES
 from app.db.engine import long_statements
 from app.db.engine.copying import copy_csv, safe
@@ -20,6 +28,7 @@ from app.db.engine.session import Session
 from app.db.models import COPIES_UNKNOWN, Label, LabelRun, Term
 from app.db.models import Issue as IssueRow
 from app.domain import label_runs as domain
+from app.domain.circulation import CountingRules
 from app.domain.label_runs import FLAGS, BandCount, Counts, Flag, LabelKind, LeftOut
 from app.domain.postage import LabelColumn
 
@@ -106,12 +115,19 @@ _COLUMNS = (
     "kind, claim_id, subscription_id, term, address_id, name, company, line1, line2, district, city, region, postal_code,"
     " country, lines, band, expire, control, flags"
 )
+_OF_WANTED = ", ".join(f"wanted.{name.strip()}" for name in _COLUMNS.split(","))
 _FREEZE = f"""
-    WITH {_OWED}, wanted AS ({_WANTED})
-    INSERT INTO labels (run_id, issue_number, position, {_COLUMNS})
+    WITH {_OWED}, {tables_of_rules(13)}, {UNUSUAL}, wanted AS ({_WANTED})
+    INSERT INTO labels (run_id, issue_number, position, {_COLUMNS}, mail_class, amount_paid, is_paid)
     SELECT $11::text, $1, row_number() OVER (ORDER BY rank, postal_code COLLATE "C", city COLLATE "C", line1 COLLATE "C",
-        line2 COLLATE "C", name COLLATE "C", subscription_id COLLATE "C"), {_COLUMNS}
-    FROM wanted ORDER BY 3
+        line2 COLLATE "C", name COLLATE "C", wanted.subscription_id COLLATE "C"), {_OF_WANTED}, {mail_class("wanted")},
+        paid.amount, kind = '{LabelKind.COPY}' AND flags & {Flag.GRACE:d} = 0
+            AND {is_paid("paid.amount", "prices.both_editions", "$12::int")}
+    FROM wanted CROSS JOIN places LEFT JOIN terms t ON t.invoice_id = wanted.term
+        LEFT JOIN subscriptions s ON s.id = t.subscription_id
+        LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
+        CROSS JOIN LATERAL (SELECT {AMOUNT_PAID_BY_MANY} AS amount OFFSET 0) paid
+    ORDER BY 3
 """  # noqa: S608 - names of columns
 _PREVIEW = f"""
     WITH {_OWED}, wanted AS MATERIALIZED (
@@ -199,9 +215,14 @@ async def unknown_copies(session: Session, *, after: str = "", limit: int) -> li
     return list(await session.scalars(unknown.distinct().order_by(Term.subscription_id).limit(limit)))
 
 
-async def freeze(session: Session, run_id: str, selection: Selection) -> Counts:
-    """Insert the labels of a run, sorted for the post office, and count them. The caller has locked changes."""
-    await long_statements.fetch(session, _FREEZE, (*selection.parameters, run_id))
+async def freeze(session: Session, run_id: str, selection: Selection, counting: CountingRules) -> Counts:
+    """
+    Insert the labels of a run, sorted for the post office, and count them. The caller has locked changes.
+
+    :param counting: decides how each copy counts in the circulation statement.
+    """
+    parameters = (*selection.parameters, run_id, counting.paid_percent, *rule_parameters(counting))
+    await long_statements.fetch(session, _FREEZE, parameters)
     rows = (await session.execute(_COUNTS, {"run": run_id})).all()
     return Counts(
         copies=sum(row.copies for row in rows),

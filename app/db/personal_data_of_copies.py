@@ -30,6 +30,7 @@ TABLES_OF_COPIES: Mapping[str, Table] = {
         personal={"note": _NOTE, "claimed_by": _WHO},
         of="subscriber_id = :reader",
     ),
+    "electronic_copies": Table(plain="issue_number subscription_id term amount_paid", of="subscription_id = ANY(:ids)"),
     "holds": Table(
         plain="id subscriber_id starts_on until issues keeps_digital ended_on over_by created_at",
         personal={"created_by": _WHO},
@@ -40,7 +41,8 @@ TABLES_OF_COPIES: Mapping[str, Table] = {
         personal={"entered_by": _WHO},
     ),
     "labels": Table(
-        plain="run_id position issue_number subscription_id term address_id kind claim_id country band expire control flags",
+        plain="run_id position issue_number subscription_id term address_id kind claim_id country band expire control flags"
+        " mail_class is_paid amount_paid",
         personal={
             name: Column(
                 purpose="Proves to which address a copy went, for claims and auditors of circulation",

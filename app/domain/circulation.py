@@ -9,13 +9,16 @@ parts, so its sums add up, too.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from enum import StrEnum
 from fractions import Fraction
 from math import floor
 
 from app.domain.errors import Invalid
+from app.domain.plans import DIGITAL, Catalogue
 
 LONGEST_PERIOD = 400  # days
 LARGEST_COUNT = 10**9
+ELECTRONIC = "16a"  # the line of the electronic copies
 
 
 class InvalidCirculationPeriod(Invalid):
@@ -23,6 +26,42 @@ class InvalidCirculationPeriod(Invalid):
 
     code = "invalid_circulation_period"
     title = "Invalid period of a circulation statement"
+
+
+class MailClass(StrEnum):
+    """How a label is mailed, in the terms of the form."""
+
+    OUTSIDE_COUNTY = "outside_county"
+    IN_COUNTY = "in_county"
+    OTHER = "other_mail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasicPrice:
+    """The basic price of a plan for one term, in minor units."""
+
+    plan: str
+    currency: str
+    both_editions: int
+    digital: int
+    includes_tax: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountingRules:
+    """
+    How copies are counted. A copy keeps the rules of the day on which its label was frozen.
+
+    :param county: the beginnings of the postal codes of the county of publication.
+    :param other_mail: the postage bands that are not mailed as Periodicals.
+    :param paid_percent: the least percentage of the basic price that makes a copy paid.
+    """
+
+    mailed_from: str
+    county: Sequence[str]
+    other_mail: Sequence[str]
+    prices: Sequence[BasicPrice]
+    paid_percent: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +99,12 @@ class IssueCirculation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line of the form, with its figures. Percentages are in hundredths of a percent."""
+    """A line of the form, with its figures. Percentages are in hundredths of a percent. None: see :class:`Statement`."""
 
     line: str
     title: str
     average: int
-    nearest: int
+    nearest: int | None
     is_percentage: bool = False
 
 
@@ -75,8 +114,10 @@ class Statement:
     The statement of a period.
 
     :param issues: the issues that it consists of, in order.
-    :param nearest: the number of the last one of them; None: there is none.
-    :param missing: issues without a press run. They are left out.
+    :param nearest: the number of the issue that was mailed last in the period; None: none was. If it is missing, its figures
+        are unknown: those of an earlier issue may not be filed instead.
+    :param missing: issues without a press run or without frozen labels. They are left out.
+    :param not_frozen: those of them whose labels are not frozen.
     """
 
     since: date
@@ -84,6 +125,7 @@ class Statement:
     issues: Sequence[IssueCirculation]
     nearest: int | None
     missing: Sequence[int]
+    not_frozen: Sequence[int]
     lines: Sequence[Line]
 
 
@@ -111,20 +153,55 @@ TITLES: Mapping[str, str] = {
 PERCENTAGES = frozenset({"15i", "16d"})
 
 
-def statement(since: date, until: date, issues: Sequence[IssueCirculation]) -> Statement:
-    """Return the statement of the issues that were mailed in a period, in the order of their numbers."""
+def counting_rules(catalogue: Catalogue, mail_date: date) -> CountingRules:
+    """Return how the copies of an issue are counted that is mailed on a day."""
+    rules = catalogue.print_rules
+    return CountingRules(
+        mailed_from=rules.mailed_from,
+        county=rules.county,
+        other_mail=rules.other_mail,
+        prices=[
+            BasicPrice(
+                plan=plan.code,
+                currency=plan.prices[DIGITAL].price.currency,
+                both_editions=sum(one.price.amount for one in plan.prices.values()),
+                digital=plan.prices[DIGITAL].price.amount,
+                includes_tax=plan.prices[DIGITAL].tax_behavior == "inclusive",
+            )
+            for plan in catalogue.plans.values()
+        ],
+        paid_percent=catalogue.policies.paid_percent(mail_date),
+    )
+
+
+def statement(
+    since: date, until: date, issues: Sequence[IssueCirculation], *, not_frozen: Sequence[int] = ()
+) -> Statement:
+    """
+    Return the statement of the issues that were mailed in a period.
+
+    :param issues: those whose labels are frozen, in the order of their numbers.
+    :param not_frozen: the numbers of the others.
+    """
     complete = [one for one in issues if one.entered is not None]
+    missing = sorted([*not_frozen, *(one.number for one in issues if one.entered is None)])
+    last = max([*not_frozen, *(one.number for one in issues)], default=None)
     average = lines_of(_parts([parts_of(one) for one in complete]))
-    nearest = lines_of(parts_of(complete[-1])) if complete else average
+    nearest = lines_of(parts_of(complete[-1])) if complete and complete[-1].number == last else {}
     return Statement(
         since=since,
         until=until,
         issues=complete,
-        nearest=complete[-1].number if complete else None,
-        missing=[one.number for one in issues if one.entered is None],
+        nearest=last,
+        missing=missing,
+        not_frozen=sorted(not_frozen),
         lines=[
             Line(
-                line=line, title=title, average=average[line], nearest=nearest[line], is_percentage=line in PERCENTAGES
+                line=line,
+                title=title,
+                average=average[line],
+                nearest=nearest.get(line),
+                is_percentage=line in PERCENTAGES,
             )
             for line, title in TITLES.items()
         ],

@@ -5,27 +5,35 @@ from datetime import date, datetime
 
 from app.context import Context
 from app.db import audit, circulation, issues
-from app.db.circulation import CountedIssue, CountingRules
+from app.db.circulation import CountedIssue
 from app.db.engine.session import Session
-from app.domain.circulation import EnteredCounts, IssueCirculation, LabelCounts, Statement, check_period, statement
+from app.domain.circulation import (
+    EnteredCounts,
+    IssueCirculation,
+    LabelCounts,
+    Statement,
+    check_period,
+    counting_rules,
+    statement,
+)
 from app.domain.errors import NotFound
 from app.domain.issues import Calendar, Issue
-from app.domain.plans import DIGITAL, Catalogue
 
 
-async def report(ctx: Context, since: date, until: date) -> Statement:
+async def report(ctx: Context, since: date, until: date, *, now: datetime) -> Statement:
     """
-    Return the statement of the issues with a label run that were mailed in a period. Reads their labels.
+    Return the statement of the issues that were mailed in a period, until today. Reads their labels.
 
     :raises InvalidCirculationPeriod: the period is not valid.
     """
     check_period(since, until)
     async with ctx.sessions.begin() as session:
         calendar = await issues.calendar(session, ctx.rules.zone)
-        mailed = [issue for issue in calendar.issues if since <= issue.mail_date <= until]
+        last = min(until, now.astimezone(ctx.rules.zone).date())
+        mailed = [issue for issue in calendar.issues if since <= issue.mail_date <= last]
         frozen = await circulation.frozen(session, [issue.number for issue in mailed])
         found = await _counted(session, ctx, calendar, [issue for issue in mailed if issue.number in frozen])
-    return statement(since, until, found)
+    return statement(since, until, found, not_frozen=[one.number for one in mailed if one.number not in frozen])
 
 
 async def of_issue(ctx: Context, number: int) -> IssueCirculation:
@@ -81,34 +89,17 @@ async def sample(ctx: Context, number: int, *, line: str | None, every: int, by:
             object_id=issue.id,
             after={"line": line, "every": every},
         )
-    return circulation.sample(
-        ctx.pool, counting_rules(ctx.catalogue), _to_count(ctx, calendar, issue), line=line, every=every
-    )
-
-
-def counting_rules(catalogue: Catalogue) -> CountingRules:
-    """Return how copies are counted, after the catalogue."""
-    rules = catalogue.print_rules
-    return CountingRules(
-        mailed_from=rules.mailed_from,
-        county=rules.county,
-        other_mail=rules.other_mail,
-        prices=[
-            (
-                plan.code,
-                plan.prices[DIGITAL].price.currency,
-                sum(one.price.amount for one in plan.prices.values()),
-                plan.prices[DIGITAL].price.amount,
-            )
-            for plan in catalogue.plans.values()
-        ],
-    )
+    rules = counting_rules(ctx.catalogue, issue.mail_date)
+    return circulation.sample(ctx.pool, rules, _to_count(ctx, calendar, issue), line=line, every=every)
 
 
 async def _counted(
     session: Session, ctx: Context, calendar: Calendar, wanted: Sequence[Issue]
 ) -> list[IssueCirculation]:
-    rules, to_count = counting_rules(ctx.catalogue), [_to_count(ctx, calendar, issue) for issue in wanted]
+    if not wanted:
+        return []
+    rules = counting_rules(ctx.catalogue, wanted[-1].mail_date)
+    to_count = [_to_count(ctx, calendar, issue) for issue in wanted]
     labels = await circulation.label_counts(session, rules, to_count)
     electronic = await circulation.electronic(session, rules, to_count)
     entered = await circulation.entered(session, [issue.number for issue in wanted])
@@ -127,7 +118,6 @@ async def _counted(
 def _to_count(ctx: Context, calendar: Calendar, issue: Issue) -> CountedIssue:
     return CountedIssue(
         number=issue.number,
-        mailed_at=calendar.begins(issue.mail_date),
         closes_at=calendar.ends(issue.label_cutoff),
         paid_percent=ctx.catalogue.policies.paid_percent(issue.mail_date),
     )

@@ -10,11 +10,13 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from app.context import Context
-from app.db import audit, derivations, editions, issues, label_runs, mailed_copies, outbox, subscriptions
+from app.db import audit, circulation, derivations, editions, issues, label_runs, mailed_copies, outbox, subscriptions
+from app.db.circulation import CountedIssue
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.label_runs import Selection
 from app.domain.calendar_changes import affected_terms
+from app.domain.circulation import counting_rules
 from app.domain.erasures import ERASED
 from app.domain.errors import NotFound
 from app.domain.issues import Calendar, Issue
@@ -109,7 +111,8 @@ async def freeze(ctx: Context, number: int, *, run_id: str, supplement: bool, by
         await _require_copies(session)
         _, previous = await label_runs.runs_before(session, number)
         selection = _selection(ctx, calendar, issue, previous, supplement=supplement, now=now)
-        counts = await label_runs.freeze(session, run_id, selection)
+        counting = counting_rules(ctx.catalogue, issue.mail_date)
+        counts = await label_runs.freeze(session, run_id, selection, counting)
         if counts.flags["grace"]:
             served = {code: min(issue.counts_as, plan.double_issues) for code, plan in ctx.catalogue.plans.items()}
             await label_runs.charge_grace(session, run_id, served=served)
@@ -128,6 +131,8 @@ async def freeze(ctx: Context, number: int, *, run_id: str, supplement: bool, by
         )
         await label_runs.add(session, run)
         if not supplement:
+            counted = CountedIssue(number=number, closes_at=selection.closes, paid_percent=counting.paid_percent)
+            await circulation.freeze_electronic(session, counting, counted, run_id=run.id)
             await _mark_frozen(session, calendar, issue, as_of=run.as_of)
         await audit.record(
             session,

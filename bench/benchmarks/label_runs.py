@@ -22,6 +22,7 @@ from app.db import label_runs
 from app.db.engine.pool import Pool, open_pool
 from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.db.label_runs import Selection
+from app.domain.circulation import BasicPrice, CountingRules
 from app.domain.label_runs import Counts, LabelRun
 from app.domain.postage import DEFAULT_COLUMNS
 from bench.environment import Environment
@@ -41,6 +42,13 @@ SELECTION = Selection(
     served={"US": "domestic", "CA": "canada"},
     previous=[BEFORE],
 )
+COUNTING = CountingRules(
+    mailed_from="US",
+    county=["627"],
+    other_mail=["canada"],
+    prices=[BasicPrice(plan="annual", currency="usd", both_editions=7300, digital=4900)],
+    paid_percent=30,
+)
 SEED = """
 SET session_replication_role = replica; SET synchronous_commit = off;
 INSERT INTO subscribers (id, sub, name)
@@ -51,6 +59,9 @@ SELECT 'scr_' || md5(k::text), 'sub_' || k, 'rdr_' || k, 1, 'annual', true, 'act
     'subscription:sub_' || k FROM generate_series(1, {n}) k;
 INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed, copies, expire)
 SELECT 'in_' || k, 'scr_' || md5(k::text), 'annual', true, '2026-01-01', '2027-01-01', 24, '{{[10,34)}}', 33
+FROM generate_series(1, {n}) k;
+INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason)
+SELECT 'pi_' || k, 'in_' || k, 'scr_' || md5(k::text), 7880, 580, 'usd', '2026-01-01', 'subscription_create'
 FROM generate_series(1, {n}) k;
 INSERT INTO postal_addresses (id, subscriber_id, name, company, line1, line2, district, city, region, postal_code, country,
     lines, problems, is_usable, saved_at, work_key)
@@ -108,7 +119,7 @@ class Labels:
         await self.execute(SEED.format(n=self.readers, before=BEFORE, issue=ISSUE))
         await self.execute("VACUUM ANALYZE")
         async with self.sessions.begin() as session:
-            counts = await label_runs.freeze(session, KEPT, SELECTION)
+            counts = await label_runs.freeze(session, KEPT, SELECTION, COUNTING)
         assert counts.copies == self.readers
         await self.execute(
             f"CREATE TABLE same_labels AS SELECT * FROM labels WHERE run_id = '{KEPT}';"
@@ -129,7 +140,7 @@ class Labels:
         """Freeze the run, take it back, and return how long freezing took."""
         async with self.sessions() as session:
             began_at = time.perf_counter()
-            await label_runs.freeze(session, RUN, SELECTION)
+            await label_runs.freeze(session, RUN, SELECTION, COUNTING)
             elapsed = time.perf_counter() - began_at
             await session.rollback()
         await self.execute("VACUUM labels")

@@ -238,7 +238,7 @@ TABLES = (
     Rows("label_runs", FEW, {
         "id": "'lbl_' || k", "issue_number": "k + 1", "number": "0", "as_of": "now()", "mail_date": "CURRENT_DATE",
         "frozen_at": _LONG_AGO, "frozen_by": "'staff:circulation'", "copies": "1", "control_sum": "0",
-        "columns": "'{{\"columns\": []}}'",
+        "columns": "'{{\"columns\": []}}'", "electronic": "CASE WHEN k % 2 = 1 THEN 1 END",
         "counts": "'{{\"bands\": [], \"flags\": {{}}}}'",
     }),
     Rows("labels", 1, {
@@ -246,6 +246,10 @@ TABLES = (
         "subscription_id": sql_id("scr", "k / 10"), "term": sql_id("in", "k / 10"), "address_id": sql_id("adr", "k / 10"),
         "kind": "'copy'", "claim_id": "''", "name": "'Ada Invented'", "line1": "'1 Lantern Street'", "country": "'US'",
         "lines": "ARRAY['Ada Invented']", "band": "'domestic'", "control": "k % 1000000", "flags": "0",
+    }),
+    Rows("electronic_copies", 1, {
+        "issue_number": "k % 10 + 2", "subscription_id": sql_id("scr", "k / 10"), "term": sql_id("in", "k / 10"),
+        "amount_paid": "4900",
     }),
     Rows("claims", 0.05, {
         "id": sql_id("clm", "k"), "subscriber_id": _READER, "subscription_id": sql_id("scr", "k"), "term": sql_id("in", "k"),

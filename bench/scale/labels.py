@@ -6,6 +6,7 @@ from app.db import addresses, back_issues, claims, holds, issues, label_runs, se
 from app.db.label_runs import Selection
 from app.domain.addresses import CheckedAddress, PostalAddress
 from app.domain.back_issues import BackIssue
+from app.domain.circulation import BasicPrice, CountingRules
 from app.domain.claims import Claim, ClaimResolution, ClaimSelection
 from app.domain.holds import Hold, SavedHold
 from app.domain.label_runs import Counts, LabelRun
@@ -16,6 +17,13 @@ EVERY_COPY = "it freezes, shows or counts a label of each print subscription, a 
 ISSUE, NEW_ISSUE, TODAY = 7, 20, date(2026, 6, 1)
 HOME = CheckedAddress(
     address=PostalAddress(name="Ada Invented", line1="1 Lantern Street", country="US"), lines=("Ada Invented",)
+)
+COUNTING = CountingRules(
+    mailed_from="US",
+    county=["627"],
+    other_mail=[],
+    prices=[BasicPrice(plan="annual", currency="usd", both_editions=7300, digital=4900)],
+    paid_percent=30,
 )
 SELECTION = Selection(
     issue_number=NEW_ISSUE,
@@ -149,7 +157,11 @@ LABELS = (
     query("label_runs.runs_before", lambda s: label_runs.runs_before(s.session, ISSUE)),
     query("label_runs.preview", lambda s: label_runs.preview(s.session, SELECTION), reads_all=EVERY_COPY),
     query("label_runs.left_out", lambda s: label_runs.left_out(s.session, SELECTION), reads_all=EVERY_COPY),
-    query("label_runs.freeze", lambda s: label_runs.freeze(s.session, "lbl_new", SELECTION), reads_all=EVERY_COPY),
+    query(
+        "label_runs.freeze",
+        lambda s: label_runs.freeze(s.session, "lbl_new", SELECTION, COUNTING),
+        reads_all=EVERY_COPY,
+    ),
     query("label_runs.add", _add_run),
     query("label_runs.mark_frozen", lambda s: label_runs.mark_frozen(s.session, ISSUE, as_of=NOW)),
     query("label_runs.of_issue", lambda s: label_runs.of_issue(s.session, ISSUE)),

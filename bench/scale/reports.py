@@ -4,23 +4,22 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 
 from app.db import circulation, liability
-from app.db.circulation import CountedIssue, CountingRules
+from app.db.circulation import CountedIssue
 from app.db.liability import Closing, Moment
-from app.domain.circulation import EnteredCounts
+from app.domain.circulation import ELECTRONIC, EnteredCounts
 from app.domain.liability import DAY, NOTHING, EarningRules
+from bench.scale.labels import COUNTING
 from bench.scale.subject import NOW, PAGE, Subject, query
 
 EVERY_LABEL = "it counts all labels of a year's issues, once a year"
 COUNTED = [
     CountedIssue(
         number=number,
-        mailed_at=datetime(2026, 5, 1, tzinfo=UTC),
         closes_at=datetime(2026, 4, 22, tzinfo=UTC),
         paid_percent=30,
     )
     for number in (1, 2)
 ]
-COUNTING = CountingRules(mailed_from="US", county=["627"], other_mail=[], prices=[("annual", "usd", 7300, 4900)])
 EVERY_PAYMENT = "it adds up all payments, when somebody asks for a report or closes a month"
 MONTH = date(2026, 5, 1)
 RULES = EarningRules(
@@ -52,6 +51,11 @@ async def _sample(s: Subject) -> None:
         pass
 
 
+async def _electronic_sample(s: Subject) -> None:
+    async for _ in circulation.sample(s.pool, COUNTING, COUNTED[0], line=ELECTRONIC, every=100):
+        pass
+
+
 async def _enter(s: Subject) -> None:
     await circulation.enter(s.session, 7, EnteredCounts(press_run=1000), by="staff:circulation", now=NOW)
 
@@ -66,6 +70,12 @@ REPORTS = (
         "circulation.electronic", lambda s: circulation.electronic(s.session, COUNTING, COUNTED), reads_all=EVERY_LABEL
     ),
     query("circulation.sample", _sample, reads_all=EVERY_LABEL),
+    query("circulation.sample_of_electronic", _electronic_sample, reads_all=EVERY_LABEL),
+    query(
+        "circulation.freeze_electronic",
+        lambda s: circulation.freeze_electronic(s.session, COUNTING, COUNTED[0], run_id="lbl_7"),
+        reads_all=EVERY_LABEL,
+    ),
     query("circulation.frozen", lambda s: circulation.frozen(s.session, [1, 2])),
     query("circulation.lock", lambda s: circulation.lock(s.session, 1)),
     query("circulation.entered", lambda s: circulation.entered(s.session, [1, 2])),

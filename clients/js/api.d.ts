@@ -3806,6 +3806,7 @@ export interface components {
          *       ],
          *       "missing": [],
          *       "nearest_issue": 24,
+         *       "not_frozen": [],
          *       "since": "2025-10-01",
          *       "until": "2026-09-30"
          *     }
@@ -3825,16 +3826,22 @@ export interface components {
             until: string;
             /**
              * Nearest Issue
-             * @description The last issue with a press run.
+             * @description The issue mailed last in the period, until today. null: there is none.
              * @example 24
              */
             nearest_issue: number | null;
             /**
              * Missing
-             * @description Issues that are left out, because their press run is not entered.
+             * @description Issues that are left out, because their press run is not entered or their labels are not frozen.
              * @example []
              */
             missing: number[];
+            /**
+             * Not Frozen
+             * @description Those of them whose labels are not frozen.
+             * @example []
+             */
+            not_frozen: number[];
             /** Lines */
             lines: components["schemas"]["LineOut"][];
             /** Issues */
@@ -6651,10 +6658,10 @@ export interface components {
             average: number;
             /**
              * Nearest
-             * @description Of the last issue of the period.
+             * @description Of the issue mailed last in the period. null: it is missing.
              * @example 912
              */
-            nearest: number;
+            nearest: number | null;
             /**
              * Unit
              * @example copies
@@ -20008,8 +20015,8 @@ export interface operations {
     download_issue_circulation: {
         parameters: {
             query?: {
-                /** @description Only the labels of a line. Default: all labels. */
-                line?: ("15b1" | "15b2" | "15b4" | "15d1" | "15d2" | "15d3") | null;
+                /** @description Only the labels of a line; 16a: electronic copies. Default: all labels. */
+                line?: ("15b1" | "15b2" | "15b4" | "15d1" | "15d2" | "15d3" | "16a") | null;
                 /** @description Each n-th label, for an auditor's sample. */
                 every?: number;
             };

@@ -32,7 +32,7 @@ from app.db.models.declarations import Consent, Declaration
 from app.db.models.derivations import CalendarWork, DerivationRun, OfferVersion, StoredOffer
 from app.db.models.holds import Hold
 from app.db.models.issues import CalendarEdition, Issue, IssueAdjustment, IssueDelay
-from app.db.models.label_runs import Label, LabelRun
+from app.db.models.label_runs import ElectronicCopy, Label, LabelRun
 from app.db.models.notifications import NEEDS_ATTENTION, Notification, NotificationOptOut, NotificationPolicies
 from app.db.models.operations import (
     Bucket,
@@ -93,6 +93,7 @@ __all__ = [
     "Dismissal",
     "Dispute",
     "Due",
+    "ElectronicCopy",
     "Entitlement",
     "Erasure",
     "Event",

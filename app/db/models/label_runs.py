@@ -24,6 +24,9 @@ class LabelRun(Base):
     counts: Mapped[JSON]  # by country and band, and of each flag
     columns: Mapped[JSON]  # of the file, as they were configured
     emptied_at: Mapped[datetime | None]  # when the addresses were removed, because they were kept long enough
+    electronic: Mapped[
+        int | None
+    ]  # how many electronic copies are frozen with it; NULL: a supplement, or an earlier release
     announced: Mapped[int | None]  # the last position that the outbox has as mailed; NULL: before it was recorded
     addresses_announced: Mapped[bool] = mapped_column(server_default=true())  # who has none is in the outbox
     addresses_through: Mapped[str] = mapped_column(server_default="")  # the subscription until which that is so
@@ -63,9 +66,27 @@ class Label(Base):
     expire: Mapped[int | None]
     control: Mapped[int]  # 0 to 999999
     flags: Mapped[int]  # see app.domain.label_runs.Flag
+    # How the copy counts in the circulation statement. NULL: an earlier release froze it.
+    mail_class: Mapped[str | None]  # outside_county, in_county, other_mail
+    is_paid: Mapped[bool | None]
+    amount_paid: Mapped[int | None]  # for its term, less what was returned
     __table_args__ = (
         CheckConstraint("(kind = 'copy') = (claim_id = '')", name="claim_or_order"),
         # One copy of an issue for a subscription, one replacement for each granted claim, and one for each order.
         Index("labels_once_idx", "subscription_id", "issue_number", "kind", "claim_id", unique=True),
         Index("labels_erased_idx", "run_id", postgresql_where=text("lines IS NULL")),
     )
+
+
+class ElectronicCopy(Base):
+    """
+    A paid electronic copy of an issue, for the circulation statement: a paid term without print at the label cut-off.
+
+    No foreign keys, because a million would be checked one by one.
+    """
+
+    __tablename__ = "electronic_copies"
+    issue_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    subscription_id: Mapped[str] = mapped_column(primary_key=True)
+    term: Mapped[str]  # the invoice that opened it
+    amount_paid: Mapped[int]  # for the term, less what was returned

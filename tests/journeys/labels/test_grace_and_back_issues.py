@@ -9,7 +9,7 @@ from app import main
 from app.services import catalogue, sent_copies
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import only_subscription
 from tests.journeys.lifecycle.test_status_table import open_invoice, replace_card
-from tests.support.labels import freeze, labels, try_to_freeze
+from tests.support.labels import circulation, freeze, labels, try_to_freeze
 from tests.support.shop import START_TIME, Person, Shop
 
 # Issues come out every 15 days; issue 5 closes at the end of March 8, 2026 in Chicago, and is mailed on March 17.
@@ -98,6 +98,8 @@ async def test_renewed_late_after_two_grace_copies_and_a_gap_year(shop: Shop) ->
         await shop.advance_to(datetime(2027, 3, 4, 6, tzinfo=UTC) + (number - LAST - 1) * 15 * DAY)
         runs.append((await freeze(shop, number))["counts"])
     assert [(run["copies"], run["grace"]) for run in runs] == [(1, 1), (1, 1), (0, 0)]
+    lines = (await shop.get(f"/v1/issues/{LAST + 1}/circulation", circulation(shop))).json()["lines"]
+    assert (lines["15c"], lines["15d2"]) == (0, 1), "the term before did not pay for grace copies"
     invoice = await open_invoice(shop, paying[0])
     card = await replace_card(shop, paying[0], "pm_card_visa")
     await shop.stripe_post(f"/v1/invoices/{invoice['id']}/pay", payment_method=card)

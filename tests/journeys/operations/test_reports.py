@@ -100,8 +100,12 @@ async def test_the_circulation_statement_counts_the_frozen_labels(shop: Shop) ->
     await shop.advance_to(datetime(2026, 3, 20, tzinfo=UTC))
     await freeze(shop, 5)
     clerk = circulation(shop)
-    path, period = "/v1/issues/5/circulation", {"from": "2026-03-01", "to": "2026-03-31"}
-    assert (await shop.get("/v1/reports/circulation", clerk, **period)).json()["missing"] == [5]
+    path, period = "/v1/issues/5/circulation", {"from": "2026-03-05", "to": "2026-04-30"}
+    empty = (await shop.get("/v1/reports/circulation", clerk, **period)).json()
+    assert (empty["missing"], empty["not_frozen"], empty["nearest_issue"]) == ([5], [], 5), "not those to come"
+    assert {one["nearest"] for one in empty["lines"]} == {None}
+    earlier = (await shop.get("/v1/reports/circulation", clerk, **{**period, "from": "2026-03-01"})).json()
+    assert (earlier["missing"], earlier["not_frozen"]) == ([4, 5], [4])
 
     body = {"press_run": 10, "dealer_sales": 1, "free_outside_mail": 2}
     put = await shop.http.put(path, headers=dict(clerk.headers), json=body)
