@@ -16,13 +16,14 @@ from app.db import anomalies, checkouts, inbox, outbox, payments, print_changes,
 from app.db.engine.session import Session, Sessions
 from app.db.subscribers import Subscriber
 from app.domain.access_status import access_status
-from app.domain.anomalies import UNKNOWN_CUSTOMER, print_charged_late, print_unbilled
+from app.domain.anomalies import UNKNOWN_CUSTOMER, print_charged_late, print_drop_missing, print_unbilled
 from app.domain.anomalies import item_anomalies as anomalies_of_items
 from app.domain.credits import credits_of
 from app.domain.events import RefetchKind
 from app.domain.imports import CREATION_EVENTS, DELIVERY_PERIOD, HISTORY_CODES
 from app.domain.outbox import OutboxReader, subscription_events
 from app.domain.payments import payments_of
+from app.domain.plans import PRINT
 from app.domain.print_quotes import joined_late
 from app.domain.refunds import CONFIRMED
 from app.domain.rules import Rules
@@ -146,6 +147,9 @@ async def save(
     subscriber = await (subscribers.lock(session, known.subscriber_id) if known else _lock_owner(session, fetched))
     fetched = replace(fetched, known_as=known.plan) if known else fetched
     rules.catalogue.plan(fetched.plan)  # a plan of ours that is missing in the file is an error, and not ignored
+    dropped = await _print_dropped(session, known, fetched)
+    mismatch = print_drop_missing(fetched, dropped)
+    fetched = replace(fetched, print_dropped=tuple(sorted({*fetched.print_dropped, *dropped})))
     previous = unreachable_origin(known.status, fetched.status, known.came_from) if known else None
     is_found_later = known is None and not await _was_followed_from_beginning(session, subscriber, fetched)
     subscription = await subscriptions.save(
@@ -191,6 +195,7 @@ async def save(
     found = dict(status.anomalies)
     if subscription.status not in OVER:
         found |= anomalies_of_items(fetched, rules.catalogue)
+        found |= mismatch
         found |= await _late_print(session, subscription, fetched)
         found |= await _unbilled_print(session, subscription, terms)
     await anomalies.report(
@@ -219,6 +224,15 @@ async def _late_print(
         refunded = sum(one.amount for one in given if one.payment_id == payment.id and one.status in CONFIRMED)
         returned[payment.invoice_id] = returned.get(payment.invoice_id, 0) + payment.credited + refunded
     return print_charged_late(fetched, returned)
+
+
+async def _print_dropped(
+    session: Session, known: Subscription | None, fetched: StripeSubscriptionState
+) -> list[datetime]:
+    """Return when print was dropped, as our changes say, if it was billed: the metadata at Stripe may be lost."""
+    if known is None or not any(line.component == PRINT for one in fetched.invoices for line in one.lines):
+        return []
+    return await print_changes.dropped(session, known.id)
 
 
 async def _unbilled_print(session: Session, subscription: Subscription, terms: Sequence[Term]) -> Mapping[str, str]:

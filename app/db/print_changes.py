@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 
 from app.db.engine import leases
 from app.db.engine.session import Session
@@ -67,6 +67,24 @@ async def latest(session: Session, subscription_id: str) -> PrintChange | None:
         .limit(1)
     )
     return _change(row) if row is not None else None
+
+
+async def dropped(session: Session, subscription_id: str) -> list[datetime]:
+    """
+    Return when print of a subscription was dropped, in no order: by the changes that Stripe was told about.
+
+    A removal that was completed before that was recorded has only its start.
+    """
+    rows = await session.execute(
+        select(Row.starts_at, Row.dropped_at).where(
+            Row.subscription_id == subscription_id,
+            or_(
+                and_(Row.kind == PrintChangeKind.DROP, Row.status == PrintChangeStatus.COMPLETED),
+                and_(Row.dropped_at != [], Row.status == PrintChangeStatus.FAILED),
+            ),
+        )
+    )
+    return [at for row in rows for at in (row.dropped_at or [row.starts_at])]
 
 
 async def set_invoice(session: Session, change_id: str, invoice_id: str) -> None:

@@ -5,7 +5,7 @@ A manual change in Stripe's Dashboard can create something that the catalogue do
 a state that can't be interpreted grants nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,13 +13,14 @@ from app.domain.invoice_lines import InvoiceLine, charged_too_late
 from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money
 from app.domain.plans import DIGITAL, Catalogue
-from app.domain.print_changes import PrintChange
+from app.domain.print_changes import MOST_DROPS, PrintChange
 from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState
 from app.domain.terms import uneven_interval
 
 UNKNOWN_CUSTOMER = "stranger"  # the subscription is for one of our plans, but its customer is not a subscriber
 PRINT_CHARGED_LATE = "print_charged_late"  # paid for printed copies that could not be sent anymore
 PRINT_UNBILLED = "print_unbilled"  # it joined after the running term had been billed without it
+PRINT_DROP_MISSING = "print_drop_missing"  # the metadata at Stripe doesn't say that print was dropped
 PRINT_CHANGE_REFUSED = "print_change_refused"  # Stripe refuses a change of the print edition that was promised
 UNSPENT_CREDIT = "unspent_credit"  # a customer without a live subscription has credit in their balance
 UNREFUNDED_CREDIT = "unrefunded_credit"  # an unspent credit for which no payment can be refunded
@@ -107,6 +108,23 @@ def print_unbilled(added: PrintChange) -> Mapping[str, str]:
         "which was billed without print. The reader gets no printed copies of the running term until they add print to it."
     )
     return {PRINT_UNBILLED: words}
+
+
+def print_drop_missing(seen: StripeSubscriptionState, dropped: Collection[datetime]) -> Mapping[str, str]:
+    """
+    Return the anomaly of a subscription whose metadata lacks when print was dropped: the reason by code.
+
+    :param dropped: when it was, as our changes say.
+    """
+    missing = sorted(set(dropped) - set(seen.print_dropped))
+    if not missing or len(seen.print_dropped) >= MOST_DROPS:  # the oldest are left out
+        return {}
+    value = ",".join(str(int(at.timestamp())) for at in sorted({*seen.print_dropped, *missing}))
+    words = (
+        "The metadata of the subscription no longer says that print was dropped. Its copies are not owed again. Set "
+        f"newsstand_print_dropped to {value} in Stripe's Dashboard."
+    )
+    return {PRINT_DROP_MISSING: words}
 
 
 def unspent_credit(credit: Mapping[str, int]) -> str | None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from app.domain.errors import Conflict
 
+MOST_DROPS = 20  # how many Stripe's metadata says: a value has at most 500 characters
 PAYABLE_FOR = timedelta(hours=1)  # the time to confirm a payment; then its invoice is voided
 
 

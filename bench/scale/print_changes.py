@@ -33,6 +33,7 @@ PRINT_CHANGES = (
     query("print_changes.insert", lambda s: print_changes.insert(s.session, _change(s))),
     query("print_changes.by_id", lambda s: print_changes.by_id(s.session, s.id("pch"))),
     query("print_changes.undecided", lambda s: print_changes.undecided(s.session, s.subscription)),
+    query("print_changes.dropped", lambda s: print_changes.dropped(s.session, s.subscription)),
     query("print_changes.latest", lambda s: print_changes.latest(s.session, s.subscription)),
     query("print_changes.set_invoice", lambda s: print_changes.set_invoice(s.session, s.id("pch"), "in_new")),
     query("print_changes.set_dropped", lambda s: print_changes.set_dropped(s.session, s.id("pch"), [s.now])),

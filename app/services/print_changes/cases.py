@@ -79,7 +79,7 @@ async def load(
         refunds=await refunds.of_subscriber(session, held.subscriber_id),
         unrefundable=await disputes.unrefundable_payments(session, held.subscriber_id),
         paid_by_balance=payments_by_balance(state, term) if term is not None else (),
-        dropped_at=max(state.print_dropped, default=None),
+        dropped_at=max([*state.print_dropped, *await print_changes.dropped(session, held.id)], default=None),
         is_scheduled=state.schedule_id is not None,
         is_unbilled=is_unbilled,
     )

@@ -10,7 +10,7 @@ from app.context import Context
 from app.db import anomalies, audit, payments, print_changes, refunds, subscribers
 from app.db.engine.session import Session, new_id
 from app.domain.anomalies import PRINT_CHANGE_REFUSED
-from app.domain.print_changes import PrintChange
+from app.domain.print_changes import MOST_DROPS, PrintChange
 from app.domain.print_quotes import SECOND, DroppedPart
 from app.domain.print_renewals import quote_return
 from app.domain.refunds import Refund, RefundBasis, RefundInProgress, RefundStatus
@@ -141,7 +141,7 @@ def metadata(ends: Iterable[datetime], state: StripeSubscriptionState) -> dict[s
     """
     if set(ends) <= set(state.print_dropped):
         return {}
-    dropped = sorted({*state.print_dropped, *ends})[-20:]  # a value has at most 500 characters
+    dropped = sorted({*state.print_dropped, *ends})[-MOST_DROPS:]
     return {"metadata": {PRINT_DROPPED: ",".join(str(int(at.timestamp())) for at in dropped)}}
 
 

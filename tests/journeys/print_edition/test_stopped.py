@@ -168,3 +168,26 @@ async def _add_line(shop: Shop) -> str:
         },
     )
     return str(draft["id"])
+
+
+async def test_dropped_print_is_not_owed_again_when_stripes_metadata_is_lost(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada, print_edition=True)
+    await change(shop, ada, enabled=False)
+    (held,) = (await shop.stripe_get("/v1/subscriptions", test_clock=shop.clock))["data"]
+    said = held["metadata"]["newsstand_print_dropped"]
+
+    await shop.stripe_post(f"/v1/subscriptions/{held['id']}", **{"metadata[newsstand_print_dropped]": ""})
+    await shop.wait_until_idle()
+
+    (term,) = await shop.rows("SELECT copies::text FROM terms")
+    assert term["copies"] == "{}"
+    (shown,) = (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"]
+    assert shown["code"] == "print_drop_missing"
+    assert said in shown["reason"]
+    assert (await quote(shop, ada))["kind"] == "add"
+
+    await shop.stripe_post(f"/v1/subscriptions/{held['id']}", **{"metadata[newsstand_print_dropped]": said})
+    await shop.wait_until_idle()
+    assert (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"] == []
