@@ -14,6 +14,7 @@ from app.domain.issues import LARGEST_NUMBER
 from app.services import back_issues, idempotency, issues, support
 
 LONGEST_NOTE = 500  # characters
+PAGE_SIZE = 50
 SHOWN = 20  # earlier orders, and issues that can be chosen from the list
 STATUSES = {
     BackIssueStatus.AWAITING_APPROVAL: "Awaiting approval",
@@ -44,6 +45,30 @@ async def show(request: ConsoleRequest) -> Response:
         suggested=mailed[: -SHOWN - 1 : -1],
         longest=LONGEST_NOTE,
         key=request.idempotency_key(),
+    )
+
+
+async def show_all(request: ConsoleRequest) -> Response:
+    """List the orders of all readers, or of an issue, the newest first."""
+    filters = {"issue": request.query("issue", max_length=20)}
+    number = request.ctx.localization.parse_number(filters["issue"])
+    wanted = number if number is not None and 0 < number <= LARGEST_NUMBER else None
+    page = await back_issues.page(
+        request.ctx,
+        subscriber_id=None,
+        issue_number=wanted,
+        viewer=request.viewer,
+        after=request.query("after", max_length=100) or None,
+        limit=PAGE_SIZE,
+    )
+    owners = sorted({one.subscriber_id for one in page.items})
+    return request.render(
+        "back_issues.html",
+        page=page,
+        readers=await support.subscribers_by_id(request.ctx, owners, viewer=request.viewer) if owners else {},
+        filters=filters,
+        is_filtered=wanted is not None,
+        statuses=STATUSES,
     )
 
 
@@ -90,6 +115,7 @@ async def order(request: ConsoleRequest) -> Response:
 
 BACK_ISSUE = "/subscriptions/{subscription}/back-issue"
 ROUTES = [
+    page_route("/back-issues", show_all, role=Role.SUPPORT),
     page_route(BACK_ISSUE, show, role=Role.SUPPORT, recent_sign_in=True),
     form_route(BACK_ISSUE, order, role=Role.SUPPORT, recent_sign_in=True, shown_by=show),
 ]

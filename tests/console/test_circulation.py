@@ -36,7 +36,13 @@ async def test_circulation_from_back_issue_to_statement(shop: Shop, open_console
     assert f"Issue {ISSUE} ordered." in main_text(ordered)
     assert (await robin.submit(form, "/back-issue", number=str(ISSUE))).status == 200
     assert len(await shop.rows("SELECT FROM back_issues")) == 1
-    assert f"No. {ISSUE}, ordered on" in main_text(await robin.open(order))
+    ordered_before = await robin.open(order)
+    assert f"No. {ISSUE}, ordered on" in main_text(ordered_before)
+    assert "/console/back-issues" in [link.attributes["href"] for link in ordered_before.find("a")]
+    orders = await robin.open(f"/back-issues?issue={ISSUE}")
+    assert f"No. {ISSUE} Ada" in main_text(orders)
+    assert "Ordered" in main_text(orders)
+    assert "No orders match the filter." in main_text(await robin.open("/back-issues?issue=1"))
 
     claim = f"/subscriptions/{row['subscription']}/issues/{ISSUE}/claim"
     await robin.submit(await robin.open(claim), "/claim", reason="damaged", note="Wet.")
