@@ -76,7 +76,7 @@ REFUSALS = problems(
 
 
 class PrintAddressIn(AddressFields):
-    """Where copies are sent from now on: the permanent address."""
+    """Where copies will be sent: the permanent address, once print is paid."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -267,6 +267,7 @@ TABLES: Mapping[str, Table] = {
         personal={
             "requested_by": _requester("as long as the change"),
             "pay_url": Column(purpose="Lets the reader confirm a payment", kept="until it is decided", erased="NULL"),
+            "address": Column(purpose="Says where the copies will go", kept="until it is decided", erased="NULL"),
             "last_error": _fault(),
         },
         of="subscriber_id = :reader",

@@ -8,6 +8,7 @@ from sqlalchemy import and_, func, or_, select, update
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.models import PrintChange as Row
+from app.domain.addresses import PostalAddress
 from app.domain.print_changes import UNDECIDED, PrintChange, PrintChangeKind, PrintChangeStatus
 
 
@@ -39,6 +40,7 @@ async def insert(session: Session, change: PrintChange) -> None:
             created_at=change.created_at,
             to_balance=dict(change.to_balance),
             dropped_at=list(change.dropped_at),
+            address=change.address.fields() if change.address is not None else None,
             work_key=work_key(change.subscription_id),
             due_at=func.now(),
         )
@@ -113,12 +115,16 @@ async def set_status(
 ) -> bool:
     """
     Store the status of a change that is in progress, and when it is due again (None: never). Return False if it was decided.
+
+    Once it is decided, its address is forgotten here: the reader has it, or nothing came of it.
     """
     due = None if again_in is None else func.now() + again_in
+    kept = {} if status in UNDECIDED else {"address": None}
     changed = await session.scalar(
         update(Row)
         .where(Row.id == change_id, Row.status.in_(UNDECIDED))
         .values(status=status, pay_url=pay_url, failure_reason=failure_reason, due_at=due, attempts=0, last_error=None)
+        .values(kept)
         .returning(Row.id)
     )
     return changed is not None
@@ -165,4 +171,5 @@ def _change(row: Row) -> PrintChange:
         failure_reason=row.failure_reason,
         to_balance=row.to_balance,
         dropped_at=tuple(row.dropped_at),
+        address=PostalAddress(**row.address) if row.address is not None else None,
     )

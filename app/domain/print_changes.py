@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from app.domain.addresses import PostalAddress
 from app.domain.errors import Conflict
 
 MOST_DROPS = 20  # how many Stripe's metadata says: a value has at most 500 characters
@@ -111,6 +112,7 @@ class PrintChange:
         default_factory=dict
     )  # of a removal, by invoice: what is noted as returned then
     dropped_at: tuple[datetime, ...] = ()  # when print ends because of it, as Stripe is told
+    address: PostalAddress | None = None  # of an addition that is in progress: where the copies will go
 
     @property
     def is_undecided(self) -> bool:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import DateTime, ForeignKey, Index, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
@@ -39,6 +39,8 @@ class PrintChange(Base, Due):
     failure_reason: Mapped[str | None]
     to_balance: Mapped[JSON]  # of a removal, by invoice: how much is returned to the balance once all of it is
     dropped_at: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), server_default=text("'{}'"))
+    # Of an addition, until it is decided: where the copies will go.
+    address: Mapped[JSON | None] = mapped_column(JSONB(none_as_null=True))
     __table_args__ = (
         Index(
             "print_changes_one_undecided_idx",

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from app import postal_addresses
+from app.aggregates import addresses
 from app.aggregates import intents as stored
 from app.context import Context
 from app.db import audit, intents, print_changes, subscribers
@@ -67,9 +69,21 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
         except StripeRefused:  # another process may have added it since we looked
             if not (await sync(ctx, subscription.stripe_id, now=now)).print_edition:
                 raise
+    await _save_address(ctx, change, now=now)
     await sync(ctx, subscription.stripe_id, now=now)
     status, action = PrintChangeStatus.COMPLETED, "print_edition.added"
     await decide_alone(ctx, change, status, action, actor=change.requested_by)
+
+
+async def _save_address(ctx: Context, change: PrintChange, *, now: datetime) -> None:
+    """Save the address that came with the request, before the copies are derived."""
+    if change.address is None:
+        return
+    async with ctx.sessions.begin() as session:
+        asked = (await lock_undecided(session, change)).address
+        if asked is not None:  # the reader was not erased meanwhile
+            checked = postal_addresses.check(asked, ctx.catalogue.print_rules)
+            await addresses.save(session, ctx.rules, change.subscriber_id, checked, by=change.requested_by, now=now)
 
 
 def _is_over(subscription: Subscription, state: StripeSubscriptionState) -> bool:

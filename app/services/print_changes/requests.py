@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app import postal_addresses
-from app.aggregates import addresses as saved_addresses
 from app.context import Context
 from app.db import addresses, audit, print_changes, refunds, subscribers, subscriptions
 from app.db.engine import leases
@@ -50,7 +49,7 @@ class PrintEditionRequest:
 
     enabled: bool
     expected: Money  # the quoted amount
-    address: PostalAddress | None = None  # saved first, if there is one
+    address: PostalAddress | None = None  # the reader has it once print is paid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +198,7 @@ async def _store(
         quoted = quote_removal(case, now=now)
     accept(quoted, asked.request.expected)
     if asked.kind == PrintChangeKind.ADD:
-        await _save_address(session, ctx, held.subscriber_id, case.plan, asked.checked, by=by, now=now)
+        await _check_address(session, ctx, held.subscriber_id, case.plan, asked.checked, now=now)
     stored = _new_change(change_id, quoted, case, asked, by=by, now=now)
     await print_changes.insert(session, stored)
     await returns.order(session, stored, quoted.parts, now=now)
@@ -243,6 +242,7 @@ def _new_change(
         ends_at=quoted.ends_at,
         requested_by=by,
         created_at=now,
+        address=asked.checked.address if asked.checked is not None and asked.kind == PrintChangeKind.ADD else None,
         to_balance={
             invoice.id: invoice.returned_to_balance + quoted.to_balance[invoice.id]
             for invoice in asked.state.invoices
@@ -259,25 +259,19 @@ def _checked(ctx: Context, request: PrintEditionRequest) -> CheckedAddress | Non
     return checked
 
 
-async def _save_address(
-    session: Session,
-    ctx: Context,
-    subscriber_id: str,
-    plan: Plan,
-    checked: CheckedAddress | None,
-    *,
-    by: str,
-    now: datetime,
+async def _check_address(
+    session: Session, ctx: Context, subscriber_id: str, plan: Plan, checked: CheckedAddress | None, *, now: datetime
 ) -> None:
     """
-    Save the address of an addition, and check where copies would be sent. Doubts about its format block nothing.
+    Check where the copies of an addition would be sent. Doubts about a format block nothing.
+
+    A new address is saved once the addition is paid: a payment that fails changes nothing.
 
     :raises PrintAddressRequired: there is none.
     :raises CountryNotServed: print isn't mailed to its country.
     """
     if checked is not None:
         _check_served(ctx, plan, checked)
-        await saved_addresses.save(session, ctx.rules, subscriber_id, checked, by=by, now=now)
         return
     known = await addresses.of_subscriber(session, subscriber_id, today=now.astimezone(ctx.settings.zone).date())
     permanent = next((one for one in known if one.period is None), None)

@@ -115,9 +115,14 @@ async def test_a_failed_payment_voids_the_invoice_and_changes_nothing(shop: Shop
     assert not await shop.may_read(ada, "print_edition")
     assert await shop.may_read(ada)
     assert (await quote(shop, ada))["amount"]["amount"] == 23_00
+    assert await shop.rows("SELECT * FROM postal_addresses") == []
+    assert await shop.rows("SELECT * FROM print_changes WHERE address IS NOT NULL") == []
 
     await use_card(shop, "pm_card_visa")
-    assert (await put(shop, ada, enabled=True, amount=23_00)).status_code == 200, "the same key tries again"
+    again = await put(shop, ada, enabled=True, amount=23_00, address=HOME)
+    assert again.status_code == 200, "the same key tries again"
+    assert [row["line1"] for row in await shop.rows("SELECT line1 FROM postal_addresses")] == [HOME["line1"]]
+    assert await shop.rows("SELECT * FROM print_changes WHERE address IS NOT NULL") == []
     assert await items(shop) == [DIGITAL, PRINT]
 
 
