@@ -113,8 +113,8 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     all_refunds = [one for part in parts for one in await refunds.of_payment(session, part.id)]
     kept = sum(part.amount - part.credited for part in parts)
     basis = ending_basis(refund, kept if opened_term else 0, all_refunds)
-    if basis is None:
-        return False
+    if basis is None or (basis == RefundBasis.PAID_AFTER_END and not opened_term):
+        return False  # such as print whose payment succeeded after the end: it belongs to no term
     whole = full_dashboard_refund(kept, all_refunds) if basis == RefundBasis.DASHBOARD else None
     ending = whole or next(one for one in all_refunds if one.id == refund.id)
     invoice_id, at = term.invoice_id if term else payment.invoice_id, ending.made if ending.is_history else now

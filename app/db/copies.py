@@ -11,6 +11,7 @@ An issue that two terms owe, such as a double one, goes to the older of them, un
 
 from collections.abc import Iterable
 
+from app.domain.credits import CreditKind
 from app.domain.label_runs import LabelKind
 from app.domain.print_changes import UNDECIDED, PrintChangeKind
 from app.domain.progress import OPENING
@@ -38,7 +39,8 @@ _RETURNED = f"""returned AS MATERIALIZED (
           AND NOT EXISTS (SELECT FROM payments p JOIN refunds r ON r.payment_id = p.id
               WHERE p.invoice_id = t.invoice_id AND r.status IN ({_listed(CONFIRMED)})
                 AND coalesce(r.made_at, r.created_at) > $3::timestamptz)
-          AND NOT EXISTS (SELECT FROM credits c WHERE c.invoice_id = t.invoice_id AND c.created_at > $3::timestamptz)
+          AND NOT EXISTS (SELECT FROM credits c WHERE c.invoice_id = t.invoice_id AND c.amount > 0
+              AND c.kind IN ('{CreditKind.OUT_OF_BAND}', '{CreditKind.BALANCE}') AND c.created_at > $3::timestamptz)
     )"""  # noqa: S608 - statuses of refunds
 # What was paid within a term is a part of it, such as print that was added: see app.domain.progress.term_of.
 _REFUNDING = f"""refunding AS MATERIALIZED (
@@ -49,10 +51,12 @@ _REFUNDING = f"""refunding AS MATERIALIZED (
         FROM refunds r JOIN payments p ON p.id = r.payment_id
         WHERE r.created_at <= $2::timestamptz AND r.created_at > $2::timestamptz - interval '2 years'
           AND r.basis IN ({_listed(ENDING)}) AND r.status NOT IN ({_listed(VOID_REFUNDS)})
+          AND (r.basis <> '{RefundBasis.PAID_AFTER_END}'  -- what was paid after the end belongs to no term
+              OR EXISTS (SELECT FROM terms t WHERE t.invoice_id = p.invoice_id))
         UNION ALL  -- print that is being dropped: the refund is promised, and the copies may not be taken away yet
         SELECT t.invoice_id FROM print_changes c JOIN terms t ON t.subscription_id = c.subscription_id
         WHERE c.kind = '{PrintChangeKind.DROP}' AND c.status IN ({_listed(UNDECIDED)}) AND c.created_at <= $2::timestamptz
-          AND t.starts_at <= c.starts_at AND t.ends_at > c.starts_at
+          AND t.ends_at > c.starts_at  -- that term, and a later one whose renewal had billed print already
     )"""  # noqa: S608 - bases and statuses of refunds
 
 

@@ -228,7 +228,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "label_runs": Table(
         plain="id issue_number number as_of mail_date frozen_at copies control_sum counts columns emptied_at"
-        " announced addresses_announced addresses_through",
+        " announced addresses_announced addresses_through electronic",
         personal={"frozen_by": _staff(kept="as long as the run")},
     ),
     "leases": Table(plain="key owner until"),

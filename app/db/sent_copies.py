@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import Date, and_, bindparam, case, func, select
+from sqlalchemy import Date, and_, bindparam, case, false, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record
 from app.db.models import Claim, Issue, Label, LabelRun, table_of
 from app.domain.label_runs import MAIN
+from app.domain.reasons import ClaimReason
 from app.domain.sent_copies import SentCopy
 
 MOST = 120  # copies: five years of 24 issues
@@ -26,6 +27,9 @@ _OF_SUBSCRIPTIONS = (
         _ISSUES.c.title,
         _MAILED.label("mail_date"),
         _CLAIMS.c.id.is_not(None).label("claimed"),
+        func.coalesce(
+            and_(_CLAIMS.c.granted_at.is_not(None), _CLAIMS.c.reason == ClaimReason.NOT_RECEIVED), false()
+        ).label("lost"),
     )
     .join(_RUNS, _RUNS.c.id == _LABELS.c.run_id)
     .join(_ISSUES, _ISSUES.c.number == _LABELS.c.issue_number)
@@ -55,5 +59,6 @@ def _copy(row: Record) -> SentCopy:
         run_number=row.run_number,
         kind=row.kind,
         claimed=row.claimed,
+        lost=row.lost,
         lines=tuple(row.lines or ()),
     )

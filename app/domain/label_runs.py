@@ -58,7 +58,7 @@ class IssueFrozen(Conflict):
 
 
 class CutoffPassed(Conflict):
-    """A cut-off can't be moved from or to a day that has passed, and then what the issue counts as is fixed, too."""
+    """The label cut-off has passed, so it and what the issue counts as can't be changed. It can't be moved to a past day."""
 
     code = "cutoff_passed"
     title = "Label cut-off passed"
@@ -207,7 +207,7 @@ def check_changes(calendar: Calendar, before: Issue | None, after: Issue, now: d
             f"The labels of issue {after.number} closed at the end of {passed}: its cut-off and what it counts as can't be "
             "changed"
             if passed == before.label_cutoff
-            else f"{passed} has passed, so the labels of issue {after.number} can't close at its end"
+            else f"The label cut-off of issue {after.number} can't be {passed}: that day has passed"
         )
         raise CutoffPassed(because, number=after.number, label_cutoff=str(passed))
 

@@ -21,6 +21,7 @@ class SentCopy:
     kind: str
     lines: Sequence[str]  # the address on the label; none: it was erased, or kept long enough
     claimed: bool = False
+    lost: bool = False  # whether it was granted that it did not arrive
 
     @property
     def extra(self) -> str:
@@ -43,7 +44,7 @@ class SentCopy:
 
 def first_received(copies: Iterable[SentCopy]) -> date | None:
     """
-    Return when the first copy was mailed that a subscription owed and its reader did not claim; None: none was.
+    Return when the first copy was mailed that a subscription owed and that was not lost in the mail; None: none was.
 
     A replacement counts when it is mailed. A back issue is not the beginning of what was subscribed to.
     """
@@ -51,7 +52,7 @@ def first_received(copies: Iterable[SentCopy]) -> date | None:
         (
             copy.mail_date
             for copy in copies
-            if copy.kind == LabelKind.REPLACEMENT or (copy.kind == LabelKind.COPY and not copy.claimed)
+            if copy.kind == LabelKind.REPLACEMENT or (copy.kind == LabelKind.COPY and not copy.lost)
         ),
         default=None,
     )

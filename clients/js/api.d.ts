@@ -8746,7 +8746,7 @@ export interface components {
         };
         /**
          * PrintAddressIn
-         * @description Where copies are sent from now on: the permanent address.
+         * @description Where copies will be sent: the permanent address, once print is paid.
          * @example {
          *       "city": "Springfield",
          *       "company": "",

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.api import deps, problems
+from app.db.engine.fast_reads import FastReads
 from app.db.engine.pool import open_pool
 from app.db.engine.session import Sessions
 from app.domain.callers import ApiScope, NotAllowed, NotAuthenticated, UnknownScope
@@ -91,7 +92,7 @@ async def client(
 
     pool = await open_pool(database, size=1, pooler=False)
     made.state.api = SimpleNamespace(
-        authenticator=make_authenticator(issuer.url, clock, sessions), ctx=SimpleNamespace(pool=pool)
+        authenticator=make_authenticator(issuer.url, clock, sessions), ctx=SimpleNamespace(reads=FastReads(pool))
     )
     transport = httpx2.ASGITransport(app=made)
     async with httpx2.AsyncClient(transport=transport, base_url="http://newsstand.test") as client:

@@ -36,7 +36,7 @@ class TooManyConnections(Exception):
 class ConnectionBudget:
     """The most connections that a process opens."""
 
-    sessions: int  # of the pool for everything else, which may double
+    sessions: int  # of the pool for everything else
     hot_routes: int
     listeners: int  # they bypass a transaction pooler
 

@@ -70,9 +70,11 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
             if not (await sync(ctx, subscription.stripe_id, now=now)).print_edition:
                 raise
     await _save_address(ctx, change, now=now)
-    await sync(ctx, subscription.stripe_id, now=now)
+    state = await sync(ctx, subscription.stripe_id, now=now)
     status, action = PrintChangeStatus.COMPLETED, "print_edition.added"
     await decide_alone(ctx, change, status, action, actor=change.requested_by)
+    if state.period is not None and state.period[0] >= change.ends_at:  # staff are told that this term has no print
+        await sync(ctx, subscription.stripe_id, now=now)
 
 
 async def _save_address(ctx: Context, change: PrintChange, *, now: datetime) -> None:
@@ -104,6 +106,8 @@ async def _collect(
         return await _pay(ctx, change, seen, is_over=is_over, now=now)
     if seen.status != InvoiceStatus.PAID:
         raise _Failed("invoice_voided")
+    if seen.total != change.total:  # another process emptied the draft while this one finalized it
+        raise _Failed(QuoteChanged.code)
     return True
 
 

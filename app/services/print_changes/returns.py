@@ -7,11 +7,11 @@ from typing import Any
 
 from app.aggregates import refund_orders
 from app.context import Context
-from app.db import anomalies, audit, payments, print_changes, refunds, subscribers
+from app.db import anomalies, audit, payments, print_changes, refunds
 from app.db.engine.session import Session, new_id
 from app.domain.anomalies import PRINT_CHANGE_REFUSED
 from app.domain.print_changes import MOST_DROPS, PrintChange
-from app.domain.print_quotes import SECOND, DroppedPart
+from app.domain.print_quotes import SECOND, DroppedPart, refund_refusal
 from app.domain.print_renewals import quote_return
 from app.domain.refunds import Refund, RefundBasis, RefundInProgress, RefundStatus
 from app.domain.subscriptions import StripeSubscriptionState, Subscription
@@ -75,15 +75,19 @@ async def order_of_renewal(
     :param dropped_at: in the term of the renewal.
     """
     async with ctx.sessions.begin() as session:
-        await subscribers.lock(session, change.subscriber_id)
+        change = await lock_undecided(session, change)
         case = await cases.load(session, ctx, subscription, state, now=dropped_at)
+        if case.term is not None and case.term.is_refunded:  # such as by a lost dispute
+            return True
         quoted = quote_return(case, dropped_at)
         ordered = {one.payment_id for one in await refunds.of_group(session, change.id)}
-        parts = [one for one in quoted.parts if one.payment.id not in ordered]
+        settled = ordered | {one.payment.id for one in quoted.parts if one.payment.credited >= one.amount}  # by staff
+        parts = [one for one in quoted.parts if one.payment.id not in settled]
         if not parts and quoted.parts:
             return True
-        if quoted.refusal is not None:
-            reason = f"The renewal billed print that the reader had dropped: {quoted.refusal}. Refund its share."
+        refusal = refund_refusal(case, parts) if parts else quoted.refusal
+        if refusal is not None:
+            reason = f"The renewal billed print that the reader had dropped: {refusal}. Refund its share."
             found = {} if await _is_being_refunded(session, parts) else {PRINT_CHANGE_REFUSED: reason}
             await anomalies.report(session, change.id, found, subscriber_id=change.subscriber_id)
             return False
