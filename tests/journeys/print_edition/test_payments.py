@@ -5,14 +5,14 @@ from datetime import timedelta
 from tests.journeys.print_edition.test_print_edition import DIGITAL, MONTH_FIVE, PRINT
 from tests.support.labels import HOME
 from tests.support.print_edition import items, print_invoices, put, quote, use_card
-from tests.support.shop import Shop
+from tests.support.shop import START_TIME, Shop
 
 DEBITED = timedelta(days=5)
 
 
-async def _pay_by_debit(shop: Shop, method: str) -> None:
+async def _pay_by_debit(shop: Shop, method: str, *, takes: timedelta = DEBITED) -> None:
     """Let the reader's subscription be paid by bank debits, which take some days."""
-    settings = {"payment_methods": ["card", "us_bank_account"], "debit_seconds": int(DEBITED.total_seconds())}
+    settings = {"payment_methods": ["card", "us_bank_account"], "debit_seconds": int(takes.total_seconds())}
     answer = await shop.stripe.put("/_sandbox/settings", json=settings)
     assert answer.status_code == 200, answer.text
     await use_card(shop, method)
@@ -43,6 +43,28 @@ async def test_a_bank_debit_is_awaited_without_a_page_to_confirm_it(shop: Shop) 
     assert (invoice["status"], invoice["amount_paid"]) == ("paid", quoted["amount"]["amount"])
     assert await items(shop) == [DIGITAL, PRINT]
     assert await shop.rows("SELECT * FROM anomalies") == []
+
+
+async def test_a_debit_that_succeeds_after_the_end_is_refunded_and_ends_no_paid_term(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    end = START_TIME.replace(year=2027)
+    await shop.advance_to(end - timedelta(days=40))
+    canceled = await shop.post("/v1/me/subscription/cancel", ada, {"when": "period_end"})
+    await _pay_by_debit(shop, "pm_usBankAccount_success", takes=timedelta(days=45))
+    answer = await put(shop, ada, enabled=True, amount=(await quote(shop, ada))["amount"]["amount"], address=HOME)
+    await shop.advance_to(end + timedelta(days=6))
+    await shop.execute("UPDATE print_changes SET due_at = now() WHERE due_at IS NOT NULL")
+    await shop.wait_until("SELECT bool_and(status = 'failed') FROM print_changes")
+    await shop.wait_until_idle()
+
+    assert (canceled.status_code, answer.status_code) == (200, 202), (canceled.text, answer.text)
+    (invoice,) = await print_invoices(shop)
+    (refund,) = (await shop.stripe_get("/v1/refunds"))["data"]
+    assert refund["amount"] == invoice["amount_paid"]
+    (term,) = await shop.rows("SELECT refunded_as, copies_ended_at FROM terms")
+    assert tuple(term.values()) == (None, None)
 
 
 async def test_print_that_was_paid_and_never_joined_is_refunded_when_the_reader_cancels(shop: Shop) -> None:
