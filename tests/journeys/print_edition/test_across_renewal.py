@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from tests.support.labels import HOME
+from tests.support.labels import HOME, preview
 from tests.support.print_edition import change, items, put, quote
 from tests.support.shop import START_TIME, Shop
 
@@ -63,6 +63,22 @@ async def test_print_dropped_while_the_renewal_is_a_draft_is_returned_once_it_is
     assert refund["amount"] == 24_00
     (_, renewed) = await shop.rows("SELECT copies::text FROM terms ORDER BY starts_at")
     assert renewed["copies"] == "{}"
+
+
+async def test_no_copy_of_the_renewed_term_goes_out_while_print_is_being_dropped(shop: Shop) -> None:
+    await shop.plan_issues(60)
+    ada = shop.person()
+    await shop.subscribe(ada, print_edition=True)
+    await shop.advance_to(RENEWAL - timedelta(minutes=30))
+    await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
+    await put(shop, ada, enabled=False, amount=(await quote(shop, ada))["amount"]["amount"])
+    await shop.execute("UPDATE print_changes SET due_at = now() + interval '30 days'")
+    await shop.advance_to(RENEWAL + timedelta(days=13))  # after the cut-off of the term's first issue
+
+    (_, renewed) = await shop.rows("SELECT copies::text FROM terms ORDER BY starts_at")
+    counted = await preview(shop, 29)
+    assert renewed["copies"] == "{[29,53)}"
+    assert (counted["counts"]["copies"], counted["left_out"]["refund_in_progress"]) == (0, 1), counted
 
 
 async def test_print_that_joins_after_the_renewal_can_be_added_to_the_new_term(shop: Shop) -> None:
