@@ -216,18 +216,16 @@ class Card:
             return term.ended is None or term.ended >= issue.closes
         return self.gets_grace_copy(issue, calendar, at=issue.closes)
 
-    def on_supplements(self, calendar: Sequence[PlannedIssue], *, now: datetime) -> Iterator[tuple[int, str]]:
+    def on_supplements(self, calendar: Sequence[PlannedIssue]) -> Iterator[tuple[int, str]]:
         """Yield the frozen issues for which labels are still to be printed, with the kind of each."""
         owed = self.copies(calendar)
         for issue in calendar:
             if issue.frozen:
-                yield from ((issue.number, kind) for kind in self._missing(issue, calendar, owed, now=now))
+                yield from ((issue.number, kind) for kind in self._missing(issue, calendar, owed))
 
-    def _missing(
-        self, issue: PlannedIssue, calendar: Sequence[PlannedIssue], owed: dict[int, PaidTerm], *, now: datetime
-    ) -> list[str]:
+    def _missing(self, issue: PlannedIssue, calendar: Sequence[PlannedIssue], owed: dict[int, PaidTerm]) -> list[str]:
         term = owed.get(issue.number)
         is_owed = term is not None and term.ended is None
-        missing = issue.number not in self.sent and (is_owed or self.gets_grace_copy(issue, calendar, at=now))
+        missing = issue.number not in self.sent and (is_owed or self.gets_grace_copy(issue, calendar, at=issue.closes))
         again = [one for one in self.replacements if one.issue == issue.number and not one.term.refunded]
         return ["copy"] * missing + ["replacement"] * len(again)

@@ -221,7 +221,7 @@ class PrintYear:
         """Freeze a supplement of each issue for which copies are still to be sent."""
         wanted: dict[int, dict[tuple[str, str], PrintReader]] = {}
         for reader in self.readers:
-            for number, kind in reader.card.on_supplements(self.calendar, now=self.now):
+            for number, kind in reader.card.on_supplements(self.calendar):
                 wanted.setdefault(number, {})[reader.name, kind] = reader
         for issue in self.calendar:
             if issue.number in wanted:
