@@ -86,35 +86,36 @@ _COUNTS = f"""
     WITH {_RULES}, {_COPIES}
     SELECT number, price || '_' || mail AS kind, count(*) AS copies FROM copies GROUP BY 1, 2
 """  # noqa: S608 - no values
-_PAID_DIGITAL = f"""
+
+
+def _paid_digital(price: str, *, issues: str = "issues i") -> str:
+    """Return the SQL for the paid terms without print at the label cut-offs of issues: the newest of each subscription."""
+    return f"""
     SELECT DISTINCT ON (i.number, t.subscription_id) i.number, t.subscription_id, t.invoice_id AS term, found.amount
-    FROM issues i JOIN terms t ON {is_valid("i.closes_at")} JOIN subscriptions s ON s.id = t.subscription_id
+    FROM {issues} JOIN terms t ON {is_valid("i.closes_at")} JOIN subscriptions s ON s.id = t.subscription_id
         LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
         CROSS JOIN LATERAL (SELECT {AMOUNT_PAID_BY_MANY} AS amount OFFSET 0) found
-    WHERE {is_paid("found.amount", "{price}", "i.percent")} AND NOT {had_print("i.closes_at")}
-    ORDER BY i.number, t.subscription_id, t.starts_at DESC
-"""  # noqa: S608 - no values
+    WHERE {is_paid("found.amount", price, "i.percent")} AND NOT {had_print("i.closes_at")}
+    ORDER BY i.number, t.subscription_id, t.starts_at DESC"""  # noqa: S608 - no values
+
+
 _FREEZE_ELECTRONIC = f"""
     WITH {_RULES}, {UNUSUAL}, made AS (
         INSERT INTO electronic_copies (issue_number, subscription_id, term, amount_paid)
-        {_PAID_DIGITAL.replace("{price}", "prices.digital")} RETURNING 1)
+        {_paid_digital("prices.digital")} RETURNING 1)
     SELECT count(*) FROM made
 """  # noqa: S608 - no values
 _ELECTRONIC_COPIES = f"""
     frozen AS MATERIALIZED (
         SELECT i.number, EXISTS (SELECT FROM label_runs r
-            WHERE r.issue_number = i.number AND r.number = {
-    MAIN
-} AND r.electronic IS NOT NULL) AS is_frozen FROM issues i),
+            WHERE r.issue_number = i.number AND r.number = {MAIN} AND r.electronic IS NOT NULL) AS is_frozen
+        FROM issues i),
+    not_frozen AS (SELECT issues.* FROM issues JOIN frozen USING (number) WHERE NOT is_frozen),
     electronic AS (
         SELECT e.issue_number AS number, e.subscription_id, e.term, e.amount_paid AS amount
         FROM frozen JOIN electronic_copies e ON e.issue_number = frozen.number WHERE is_frozen
         UNION ALL
-        SELECT found.* FROM ({
-    _PAID_DIGITAL.replace("{price}", _DIGITAL).replace(
-        "FROM issues i", "FROM issues i JOIN frozen ON frozen.number = i.number AND NOT frozen.is_frozen"
-    )
-}) found)"""  # noqa: S608 - no values
+        SELECT found.* FROM ({_paid_digital(_DIGITAL, issues="not_frozen i")}) found)"""  # noqa: S608 - no values
 _ELECTRONIC = f"""
     WITH {_RULES}, {UNUSUAL}, {_ELECTRONIC_COPIES} SELECT number, count(*) AS copies FROM electronic GROUP BY number
 """  # noqa: S608 - no values

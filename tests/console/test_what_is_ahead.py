@@ -1,4 +1,4 @@
-"""What is ahead for a reader, on the page about them: a new price, and what they declared to leave."""
+"""A reader's page in the console shows their next price, and their cancellations and withdrawals."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What is returned of the payments for print: refunds, and what goes back to the customer's balance."""
+"""Refunds of payments for print, and credits to the customer's balance that paid for it."""
 
 from collections.abc import Iterable
 from dataclasses import replace
