@@ -185,7 +185,7 @@ def period_of(since: date | None, until: date | None) -> Period | None:
     if since is None or until is None:
         raise TemporaryDatesWrong("A temporary address needs both dates, from and until")
     if until <= since:
-        raise TemporaryDatesWrong("The date until must be after the date from")
+        raise TemporaryDatesWrong("The end date must be after the start date")
     return Period(since=since, until=until)
 
 
@@ -198,9 +198,9 @@ def check_period(period: Period, *, today: date) -> None:
     """
     latest = today + TEMPORARY_UNTIL
     if period.until <= today:
-        raise TemporaryDatesWrong(f"The date until must be after today, {today}", today=str(today))
+        raise TemporaryDatesWrong(f"The end date must be after today, {today}", today=str(today))
     if period.until > latest:
-        raise TemporaryDatesWrong(f"The date until must be {latest} or earlier", latest=str(latest))
+        raise TemporaryDatesWrong(f"The end date must be {latest} or earlier", latest=str(latest))
 
 
 def check_overlaps(period: Period, others: Sequence[SavedAddress]) -> None:

@@ -37,7 +37,7 @@ async def test_support_changes_addresses_and_sees_each_copy(shop: Shop, open_con
         region="MN",
         postal_code="55801",
     )
-    assert error_of(away, "until") == "The date until must be after the date from."
+    assert error_of(away, "until") == "The end date must be after the start date."
     page = await robin.submit(away, "/temporary-address", until="2026-05-01")
     assert "From April 1, 2026 until May 1, 2026" in main_text(page)
     (form_of_it,) = [one for one in page.find("form") if one.attributes["action"].endswith("/remove")]
