@@ -8,6 +8,7 @@ the work when they poll, and the change feed finds the changes (see :mod:`app.db
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextvars import Context
 
 import asyncpg
 import structlog
@@ -54,7 +55,8 @@ class Notifier:
                     follower(payload)
         self._pending.update(notifications)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._send())
+            # It sends for every request of the moment, so it belongs to none: not to the one that happened to start it.
+            self._task = asyncio.create_task(self._send(), context=Context())
 
     async def _send(self) -> None:
         while self._pending:
