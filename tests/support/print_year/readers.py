@@ -137,9 +137,15 @@ class PrintReader:
             self._ends(now)
 
     def _ends(self, now: datetime, *, refunded: bool = False) -> None:
-        """The rest of the newest term is not owed anymore."""
+        """
+        Note an immediate end: nothing is owed anymore, not even what holds moved beyond an earlier term.
+
+        Only the payment of the newest term was refunded.
+        """
         assert self.term is not None
-        self.term.ended, self.term.refunded, self.card.will_renew = now, refunded, False
+        self.term.refunded, self.card.will_renew = refunded, False
+        for term in self.card.terms:
+            term.ended = term.ended or now
 
     async def _uses_guarantee(self, now: datetime) -> None:
         quote = (await self.shop.get("/v1/me/refund-quote", self.person)).json()
