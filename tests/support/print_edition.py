@@ -66,3 +66,11 @@ async def items(shop: Shop) -> list[str]:
     """Return the products of the subscription's items at Stripe."""
     (held,) = (await shop.stripe_get("/v1/subscriptions", status="all", test_clock=shop.clock))["data"]
     return sorted(item["price"]["product"] for item in held["items"]["data"])
+
+
+async def give_credit(shop: Shop, amount: int) -> None:
+    """Give the customer credit at Stripe, in minor units."""
+    (customer,) = await shop.stripe_customers()
+    await shop.stripe_post(
+        f"/v1/customers/{customer['id']}/balance_transactions", amount=str(-amount), currency="usd", description="Sorry"
+    )

@@ -6,7 +6,7 @@ import pytest
 
 from tests.journeys.labels.test_grace_and_back_issues import LAST, RENEWAL, _with_a_failing_card
 from tests.support.labels import HOME, freeze, labels, preview, try_to_freeze
-from tests.support.print_edition import change
+from tests.support.print_edition import change, give_credit
 from tests.support.refunds import get_quotes
 from tests.support.shop import Shop
 
@@ -114,3 +114,24 @@ async def test_a_double_issue_comes_from_the_newer_term_while_the_older_is_dispu
     assert (await freeze(shop, 29))["counts"]["copies"] == 1
     assert len(await labels(shop, 29)) == 1
     assert await shop.rows("SELECT term FROM labels") == [{"term": rows[1]["invoice_id"]}]
+
+
+async def test_our_credit_note_after_the_cutoff_revives_no_copy_refunded_before_it(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person("ada")
+    await shop.open_checkout(ada)  # makes the customer
+    await give_credit(shop, 10_00)
+    await shop.subscribe(ada, print_edition=True)
+    await shop.advance_to(CUTOFF - HOURS)
+    (charge,) = (await shop.stripe_get("/v1/charges"))["data"]
+    await shop.stripe.put("/_sandbox/settings", json={"hold": True})
+    await shop.stripe_post("/v1/refunds", charge=charge["id"])
+    await advance_at_stripe(shop, CUTOFF + HOURS)
+    await shop.stripe.put("/_sandbox/settings", json={"hold": False})
+    await shop.stripe.post("/_sandbox/release")
+    await shop.wait_until_idle()
+
+    assert (await shop.rows("SELECT refunded_as FROM terms")) == [{"refunded_as": "dashboard"}]
+    made = await shop.rows("SELECT kind, amount FROM credits WHERE amount > 0")  # once we knew, after the cut-off
+    assert made == [{"kind": "returned", "amount": 10_00}]
+    assert (await freeze(shop, ISSUE))["counts"]["copies"] == 0

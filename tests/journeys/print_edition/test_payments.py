@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from tests.journeys.print_edition.test_print_edition import DIGITAL, MONTH_FIVE, PRINT
 from tests.support.labels import HOME
-from tests.support.print_edition import items, print_invoices, put, quote, use_card
+from tests.support.print_edition import give_credit, items, print_invoices, put, quote, use_card
 from tests.support.shop import START_TIME, Shop
 
 DEBITED = timedelta(days=5)
@@ -72,7 +72,7 @@ async def test_print_that_was_paid_and_never_joined_is_refunded_when_the_reader_
     ada = shop.person()
     await shop.subscribe(ada)
     await shop.advance_to(MONTH_FIVE)  # outside the guarantee
-    await _give_credit(shop, 2_00)
+    await give_credit(shop, 2_00)
     quoted = await quote(shop, ada)
     fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
     answer = await put(shop, ada, enabled=True, amount=quoted["amount"]["amount"], address=HOME)
@@ -107,11 +107,3 @@ async def test_a_draft_that_stripe_refuses_to_finalize_keeps_no_line(shop: Shop)
     assert (refused.status_code, refused.json()["code"]) == (409, "print_payment_failed"), refused.text
     (draft,) = await print_invoices(shop)
     assert (draft["status"], draft["total"], draft["lines"]["data"]) == ("draft", 0, [])
-
-
-async def _give_credit(shop: Shop, amount: int) -> None:
-    """Give the customer credit at Stripe, in minor units."""
-    (customer,) = await shop.stripe_customers()
-    await shop.stripe_post(
-        f"/v1/customers/{customer['id']}/balance_transactions", amount=str(-amount), currency="usd", description="Sorry"
-    )

@@ -16,7 +16,7 @@ from app.services import catalogue
 from app.services.print_changes import steps
 from tests.support.crashes import wait_until_hit
 from tests.support.labels import HOME, freeze, labels, preview, try_to_freeze
-from tests.support.print_edition import change, print_invoices, put, quote
+from tests.support.print_edition import change, items, print_invoices, put, quote
 from tests.support.shop import Shop
 
 
@@ -191,3 +191,26 @@ async def test_dropped_print_is_not_owed_again_when_stripes_metadata_is_lost(sho
     await shop.stripe_post(f"/v1/subscriptions/{held['id']}", **{"metadata[newsstand_print_dropped]": said})
     await shop.wait_until_idle()
     assert (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"] == []
+
+
+async def test_a_draft_that_another_process_empties_meanwhile_adds_no_print(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    fault = await shop.add_fault(method="POST", path="/v1/invoices/*/finalize", when="before", action="hold", times=1)
+
+    click = asyncio.create_task(put(shop, ada, enabled=True, amount=23_00, address=HOME))
+    await wait_until_hit(shop, fault)
+    (draft,) = await print_invoices(shop)
+    for item in (await shop.stripe_get("/v1/invoiceitems", invoice=draft["id"]))["data"]:
+        await shop.stripe.delete(f"/v1/invoiceitems/{item['id']}")
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    answer = await click
+    await shop.wait_until_idle()
+
+    (billed,) = await print_invoices(shop)
+    assert (billed["status"], billed["total"]) == ("paid", 0)
+    assert (answer.status_code, answer.json()["code"]) == (409, "quote_changed"), answer.text
+    assert await items(shop) == ["newsstand_annual_digital"]
+    (term,) = await shop.rows("SELECT print_edition FROM terms")
+    assert not term["print_edition"]
