@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
+from operator import itemgetter
 from types import MappingProxyType
 
 from app.domain import events
@@ -75,6 +76,7 @@ ACTIONS = {
     "notification.not_delivered": "could not deliver a message to the reader",
     "attention.dismissed": "dismissed an item that needed attention",
 }
+NOT_APPLIED = frozenset({events.EventState.FAILED, events.EventState.DEAD})
 # Descriptions of Stripe's event types. Other types are described by their name.
 EVENTS = {
     "checkout.session.completed": "the checkout was completed",
@@ -202,7 +204,7 @@ def history_of(
         _stripe_events(records.stripe_events),
     )
     found = [(at, order, kind, words) for order, part in enumerate(parts) for at, kind, words in part]
-    found.sort(key=lambda one: one[:2])
+    found.sort(key=itemgetter(0, 1))
     newest: list[HistoryEntry] = []
     dates: set[str] = set()
     for at, _, kind, words in reversed(found):
@@ -350,15 +352,15 @@ def _reason(reason: str) -> str:
 
 
 def _stripe_events(received: Iterable[StripeEvent]) -> Entries:
+    applied, pending = HistoryKind.EVENT, HistoryKind.PENDING_EVENT  # a page has hundreds, so they are looked up once
     for event in received:
-        is_pending = event.state in {events.EventState.FAILED, events.EventState.DEAD}
-        yield event.at, HistoryKind.PENDING_EVENT if is_pending else HistoryKind.EVENT, partial(_told, event)
+        yield event.at, pending if event.state in NOT_APPLIED else applied, partial(_told, event)
 
 
 def _told(event: StripeEvent) -> str:
     what = describe_event(event.type)
     why = f": {event.why}" if event.why else ""
-    if event.state in {events.EventState.FAILED, events.EventState.DEAD}:
+    if event.state in NOT_APPLIED:
         outcome = "not applied yet" if event.state == events.EventState.FAILED else "failed permanently"
         return f"{what} ({event.type}), {outcome}{why}"
     if event.state == events.EventState.RECEIVED:

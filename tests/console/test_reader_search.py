@@ -1,5 +1,7 @@
 """Searching for readers, and the number of queries of each page."""
 
+import asyncio
+
 import pytest
 
 from bench import query_recorder
@@ -219,6 +221,17 @@ async def test_number_of_queries_does_not_depend_on_the_number_of_rows(shop: Sho
     assert everything.text.count("dcl_") == 40
 
 
+async def test_more_pages_at_once_than_connections_wait_for_each_other_and_are_shown(
+    shop: Shop, open_console: OpenConsole
+) -> None:
+    """Two sequences of queries of a page run at once, each on a connection of its own, and none takes a second one."""
+    await shop.subscribe(shop.person("ada"))
+    robin, reader = await open_console("agent@example.com"), (await shop.rows("SELECT id FROM subscribers"))[0]["id"]
+    pages = await asyncio.gather(*(robin.open(f"/readers/{reader}") for _ in range(4 * POOL)))
+    assert {page.status for page in pages} == {200}
+
+
+POOL = 4  # connections of the tests' shop
 READER_PAGE = 21  # statements
 MANY = """
 INSERT INTO subscribers (id, sub, name) SELECT 'rdr_' || n, n, 'Ann ' || n FROM generate_series(1, 200) n;
