@@ -22,11 +22,12 @@ from app.domain.liability import DAY, FIGURES, NOTHING, EarningRules, Movement, 
 
 MEGABYTE = 2**20
 CLOSING_LOCK = 5_720_240_117  # one closing at a time
-# What was returned and extended is looked up in memory, 64 bytes each: if it didn't fit there, PostgreSQL would search all
-# of it again for each payment. The default is 2.
+# What was returned, extended and sent in grace is looked up in memory, 64 bytes each: if it didn't fit there, PostgreSQL
+# would search all of it again for each payment. The default is 2.
 _MAKE_ROOM = text(
     "SELECT set_config('hash_mem_multiplier', least(1000, 2 + ceil(sum(greatest(reltuples, 0)) * 128 / :bytes))::text, true)"
-    " FROM pg_class WHERE oid IN ('refunds'::regclass, 'disputes'::regclass, 'issue_adjustments'::regclass)"
+    " FROM pg_class WHERE oid IN ('refunds'::regclass, 'disputes'::regclass, 'issue_adjustments'::regclass,"
+    " 'terms_grace_sent_idx'::regclass)"
 )
 MOVEMENT_FIGURES = tuple(one.name for one in fields(Movement))
 
@@ -63,7 +64,7 @@ class SubscriptionMovement:
 
 
 def _parameters(rules: EarningRules, moments: Sequence[Moment]) -> tuple[object, ...]:
-    """Return the parameters $1 to $10 of the statements. At closed moments, the totals are those of the closings."""
+    """Return the parameters $1 to $11 of the statements. At closed moments, the totals are those of the closings."""
     plans = list(rules.plans.items())
     return (
         [None if moment.closed_month else moment.through for moment in moments],
@@ -76,6 +77,7 @@ def _parameters(rules: EarningRules, moments: Sequence[Moment]) -> tuple[object,
         [share.denominator for _, (share, _) in plans],
         [doubles for _, (_, doubles) in plans],
         list(rules.closes_at),
+        rules.grace.total_seconds(),
     )
 
 

@@ -4,15 +4,15 @@ The statements of the liability report: what :func:`app.domain.liability.totals`
 Most payments opened a term and were never touched again. Those of the same amount, plan and days earn the same, so the
 report of all readers counts them first, and computes each group once. A payment of which something was returned is a
 group of its own, and so is one whose print was extended, and one with a rule of its own: print that was added later or
-again, or no term yet.
+again, grace copies before the term, or no term yet.
 
 The statements run in the publisher's time zone: see :mod:`app.db.engine.long_statements`. ``OFFSET '0'`` keeps PostgreSQL
 from computing a column of a subquery wherever it is used; unlike ``OFFSET 0``, it doesn't prevent parallel scans.
 
 Parameters: $1 days (NULL where a month is closed); the issues' $2 numbers, $3 days on which they are served, and copies
 before each with double issues counted $4 once and $5 twice; the plans' $6 codes, $7 print shares, $8 their denominators
-and $9 copies of a double issue; $10 when each issue's labels close; $11 closed months; $12 subscriptions, or the month to
-close.
+and $9 copies of a double issue; $10 when each issue's labels close; $11 the grace period in seconds, for terms that were
+promised none; $12 closed months; $13 subscriptions, or the month to close.
 """
 
 from collections.abc import Iterable
@@ -55,6 +55,11 @@ def _served(day: str) -> str:
         FROM unnest(copies) AS one)"""  # noqa: S608 - expressions
 
 
+def _grace_served(day: str) -> str:
+    """Return the SQL for how many grace copies count as served at the end of a day: they are charged with the payment."""
+    return f"CASE WHEN {day} >= grace_on THEN grace ELSE 0 END"
+
+
 def _earned(day: str, back: str, of_print: str, limit: str) -> str:
     """Return the SQL for what is earned of a payment: see the domain's ``_earned``. Ends before ``limit`` count."""
     sold = f"(CASE WHEN paid_on <= {day} THEN net ELSE 0 END)"
@@ -68,7 +73,7 @@ def _earned(day: str, back: str, of_print: str, limit: str) -> str:
     )
     print_left = f"least({left}, greatest(0, {printed}))"
     copies = (  # print that was dropped has fewer copies than were paid for
-        "greatest(1, CASE WHEN goes_on OR planned = 0 OR print_ends_on IS NOT NULL THEN greatest(planned, expected)"
+        "greatest(1, grace + CASE WHEN goes_on OR planned = 0 OR print_ends_on IS NOT NULL THEN greatest(planned, expected)"
         " ELSE planned END)"
     )
     return (
@@ -120,6 +125,19 @@ _TERM_ENDED_AT = """coalesce(t.copies_ended_at, t.credited_at,
         CASE WHEN t.refunded_as IS NOT NULL AND t.restored_as IS NULL THEN t.refunded_at END)"""
 
 # What any payment bought.
+_SENT_IN_GRACE = "(SELECT subscription_id FROM terms WHERE grace_sent > 0)"
+# The terms that were paid after the grace period, charged for the grace copies before: see app.domain.issues.schedule_terms.
+_GRACED = """
+    graced AS MATERIALIZED (
+        SELECT t.invoice_id, least(before.grace_sent, t.issues_owed)::int AS grace, paid.last_at::date AS grace_on
+        FROM terms before CROSS JOIN LATERAL (
+                SELECT * FROM terms n WHERE n.subscription_id = before.subscription_id
+                    AND (n.starts_at, n.invoice_id) > (before.starts_at, before.invoice_id)
+                ORDER BY n.starts_at, n.invoice_id LIMIT 1) t
+            LEFT JOIN offers ON offers.id = t.offer
+            CROSS JOIN LATERAL (SELECT max(paid_at) AS last_at FROM payments p WHERE p.invoice_id = t.invoice_id) paid
+        WHERE before.grace_sent > 0 AND t.print_edition {graced} AND paid.last_at > t.starts_at
+            + make_interval(secs => coalesce((offers.content ->> 'grace_period')::float8, $11::float8)))"""
 _LATER = f"""
     later AS MATERIALIZED (  -- what was paid within a term, such as for print: see app.domain.progress.term_of
         SELECT p.id, (SELECT t.invoice_id FROM terms t
@@ -154,14 +172,16 @@ _EACH = f"""
             CASE WHEN p.print_from IS NOT NULL THEN 1 ELSE coalesce(plans.whole, 1) END AS whole,
             ({_BEGINS_AT})::date AS begins_on, greatest(1, t.ends_at::date - ({_BEGINS_AT})::date) AS days,
             CASE WHEN p.print_from IS NULL OR p.invoice_id = t.invoice_id OR t.ends_at <= t.starts_at
-                 THEN t.issues_owed + coalesce(extended.issues, 0)
+                 THEN t.issues_owed + coalesce(extended.issues, 0) - coalesce(graced.grace, 0)
                  ELSE ceil(t.issues_owed * extract(epoch FROM t.ends_at - greatest(p.print_from, t.starts_at))
                      / extract(epoch FROM t.ends_at - t.starts_at))::bigint END AS expected,
-            ({_PRINT_ENDS_AT})::date AS print_ends_on, ({_ENDED_AT})::date AS ended_on
+            ({_PRINT_ENDS_AT})::date AS print_ends_on, ({_ENDED_AT})::date AS ended_on,
+            coalesce(graced.grace, 0) AS grace, graced.grace_on
         FROM payments p LEFT JOIN later ON later.id = p.id
             LEFT JOIN terms t ON t.invoice_id = coalesce(later.term, p.invoice_id)
             LEFT JOIN plans ON plans.plan = t.plan
             LEFT JOIN {_EXTENDED} ON extended.invoice_id = t.invoice_id
+            LEFT JOIN graced ON graced.invoice_id = p.invoice_id
         WHERE p.amount > 0 {{paying}}"""  # noqa: S608 - expressions
 
 # The payments that opened a term, counted by what they bought. Those that are not alike have an ID.
@@ -186,25 +206,30 @@ _COUNTED = f"""
                 FROM payments WHERE amount > 0 OFFSET '0') p
                 LEFT JOIN terms t ON t.invoice_id = p.invoice_id
                 CROSS JOIN LATERAL (SELECT p.is_later OR t.invoice_id IS NULL
-                    OR (t.print_from IS NOT NULL AND t.earlier_print <> '{{{{}}}}') AS has_own_rule) of_payment
+                    OR (t.print_from IS NOT NULL AND t.earlier_print <> '{{{{}}}}')
+                    OR CASE WHEN t.print_edition THEN t.subscription_id IN {_SENT_IN_GRACE} END IS TRUE
+                    AS has_own_rule) of_payment
             OFFSET '0') each_payment
         GROUP BY id, currency, net, paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on),
 """  # noqa: S608 - expressions
 _ENDS = "print_ends_on, ended_on"
+_GRACE = "grace, grace_on"
+_NO_GRACE = "0 AS grace, NULL::date AS grace_on"
 _ALONE = f"""
         SELECT id, NULL AS subscription_id, currency, net, tax, credited, paid_on, c.plan, plans.doubles, copies,
             coalesce(plans.part, 0) AS part, coalesce(plans.whole, 1) AS whole, begins_on,
-            greatest(1, ends_on - begins_on) AS days, expected + coalesce(extended.issues, 0) AS expected, {_ENDS}
+            greatest(1, ends_on - begins_on) AS days, expected + coalesce(extended.issues, 0) AS expected, {_ENDS},
+            {_NO_GRACE}
         FROM counted c LEFT JOIN plans ON plans.plan = c.plan LEFT JOIN {_EXTENDED} ON extended.invoice_id = c.invoice_id
         WHERE id IS NOT NULL AND own_rules = 0
         UNION ALL {_EACH}"""  # noqa: S608 - expressions
 _EVERY = f"""
         SELECT 1::bigint AS payments, id, subscription_id, currency, net, paid_on, plan, doubles, copies, part, whole,
-            begins_on, days, expected, {_ENDS} FROM single"""  # noqa: S608 - names
+            begins_on, days, expected, {_ENDS}, {_GRACE} FROM single"""  # noqa: S608 - names
 _GROUPS = f"""
         SELECT payments, NULL AS id, NULL AS subscription_id, currency, net, paid_on, c.plan, plans.doubles, copies,
             coalesce(plans.part, 0) AS part, coalesce(plans.whole, 1) AS whole, begins_on,
-            greatest(1, ends_on - begins_on) AS days, expected, {_ENDS}
+            greatest(1, ends_on - begins_on) AS days, expected, {_ENDS}, {_NO_GRACE}
         FROM counted c LEFT JOIN plans ON plans.plan = c.plan WHERE id IS NULL
         UNION ALL {_EVERY}"""  # noqa: S608 - expressions
 
@@ -217,7 +242,7 @@ def _cumulative(single: str, paid: str, counted: str = "") -> str:
         FROM unnest($1::date[]) WITH ORDINALITY AS each (day, point) WHERE day IS NOT NULL),
     plans AS MATERIALIZED (
         SELECT * FROM unnest($6::text[], $7::bigint[], $8::bigint[], $9::int[]) AS each (plan, part, whole, doubles)),
-    {counted} {_LATER}, single AS MATERIALIZED ({single}), {_RETURNED}, paid AS MATERIALIZED ({paid}),
+    {counted} {_LATER}, {_GRACED}, single AS MATERIALIZED ({single}), {_RETURNED}, paid AS MATERIALIZED ({paid}),
     spans AS MATERIALIZED (  -- few, because many terms owe the same copies
         SELECT DISTINCT copies, plan, doubles FROM paid WHERE copies IS NOT NULL AND part > 0),
     progress AS MATERIALIZED (  -- how many copies are on the calendar, and served until each moment; and whether more follow
@@ -232,12 +257,12 @@ def _cumulative(single: str, paid: str, counted: str = "") -> str:
         FROM returned WINDOW earlier AS (PARTITION BY payment_id ORDER BY on_day)),
     returns AS (
         SELECT single.*, sums.*, progress.planned, progress.goes_on, progress.served,
-            CASE WHEN progress.planned IS NOT NULL THEN {_served("on_day")} END AS served_copies
+            CASE WHEN progress.planned IS NOT NULL THEN {_served("on_day")} + {_grace_served("on_day")} END AS served_copies
         FROM sums JOIN single ON single.id = sums.payment_id
             LEFT JOIN progress USING (copies, plan)
         OFFSET '0'),
     reversals AS MATERIALIZED (  -- what is reversed on each day on which something was returned
-        SELECT subscription_id, currency, net, paid_on, part, whole, begins_on, days, expected, {_ENDS},
+        SELECT subscription_id, currency, net, paid_on, part, whole, begins_on, days, expected, {_ENDS}, {_GRACE},
             on_day, until_day, planned, goes_on, served, returns.back::bigint, returns.print::bigint, greatest(0,
                 {_earned("on_day", "was.back", "was.print", "on_day")}
                 - {_earned("on_day", "became.back", "became.print", "on_day + 1")})::bigint AS reversed
@@ -255,14 +280,14 @@ def _cumulative(single: str, paid: str, counted: str = "") -> str:
             LEFT JOIN (SELECT payment_id AS id, min(on_day) AS on_day FROM returned GROUP BY payment_id) first_return
             USING (id)
             CROSS JOIN moments m
-            CROSS JOIN LATERAL (SELECT progress.served[m.position]) AS progress_on (served_copies)
+            CROSS JOIN LATERAL (SELECT progress.served[m.position] + {_grace_served("m.day")}) AS progress_on (served_copies)
             CROSS JOIN LATERAL (SELECT CASE WHEN paid_on <= m.day THEN net ELSE 0 END) AS sold (amount)
         UNION ALL
         SELECT subscription_id, currency, m.point, 0, reversed + CASE WHEN m.day < until_day OR until_day IS NULL
                 THEN {_earned("m.day", "became.back", "became.print", "m.day + 1")} ELSE 0 END,
             reversed, CASE WHEN m.day < until_day OR until_day IS NULL THEN became.back ELSE 0 END
         FROM reversals JOIN moments m ON on_day <= m.day
-            CROSS JOIN LATERAL (SELECT served[m.position]) AS progress_on (served_copies)
+            CROSS JOIN LATERAL (SELECT served[m.position] + {_grace_served("m.day")}) AS progress_on (served_copies)
             CROSS JOIN LATERAL (SELECT CASE WHEN paid_on <= m.day THEN net ELSE 0 END) AS sold (amount)
             CROSS JOIN LATERAL (SELECT least(reversals.back, sold.amount),
                 least(reversals.print, sold.amount)) AS became (back, print))
@@ -270,14 +295,15 @@ def _cumulative(single: str, paid: str, counted: str = "") -> str:
 
 
 _GROUPED = _cumulative(_ALONE, _GROUPS, _COUNTED).format(
-    chosen="", of_chosen="", paying="AND p.id IN (SELECT id FROM counted WHERE own_rules = 1)"
+    chosen="", of_chosen="", graced="", paying="AND p.id IN (SELECT id FROM counted WHERE own_rules = 1)"
 )
 _ONE_BY_ONE = _cumulative(_EACH, _EVERY)
-_ALL = _ONE_BY_ONE.format(chosen="", of_chosen="", paying="")
+_ALL = _ONE_BY_ONE.format(chosen="", of_chosen="", graced="", paying="")
 _CHOSEN = _ONE_BY_ONE.format(
-    chosen="AND p.subscription_id = ANY($12::text[])",
-    of_chosen="AND payment_id IN (SELECT id FROM payments WHERE subscription_id = ANY($12::text[]))",
-    paying="AND p.subscription_id = ANY($12::text[])",
+    chosen="AND p.subscription_id = ANY($13::text[])",
+    of_chosen="AND payment_id IN (SELECT id FROM payments WHERE subscription_id = ANY($13::text[]))",
+    graced="AND before.subscription_id = ANY($13::text[])",
+    paying="AND p.subscription_id = ANY($13::text[])",
 )
 _SUMS = ", ".join(f"sum({name})::bigint AS {name}" for name in FIGURES)
 TOTALS = f"WITH {_GROUPED} SELECT currency, point, {_SUMS} FROM cumulative GROUP BY currency, point"  # noqa: S608 - names
@@ -294,7 +320,7 @@ def _by_subscription(cumulative: str, columns: str, chosen: str = "") -> str:
             SELECT subscription_id, currency, point, {", ".join(FIGURES)} FROM cumulative
             UNION ALL
             SELECT p.subscription_id, p.currency, closed.point, {", ".join(f"p.{name}" for name in FIGURES)}
-            FROM liability_entries p JOIN unnest($11::date[]) WITH ORDINALITY AS closed (month, point)
+            FROM liability_entries p JOIN unnest($12::date[]) WITH ORDINALITY AS closed (month, point)
                 ON p.month <= closed.month WHERE true {chosen})
         SELECT {columns} FROM found GROUP BY subscription_id, currency"""  # noqa: S608 - expressions
 
@@ -310,12 +336,12 @@ _NOT_EMPTY = f"""
     HAVING coalesce(sum({_OWED}) FILTER (WHERE point = 1), 0) <> 0
         OR {" OR ".join(f"{_added(name)} <> 0" for name in FIGURES)}"""
 SUBSCRIPTIONS = (
-    _by_subscription(_CHOSEN, _COLUMNS, "AND p.subscription_id = ANY($12::text[])") + _NOT_EMPTY + " ORDER BY 1, 2"
+    _by_subscription(_CHOSEN, _COLUMNS, "AND p.subscription_id = ANY($13::text[])") + _NOT_EMPTY + " ORDER BY 1, 2"
 )
 FILE = _by_subscription(_ALL, _COLUMNS) + _NOT_EMPTY + " ORDER BY 1, 2"
 _ADDED = ", ".join(f"({_added(name)})::bigint" for name in FIGURES)
 CLOSE = f"""
     INSERT INTO liability_entries (subscription_id, month, currency, {", ".join(FIGURES)})
-    {_by_subscription(_ALL, f"subscription_id, $12::date, currency, {_ADDED}")}
+    {_by_subscription(_ALL, f"subscription_id, $13::date, currency, {_ADDED}")}
     HAVING {" OR ".join(f"{_added(name)} <> 0" for name in FIGURES)}
 """

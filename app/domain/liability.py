@@ -140,8 +140,8 @@ class PaidAmount:
     :param net: without tax.
     :param print_share: the part of it that print costs.
     :param period: the first day of the digital part, and the day after the last. None: it has opened no term yet.
-    :param copies: the days on which its printed copies are served, as far as they are planned, in order. None: unknown, so
-        print is delivered by day, too.
+    :param copies: the days on which its printed copies are served, as far as they are planned, in order. The grace copies
+        that its term was charged for count on the day of that. None: unknown, so print is delivered by day, too.
     :param later_copies: the number of copies after those.
     :param print_ends_on: when print ends within the term.
     :param ended_on: when the term ended early. Whatever was not returned is earned.
@@ -247,6 +247,7 @@ class EarningRules:
     :param copies: how many copies the issues before each one are, and all: by how many a double issue serves.
     :param plans: the print share, and how many copies a double issue serves.
     :param closes_at: when the labels of each issue close; of a special issue, when the next ones do.
+    :param grace: the grace period of terms that were promised none.
     """
 
     zone: str
@@ -255,10 +256,11 @@ class EarningRules:
     copies: Mapping[int, Sequence[int]]
     plans: Mapping[str, tuple[Fraction, int]]
     closes_at: Sequence[datetime] = ()
+    grace: timedelta = timedelta()
 
 
-def earning_rules(calendar: Calendar, catalogue: Catalogue) -> EarningRules:
-    """Return the rules that follow from the calendar and the catalogue."""
+def earning_rules(calendar: Calendar, catalogue: Catalogue, *, grace: timedelta) -> EarningRules:
+    """Return the rules that follow from the calendar, the catalogue and the grace period."""
     served = (
         (issue.frozen_at - timedelta.resolution).astimezone(calendar.zone).date()
         if issue.frozen_at
@@ -278,6 +280,7 @@ def earning_rules(calendar: Calendar, catalogue: Catalogue) -> EarningRules:
             for code, plan in catalogue.plans.items()
         },
         closes_at=calendar.closes_at,
+        grace=grace,
     )
 
 

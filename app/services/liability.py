@@ -184,4 +184,5 @@ def _at(
 
 
 async def _rules(session: Session, ctx: Context) -> EarningRules:
-    return earning_rules(await issues.calendar(session, ctx.rules.zone), ctx.catalogue)
+    calendar = await issues.calendar(session, ctx.rules.zone)
+    return earning_rules(calendar, ctx.catalogue, grace=ctx.rules.access.grace_period)

@@ -49,6 +49,9 @@ MARCH_20, LATER = date(2026, 3, 20), date(2030, 1, 1)
         pytest.param(BOTH, LATER, 7_300, id="both: all"),
         pytest.param(replace(BOTH, copies=ISSUES[:6], later_copies=18), LATER, 4_900 + 600, id="the calendar ends before"),
         pytest.param(replace(BOTH, copies=None), MARCH_20, 2_400 * 20 // 365 + 4_900 * 20 // 365, id="copies unknown"),
+        pytest.param(
+            replace(BOTH, copies=(START, START, *ISSUES[:22])), START, 4_900 // 365 + 200, id="late: two grace copies"
+        ),
         pytest.param(replace(BOTH, print_ends_on=MARCH_20), MARCH_20, 4_900 * 20 // 365 + 2_400, id="print ended"),
         pytest.param(replace(BOTH, ended_on=MARCH_20), MARCH_20, 7_300, id="ended early: the rest is earned"),
         pytest.param(replace(DIGITAL, period=None), LATER, 0, id="no term yet: owed in full"),

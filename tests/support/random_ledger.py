@@ -1,5 +1,6 @@
 """Random payments, terms and refunds in the database, and the same as the rule of the liability report takes them."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ def calendar(random: Random) -> EarningRules:
         served_on=served,
         copies={most: list(accumulate((min(c, most) for c in counts), initial=0)) for most in (1, 2)},
         plans=PLANS,
+        grace=timedelta(days=10),
     )
 
 
@@ -102,7 +104,7 @@ class Writer:
             self.moment(ended) if ended else None,
         )
         owed, extended = random.choice((0, 10, 24)), random.choice((0, 0, 2))
-        starts_at, ends_at = self.moment(begins), self.moment(ends)
+        starts_at, ends_at, paid_at = self.moment(begins), self.moment(ends), self.moment(paid_on)
         if has_term:
             await self.connection.execute(
                 "INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed,"
@@ -122,13 +124,14 @@ class Writer:
                 [starts_at, self.moment(earlier[1])] if earlier else [],
             )
             await self.extend(subscription, invoice, extended)
+        may_be_late = has_term and not for_print and random.random() < 0.3
+        graced = await self.send_in_grace(subscription, invoice, starts_at, owed, paid_at) if may_be_late else []
         tax = random.choice((0, 7, 431))
         amount = tax + random.choice((1, 99, 4_900, 7_300, 12_345))
         if is_free := random.random() < 0.05:  # the customer's balance paid it
             amount = tax = 0
         credited = random.choice((1, amount // 2, amount)) if random.random() < 0.1 and not is_free else 0
         paid_from = self.moment(begins) if for_print else None
-        paid_at = self.moment(paid_on)
         if for_print and has_term and random.random() < 0.5:  # print was added later, with an invoice of its own
             invoice, added_at = f"in_{number}_print", self.moment(self.day(0, 400))
             paid_from, has_term = added_at, starts_at <= paid_at
@@ -158,7 +161,8 @@ class Writer:
         if has_term and has_print and ranges is not None:
             copies = tuple(days_of(self.rules, ranges, doubles))
             if not copies or not ranges or ranges[-1][1] is None or print_until is not None:
-                later = max(0, owed + extended - len(copies))
+                later = max(0, owed + extended - len(graced) - len(copies))
+            copies = (*graced, *copies)
         return PaidAmount(
             paid_on=paid_on,
             net=amount - tax,
@@ -170,6 +174,41 @@ class Writer:
             ended_on=ended,
             returned=await self.give_all_back(number, amount, tax, credited, currency=currency),
         )
+
+    async def send_in_grace(
+        self, subscription: str, invoice: str, starts_at: datetime, owed: int, paid_at: datetime
+    ) -> list[date]:
+        """
+        Write the term before one, with grace copies after it, and perhaps a later part of the payment.
+
+        Return when the grace copies that the term is charged for are earned: if it was paid after the grace period.
+        """
+        sent = self.random.choice((1, 3, 30))
+        kept = self.random.choice((None, timedelta(), timedelta(days=14, seconds=1)))
+        await self.connection.execute(
+            "INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed,"
+            " grace_sent) VALUES ($1 || '_before', $2, 'annual', true, $3, $4, 24, $5)",
+            invoice,
+            subscription,
+            starts_at - timedelta(days=365),
+            starts_at,
+            sent,
+        )
+        if kept is not None:
+            offer = f"{subscription}_offer"
+            content = json.dumps({"grace_period": kept.total_seconds()})
+            await self.connection.execute("INSERT INTO offers (id, content) VALUES ($1, $2)", offer, content)
+            await self.connection.execute("UPDATE terms SET offer = $2 WHERE invoice_id = $1", invoice, offer)
+        last_at = max(paid_at, self.moment(self.day(0, 400))) if self.random.random() < 0.3 else paid_at
+        await self.connection.execute(
+            "INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason)"
+            " VALUES ($1 || '_part', $1, $2, 0, 0, 'usd', $3, 'subscription_cycle')",
+            invoice,
+            subscription,
+            last_at,
+        )
+        is_late = last_at > starts_at + (self.rules.grace if kept is None else kept)
+        return [last_at.astimezone(ZONE).date()] * min(sent, owed) if is_late else []
 
     async def extend(self, subscription: str, invoice: str, issues: int) -> None:
         """Write an extension of a term, if it has any."""

@@ -185,6 +185,7 @@ Index("terms_print_until_idx", Term.print_until, postgresql_where=Term.print_unt
 COPIES_UNKNOWN = text("copies IS NULL AND print_edition AND last_issue IS DISTINCT FROM 0")
 Index("terms_lacks_address_idx", Term.subscription_id, postgresql_where=Term.lacks_address)
 Index("terms_earlier_print_idx", Term.subscription_id, postgresql_where=text("earlier_print <> '{}'"))
+Index("terms_grace_sent_idx", Term.subscription_id, postgresql_where=text("grace_sent > 0"))
 Index("terms_copies_ended_at_idx", Term.copies_ended_at, postgresql_where=Term.copies_ended_at.is_not(None))
 Index(
     "terms_copies_unknown_idx",

@@ -109,12 +109,22 @@ async def test_renewed_late_after_two_grace_copies_and_a_gap_year(shop: Shop) ->
     renewed = next(term["ledger"] for term in subscription["terms"] if term["ledger"]["adjustments"])
     assert (renewed["bought"], renewed["adjustments"], renewed["owed"]) == (24, -2, 22)
     assert renewed["last_issue"] == LAST + 3 + 22
+    days = 31 + 3  # from March 1
+    earned = 49_00 * days // 365 + 24_00 * 2 // 24  # in the month of the payment, and both grace copies
+    assert await _owed(shop, "2027-04-03") == 73_00 - earned
     await shop.advance_to(datetime(2027, 4, 18, 6, tzinfo=UTC))
     assert (await freeze(shop, LAST + 4))["counts"]["copies"] == 1
 
     await shop.advance_to(datetime(2028, 3, 2, 18, tzinfo=UTC))  # a year later, the other reader comes back
     await shop.subscribe(ben, print_edition=True)
     assert (await _ledger(shop, ben))["owed"] == 24
+
+
+async def _owed(shop: Shop, day: str) -> int:
+    """Return what is owed in money at the end of a day."""
+    clerk = shop.person("finance", roles=("finance",))
+    (found,) = (await shop.get("/v1/reports/liability", clerk, at=day)).json()["currencies"]
+    return int(found["closing"])
 
 
 async def test_copies_stop_for_a_gap_year_and_start_again_with_the_next_issue(shop: Shop) -> None:

@@ -61,7 +61,11 @@ def _days(term: PaidTerm, day: date) -> int:
 
 
 def _unearned_print(paid: Paid, card: Card, calendar: Sequence[PlannedIssue], amount: int, day: date) -> int:
-    """Return what of the print part is still owed: the share of the copies that are still to come."""
+    """
+    Return what of the print part is still owed: the share of the copies that are still to come.
+
+    What a late renewal paid for the grace copies before it was served when it was paid.
+    """
     if amount == 0:
         return 0
     period = next(one for one in paid.term.prints if one.since == (paid.since or FROM_THE_START))
@@ -69,4 +73,6 @@ def _unearned_print(paid: Paid, card: Card, calendar: Sequence[PlannedIssue], am
         return 0
     copies = [one for one in card.printed(paid.term, calendar) if period.has(one)]
     served = [one for one in copies if (day_of(one.closes) - DAY if one.frozen else one.mail_date) <= day]
-    return amount - amount * sum(one.counts for one in served) // max(1, sum(one.counts for one in copies))
+    grace = 0 if paid.added else paid.term.grace_charged
+    total = grace + sum(one.counts for one in copies)
+    return amount - amount * (grace + sum(one.counts for one in served)) // max(1, total)
