@@ -59,10 +59,15 @@ class PaidTerm:
     paid: datetime
     with_print: bool
     prints: list[PrintPeriod]
-    added: int = 0  # issues
+    extensions: list[tuple[datetime, int]] = field(default_factory=list)  # when issues were added, and how many
     ended: datetime | None = None  # when the rest was refunded or canceled
     refunded: bool = False
     grace_charged: int = 0
+
+    @property
+    def added(self) -> int:
+        """How many issues were added."""
+        return sum(issues for _, issues in self.extensions)
 
 
 @dataclass
@@ -173,14 +178,20 @@ class Card:
             joins = term.with_print and not continues
             while place < len(copies) and not self._can_begin(copies[place], begins, joins=joins):
                 place += 1
-            left = BOUGHT + term.added - (term.grace_charged if late else 0)
-            while left > 0 and place < len(copies):
-                issue = copies[place]
-                place += 1
-                if self.is_printed(term, issue) and self.is_held(issue, calendar):
-                    continue
-                yield term, issue
-                left -= 1
+            following = self.terms[number + 1].starts if number + 1 < len(self.terms) else None
+            parts = [(None, BOUGHT - (term.grace_charged if late else 0)), *term.extensions]
+            for at, left in parts:
+                if at is not None:  # what is added to a term that is served in full begins with the next issue
+                    known = min(at, following) if following is not None else at
+                    while place < len(copies) and self.is_served(term, copies[place], known):
+                        place += 1
+                while left > 0 and place < len(copies):
+                    issue = copies[place]
+                    place += 1
+                    if self.is_printed(term, issue) and self.is_held(issue, calendar):
+                        continue
+                    yield term, issue
+                    left -= 1
 
     @staticmethod
     def _can_begin(issue: PlannedIssue, at: datetime, *, joins: bool) -> bool:

@@ -103,7 +103,7 @@ class PrintReader:
         else:
             choices.append((0.5, "unserved issues", lambda: self._is_refunded(term, "unserved_issues", now)))
         if self.card.left(term, self.calendar, now) > 2:
-            choices.append((1, "gets an issue more", lambda: self._is_extended(term)))
+            choices.append((1, "gets an issue more", lambda: self._is_extended(term, now)))
         if is_printed:
             choices += [
                 (3, "moves", lambda: self._moves(now)),
@@ -113,7 +113,7 @@ class PrintReader:
             ]
             mailed = [one for one in self.calendar if one.mail_date <= today and one.frozen]
             if mailed:
-                choices.append((4, "claims a copy", lambda: self._claims(mailed[-1])))
+                choices.append((4, "claims a copy", lambda: self._claims(mailed[-1], now)))
         else:
             choices.append((3, "adds print", lambda: self._adds(term, now)))
         running = [one for one in self.card.holds if one.lifted is None and (one.until is None or one.until > today)]
@@ -168,11 +168,12 @@ class PrintReader:
         if basis != "goodwill" and answer.status_code != 409:
             self._ends(now, refunded=True)
 
-    async def _is_extended(self, term: PaidTerm) -> None:
+    async def _is_extended(self, term: PaidTerm, now: datetime) -> None:
         path = f"/v1/support/subscriptions/{self.ids['subscription']}/extend"
         answer = await self._send("POST", path, {"issues": 1, "reason": "copies_missing"}, by=self.shop.agent)
         assert answer.status_code in {201, 202}, self.story()
-        term.added += answer.status_code == 201
+        if answer.status_code == 201:
+            term.extensions.append((now, 1))
 
     async def _moves(self, now: datetime) -> None:
         city = self.rng.choice(sorted(CITIES))
@@ -208,7 +209,7 @@ class PrintReader:
         if answer.status_code == 200:
             hold.lifted = max(today, hold.since)
 
-    async def _claims(self, issue: PlannedIssue) -> None:
+    async def _claims(self, issue: PlannedIssue, now: datetime) -> None:
         resolution = self.rng.choice(["resend", "extend"])
         body = {"issue": issue.number, "reason": "not_received", "resolution": resolution}
         answer = await self._send("POST", "/v1/me/claims", body)
@@ -220,7 +221,7 @@ class PrintReader:
         term = self.term
         assert term is not None
         if answer.status_code == 201 and resolution == "extend":
-            term.added += issue.counts
+            term.extensions.append((now, issue.counts))
         elif answer.status_code == 201:
             self.card.replacements.append(Replacement(issue.number, self.card.sent[issue.number] or term))
 

@@ -204,10 +204,10 @@ class PrintYear:
         stories = [by_name[name].story("is missing") for name in sorted(missing)[:3]]
         return "\n".join([*stories, *(by_name[name].story("is not owed it") for name in sorted(extra)[:3])])
 
-    async def _print(self, issue: PlannedIssue, supplement: int) -> dict[str, int]:
+    async def _print(self, issue: PlannedIssue, supplement: int, stories: str = "") -> dict[str, int]:
         key = f"print-{issue.number}-{supplement}"
         answer = await try_to_freeze(self.shop, issue.number, supplement=supplement > 0, key=key)
-        assert answer.status_code == 201, (issue, supplement, answer.text)
+        assert answer.status_code == 201, f"{issue}, {supplement}: {answer.text}\n{stories}"
         await self.shop.wait_until_idle()
         return dict(answer.json()["counts"])
 
@@ -230,7 +230,9 @@ class PrintYear:
     async def _freeze_supplement(self, issue: PlannedIssue, wanted: dict[tuple[str, str], PrintReader]) -> None:
         number = 1 + len([key for key in self.done if key.startswith(f"supplement of {issue.number},")])
         self.done[f"supplement of {issue.number}, {number}"] = len(wanted)
-        await self._print(issue, number)
+        await self._print(
+            issue, number, "\n".join(reader.story(f"is owed a {kind}") for (_, kind), reader in wanted.items())
+        )
         found = {(one["name"], one["kind"]): one for one in await labels(self.shop, issue.number, supplement=number)}
         names = [name for name, _ in wanted], [name for name, _ in found]
         assert found.keys() == wanted.keys(), (
