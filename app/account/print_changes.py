@@ -86,7 +86,7 @@ def _message(change: PrintChange, amount: str) -> str:
     if change.kind == PrintChangeKind.ADD:
         return "Print is now part of your subscription. We’ll mail you every issue from here on."
     refunded = f" Your refund of {amount} is on its way to your card." if change.total else ""
-    credited = " What your credit paid for print is in your credit again." if change.to_balance else ""
+    credited = " What your credit paid for print is in your credit again." if any(change.to_balance.values()) else ""
     return f"Print is no longer part of your subscription.{refunded}{credited}"
 
 

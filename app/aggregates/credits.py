@@ -4,16 +4,23 @@ Credits of a subscription, and what follows from them. The caller holds the subs
 They come from a fetched subscription, or from the steps that complete its end at Stripe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from app.aggregates import cancellations
-from app.db import audit, credits, payments, refunds, subscriptions
-from app.db.engine.session import Session
+from app.aggregates import intents as stored
+from app.db import audit, credits, intents, payments, refunds, subscribers, subscriptions
+from app.db.engine.session import Session, Sessions, new_id
 from app.domain.credits import OF_NOTES, Credit, CreditPart, credit_parts, is_whole
+from app.domain.errors import StripeRefused
 from app.domain.refunds import RefundBasis
 from app.domain.rules import Rules
-from app.domain.subscriptions import Subscription
+from app.domain.subscriptions import StripeInvoiceState, Subscription
+from app.gateway import credits as at_stripe
+from app.gateway.client import Gateway, Gone
+from app.gateway.translate import OUR_RETURN
+
+RETURN = "invoice.return_to_balance"  # the action of an intent, and in the audit log
 
 
 async def save(session: Session, subscription_id: str, found: Sequence[Credit]) -> list[Credit]:
@@ -75,3 +82,87 @@ async def record(
             reason="made_in_stripe",
             after={"subscription": subscription.id, "basis": RefundBasis.DASHBOARD, "ended": ended},
         )
+
+
+async def return_to_balance(
+    sessions: Sessions,
+    gateway: Gateway,
+    subscription: Subscription,
+    invoice: StripeInvoiceState,
+    due: Callable[[Session], Awaitable[int]],
+    *,
+    reason: str,
+) -> bool:
+    """
+    Return to the customer's balance what it paid of an invoice, by a credit note. Return whether there was anything to do.
+
+    The end of a subscription and a change of its print edition may both have to return a part of the same invoice, at the
+    same time. So an invoice has one intent at a time. Whoever finds one repeats it with its key, and then computes again
+    what is due, because what was returned is saved in the transaction that settles the intent.
+
+    :param invoice: as it was just fetched, with its credit notes.
+    :param due: returns what is due now. It is called under the subscriber's lock.
+    :raises StripeRefused: Stripe declined; call again.
+    """
+    has_returned = False
+    while True:
+        async with sessions.begin() as session:
+            await subscribers.lock(session, subscription.subscriber_id)
+            amount = await due(session)
+            if amount <= 0:
+                return has_returned
+            intent = await _intend_return(session, invoice, amount)
+            action = stored.RecordedAction(
+                actor="policy",
+                name=RETURN,
+                object_id=invoice.id,
+                subscriber_id=subscription.subscriber_id,
+                before={"subscription": subscription.id, "currency": invoice.currency},
+                after={"amount": intent.parameters["amount"]},
+            )
+            if intent.first:
+                await action.record(session, reason=reason)
+        await _send_return(sessions, gateway, subscription, intent, action)
+        has_returned = True
+
+
+async def _intend_return(session: Session, invoice: StripeInvoiceState, amount: int) -> intents.Intent:
+    """
+    Store a return of a part of an invoice, or take the one that is not settled yet.
+
+    One whose credit note was fetched is settled, because Stripe forgets a key after a day.
+    """
+    plain = {"invoice": invoice.id, "amount": amount, "credit_amount": amount}
+    parameters = {**plain, "metadata": {OUR_RETURN: new_id("ret")}}
+    intent = await intents.record(session, invoice.id, RETURN, parameters)
+    metadata = intent.parameters.get("metadata")
+    if isinstance(metadata, dict):
+        is_over = any(note.our_return == metadata[OUR_RETURN] for note in invoice.credit_notes)
+    else:  # of the release before, which repeats a key only if the amount that is due has not changed
+        is_over = intent.parameters != plain
+    if is_over:
+        await intents.settle(session, intent.key)
+        intent = await intents.record(session, invoice.id, RETURN, parameters)
+    return intent
+
+
+async def _send_return(
+    sessions: Sessions,
+    gateway: Gateway,
+    subscription: Subscription,
+    intent: intents.Intent,
+    action: stored.RecordedAction,
+) -> None:
+    """Send a stored return. The audit log has the first refusal, and not those of a worker that repeats it."""
+
+    async def record_refusal(session: Session, refusal: StripeRefused | Gone) -> None:
+        await subscribers.lock(session, subscription.subscriber_id)
+        if intent.attempt == 1 and await intents.is_open(session, intent.key):
+            await action.record_refusal(session, refusal)
+
+    request = at_stripe.return_to_balance(gateway, intent.parameters, key=intent.key)
+    made = await stored.send(sessions, intent, request, on_refusal=record_refusal)
+    async with sessions.begin() as session:
+        await subscribers.lock(session, subscription.subscriber_id)
+        await intents.settle(session, intent.key)
+        await save(session, subscription.id, [made])

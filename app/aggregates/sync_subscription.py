@@ -25,6 +25,7 @@ from app.domain.outbox import OutboxReader, subscription_events
 from app.domain.payments import payments_of
 from app.domain.plans import PRINT
 from app.domain.print_quotes import joined_late
+from app.domain.print_renewals import paid_since
 from app.domain.refunds import CONFIRMED
 from app.domain.rules import Rules
 from app.domain.subscriptions import (
@@ -173,8 +174,7 @@ async def save(
         await credits.record(session, rules, subscription, credited, now=now)
         subscription = await subscriptions.by_id(session, subscription.id) or subscription
     await cancellations.follow(session, subscription, fetched, now=now)
-    if decided := fetched.decided_print_changes:
-        await print_changes.make_due(session, decided)
+    await _continue_print_changes(session, subscription, fetched)
     all_subscriptions = await subscriptions.of_subscriber(session, subscriber.id)
     if check_duplicates and subscription.is_live and sum(one.is_live for one in all_subscriptions) > 1:
         await inbox.request_refetch(session, f"{RefetchKind.DUPLICATES}:{subscriber.id}", why="double")
@@ -233,6 +233,16 @@ async def _print_dropped(
     if known is None or not any(line.component == PRINT for one in fetched.invoices for line in one.lines):
         return []
     return await print_changes.dropped(session, known.id)
+
+
+async def _continue_print_changes(
+    session: Session, subscription: Subscription, fetched: StripeSubscriptionState
+) -> None:
+    """Make the changes of the print edition due whose invoice is decided, or whose print a later payment has paid for."""
+    if decided := fetched.decided_print_changes:
+        await print_changes.make_due(session, decided)
+    for invoice, at in paid_since(fetched):
+        await print_changes.make_paid_due(session, subscription.id, invoice.id, at)
 
 
 async def _unbilled_print(session: Session, subscription: Subscription, terms: Sequence[Term]) -> Mapping[str, str]:

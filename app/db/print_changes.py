@@ -130,9 +130,10 @@ async def set_status(
     return changed is not None
 
 
-async def clear_due(session: Session, change_id: str) -> None:
-    """Mark a change as having no work left."""
-    await session.execute(update(Row).where(Row.id == change_id).values(due_at=None))
+async def set_due(session: Session, change_id: str, *, again_in: timedelta | None = None) -> None:
+    """Store when a change is due again (None: it has no work left)."""
+    due = None if again_in is None else func.now() + again_in
+    await session.execute(update(Row).where(Row.id == change_id).values(due_at=due, attempts=0, last_error=None))
 
 
 async def make_due(session: Session, change_ids: list[str]) -> None:
@@ -140,6 +141,29 @@ async def make_due(session: Session, change_ids: list[str]) -> None:
     found = await session.scalars(
         update(Row)
         .where(Row.id.in_(change_ids), Row.status.in_(UNDECIDED), Row.due_at > func.now())
+        .values(due_at=func.now())
+        .returning(Row.id)
+    )
+    if found.all():
+        await leases.notify(session)
+
+
+async def make_paid_due(session: Session, subscription_id: str, invoice_id: str, at: datetime) -> None:
+    """
+    Make the completed removal due by which print ended at a time, because the invoice of that term was paid since.
+
+    An invoice whose return is noted already changes nothing.
+    """
+    found = await session.scalars(
+        update(Row)
+        .where(
+            Row.subscription_id == subscription_id,
+            Row.kind == PrintChangeKind.DROP,
+            Row.status == PrintChangeStatus.COMPLETED,
+            Row.dropped_at.contains([at]),
+            Row.to_balance.has_key(invoice_id).is_(False),
+            Row.due_at.is_(None),
+        )
         .values(due_at=func.now())
         .returning(Row.id)
     )

@@ -9,7 +9,8 @@ from app.domain.print_quotes import SECOND, PrintCase, PrintQuote, balance_parts
 from app.domain.refunds import NoCalendar
 from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState
 
-_BILLED = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.OPEN, InvoiceStatus.PAID})
+UNPAID = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.OPEN})
+_BILLED = UNPAID | {InvoiceStatus.PAID, InvoiceStatus.UNCOLLECTIBLE}
 
 
 def billed_since(seen: StripeSubscriptionState, dropped_at: datetime) -> list[tuple[StripeInvoiceState, datetime]]:
@@ -17,7 +18,7 @@ def billed_since(seen: StripeSubscriptionState, dropped_at: datetime) -> list[tu
     Return the invoices of later terms that bill print although it was dropped before, each with when print ends in its term.
 
     The renewal takes what the subscription includes when its period turns, and is charged an hour later. Print ends a second
-    after the start of the term, because it must have begun.
+    after the start of the term, because it must have begun. An uncollectible invoice is among them: it can still be paid.
     """
     found = []
     for invoice in seen.invoices:
@@ -27,6 +28,12 @@ def billed_since(seen: StripeSubscriptionState, dropped_at: datetime) -> list[tu
         if any(one.starts_at < effect.span.ends_at for one in effect.print_added):
             found.append((invoice, effect.span.starts_at + SECOND))
     return found
+
+
+def paid_since(seen: StripeSubscriptionState) -> list[tuple[StripeInvoiceState, datetime]]:
+    """Return the paid invoices of terms in which print ended as soon as they began, each with that time."""
+    billed = billed_since(seen, min(seen.print_dropped)) if seen.print_dropped else []
+    return [(one, at) for one, at in billed if one.status == InvoiceStatus.PAID and at in seen.print_dropped]
 
 
 def quote_return(case: PrintCase, at: datetime) -> PrintQuote:

@@ -114,6 +114,7 @@ class StripeCreditNote:
     to_balance: int  # added to the customer's balance
     out_of_band: int  # returned outside Stripe
     created_at: datetime
+    our_return: str | None = None  # the ID of our return to the balance, from its metadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,9 +193,8 @@ class StripeSubscriptionState:
     def decided_print_changes(self) -> list[str]:
         """The IDs of the changes of the print edition whose invoice is paid, or can't be paid anymore."""
         undecided = (InvoiceStatus.DRAFT, InvoiceStatus.OPEN)
-        return [
-            one.print_change for one in self.invoices if one.print_change is not None and one.status not in undecided
-        ]
+        decided = [one for one in self.invoices if one.status not in undecided]
+        return [one.print_change for one in decided if one.print_change is not None]
 
     @property
     def renewal(self) -> Renewal | None:

@@ -38,6 +38,7 @@ OUR_REQUEST = "newsstand_request"  # the hash of an API request that moved money
 OUR_SUBSCRIBER, OUR_SUB = "newsstand_subscriber", "newsstand_sub"
 OUR_CHECKOUT = "newsstand_checkout"
 OUR_PRINT_CHANGE = "newsstand_print_change"  # of an invoice and its line: the change that they bill
+OUR_RETURN = "newsstand_return"  # of a credit note: the return to the customer's balance that we intended
 PRINT_DROPPED = "newsstand_print_dropped"  # of a subscription: when we dropped print, in seconds, separated by commas
 OUR_PLAN, OUR_COMPONENT = "newsstand_plan", "newsstand_component"
 
@@ -192,6 +193,7 @@ def credit_note(note: CreditNote) -> StripeCreditNote:
         to_balance=note.post_payment_amount - refunded - out_of_band if balance is not None else 0,
         out_of_band=out_of_band,
         created_at=moment(note.created),
+        our_return=_said_by(note.metadata, OUR_RETURN),
     )
 
 

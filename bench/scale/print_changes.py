@@ -39,6 +39,10 @@ PRINT_CHANGES = (
     query("print_changes.set_dropped", lambda s: print_changes.set_dropped(s.session, s.id("pch"), [s.now])),
     query("print_changes.set_to_balance", lambda s: print_changes.set_to_balance(s.session, s.id("pch"), {"in_1": 1})),
     query("print_changes.set_status", lambda s: print_changes.set_status(s.session, s.id("pch"), "failed")),
-    query("print_changes.clear_due", lambda s: print_changes.clear_due(s.session, s.id("pch"))),
+    query("print_changes.set_due", lambda s: print_changes.set_due(s.session, s.id("pch"))),
+    query(
+        "print_changes.make_paid_due",
+        lambda s: print_changes.make_paid_due(s.session, s.subscription, "in_1", s.now),
+    ),
     query("print_changes.make_due", lambda s: print_changes.make_due(s.session, s.ids("pch", 3))),
 )

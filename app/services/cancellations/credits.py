@@ -18,7 +18,7 @@ from app.domain.invoices import InvoiceStatus
 from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState, Subscription
 from app.gateway import credits as at_stripe
 from app.gateway import customers as customers_at_stripe
-from app.services.cancellations.steps import intend, send
+from app.services.cancellations.steps import cause_of, intend, send
 
 
 async def return_to_balance(ctx: Context, subscription: Subscription, state: StripeSubscriptionState) -> None:
@@ -30,21 +30,13 @@ async def return_to_balance(ctx: Context, subscription: Subscription, state: Str
     for invoice in state.invoices:
         if invoice.status != InvoiceStatus.PAID or invoice.paid_by_balance == 0:
             continue
-        async with ctx.sessions.begin() as session:
-            await subscribers.lock(session, subscription.subscriber_id)
-            amount = await _due_to_balance(session, subscription, state, invoice)
-            if amount <= 0:
-                continue
-            parameters = {"invoice": invoice.id, "amount": amount, "credit_amount": amount}
-            facts = {"amount": amount, "currency": invoice.currency}
-            action = "invoice.return_to_balance"
-            intent = await intend(session, subscription, invoice.id, action, facts, parameters)
-        request = at_stripe.return_to_balance(ctx.gateway, intent.parameters, key=intent.key)
-        await send(ctx, subscription, intent, request, save=partial(_save, subscription))
+        due = partial(_due_to_balance, subscription=subscription, state=state, invoice=invoice)
+        reason = f"ended:{cause_of(subscription)}"
+        await saved_credits.return_to_balance(ctx.sessions, ctx.gateway, subscription, invoice, due, reason=reason)
 
 
 async def _due_to_balance(
-    session: Session, subscription: Subscription, state: StripeSubscriptionState, invoice: StripeInvoiceState
+    session: Session, *, subscription: Subscription, state: StripeSubscriptionState, invoice: StripeInvoiceState
 ) -> int:
     held = await subscriptions.by_id(session, subscription.id) or subscription
     return due_to_balance(

@@ -50,17 +50,21 @@ async def intend(
         await intents.settle(session, intent.key)
         intent = await intents.record(session, object_id, action, parameters)
     if intent.first:
-        cause = subscription.ended_by or subscription.end_reason or subscription.status
         await audit.record(
             session,
             actor="policy",
             action=action,
             object_id=object_id,
             subscriber_id=subscription.subscriber_id,
-            reason=f"ended:{cause}",
+            reason=f"ended:{cause_of(subscription)}",
             before={**facts, "subscription": subscription.id},
         )
     return intent
+
+
+def cause_of(subscription: Subscription) -> str:
+    """Return why a subscription ended, for the audit log."""
+    return str(subscription.ended_by or subscription.end_reason or subscription.status)
 
 
 async def send(

@@ -54,7 +54,7 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
         if change.total > 0 and not await _collect(ctx, change, subscription, state, now=now):
             return
         if _is_over(subscription, state):
-            if change.total > 0 and not await returns.all_of_addition(ctx, change, subscription.stripe_id, now=now):
+            if change.total > 0 and not await returns.all_of_addition(ctx, change, subscription, now=now):
                 return
             raise _Failed("subscription_ended")
     except _Failed as failure:

@@ -6,8 +6,10 @@ from app.context import Context
 from app.db import anomalies, print_changes
 from app.domain.anomalies import PRINT_CHANGE_REFUSED
 from app.domain.errors import StripeRefused
-from app.domain.print_changes import PrintChangeKind
+from app.domain.print_changes import PrintChangeKind, PrintChangeStatus
 from app.services.print_changes import additions, removals
+
+_DROPPED = (PrintChangeKind.DROP, PrintChangeStatus.COMPLETED)
 
 
 async def finish(ctx: Context, change_id: str, *, now: datetime) -> None:
@@ -19,11 +21,15 @@ async def finish(ctx: Context, change_id: str, *, now: datetime) -> None:
     """
     async with ctx.sessions.begin() as session:
         change = await print_changes.by_id(session, change_id)
-        if change is None or not change.is_undecided:
-            await print_changes.clear_due(session, change_id)
+        is_dropped = change is not None and (change.kind, change.status) == _DROPPED
+        if change is None or not (change.is_undecided or is_dropped):
+            await print_changes.set_due(session, change_id)
             return
     complete = additions.complete if change.kind == PrintChangeKind.ADD else removals.complete
     try:
+        if is_dropped:
+            await removals.return_paid_later(ctx, change, now=now)
+            return
         await complete(ctx, change, now=now)
     except StripeRefused as refusal:
         reason = f"Stripe refuses to {change.kind} the print edition, which is tried again: {refusal}"

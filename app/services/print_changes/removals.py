@@ -4,13 +4,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.context import Context
-from app.db import print_changes, refunds, subscribers
+from app.db import anomalies, print_changes, refunds, subscribers
 from app.db.engine import leases
+from app.db.engine.session import Session
 from app.domain.errors import StripeRefused
 from app.domain.invoices import InvoiceStatus
 from app.domain.plans import PRINT
 from app.domain.print_changes import PrintChange, PrintChangeStatus
-from app.domain.print_renewals import billed_since
+from app.domain.print_renewals import UNPAID, billed_since, paid_since
 from app.domain.refunds import RefundStatus
 from app.domain.subscriptions import OVER, StripeSubscriptionState, Subscription
 from app.gateway.client import Gone
@@ -31,19 +32,15 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
     state = await _take_away(ctx, change, subscription, now=now)
     is_waiting = False
     for invoice, at in billed_since(state, change.starts_at):
-        is_paid = invoice.status == InvoiceStatus.PAID
-        is_waiting |= not is_paid or not await returns.order_of_renewal(
-            ctx, change, subscription, state, dropped_at=at, now=now
-        )
-    async with ctx.sessions.begin() as session:
-        change = await lock_undecided(session, change)
-    if await returns.to_balance(ctx, change, state):
-        await sync(ctx, subscription.stripe_id, now=now)
+        is_waiting |= invoice.status in UNPAID
+        if invoice.status == InvoiceStatus.PAID:
+            is_waiting |= not await returns.order_of_renewal(
+                ctx, change, subscription, state, invoice, dropped_at=at, now=now
+            )
+    await _return_to_balance(ctx, change, subscription, state, now=now)
     async with ctx.sessions.begin() as session:
         await subscribers.lock(session, change.subscriber_id)
-        for refund in await refunds.of_group(session, change.id):
-            if refund.status == RefundStatus.PROCESSING:
-                await refunds.make_due(session, refund.id)
+        await _make_refunds_due(session, change)
         if is_waiting:
             status = PrintChangeStatus.PROCESSING
             await print_changes.set_status(session, change.id, status, again_in=RENEWAL_INTERVAL)
@@ -51,6 +48,45 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
             status, action = PrintChangeStatus.COMPLETED, "print_edition.dropped"
             await decide(session, change, status, action, actor=change.requested_by)
         await leases.notify(session)
+
+
+async def return_paid_later(ctx: Context, change: PrintChange, *, now: datetime) -> None:
+    """
+    Return print that a renewal billed, whose invoice was uncollectible when the removal was completed and was paid since.
+
+    :raises StripeUnavailable: call again.
+    """
+    subscription = await subscription_of(ctx, change)
+    state = await sync(ctx, subscription.stripe_id, now=now)
+    is_waiting = False
+    for invoice, at in paid_since(state):
+        if at in change.dropped_at:
+            is_waiting |= not await returns.order_of_renewal(
+                ctx, change, subscription, state, invoice, dropped_at=at, now=now
+            )
+    await _return_to_balance(ctx, change, subscription, state, now=now)
+    async with ctx.sessions.begin() as session:
+        await subscribers.lock(session, change.subscriber_id)
+        await _make_refunds_due(session, change)
+        await print_changes.set_due(session, change.id, again_in=RENEWAL_INTERVAL if is_waiting else None)
+        if not is_waiting:
+            await anomalies.report(session, change.id, {}, subscriber_id=change.subscriber_id)
+        await leases.notify(session)
+
+
+async def _return_to_balance(
+    ctx: Context, change: PrintChange, subscription: Subscription, state: StripeSubscriptionState, *, now: datetime
+) -> None:
+    async with ctx.sessions.begin() as session:
+        change = await lock_undecided(session, change)
+    if await returns.to_balance(ctx, change, subscription, state):
+        await sync(ctx, subscription.stripe_id, now=now)
+
+
+async def _make_refunds_due(session: Session, change: PrintChange) -> None:
+    for refund in await refunds.of_group(session, change.id):
+        if refund.status == RefundStatus.PROCESSING:
+            await refunds.make_due(session, refund.id)
 
 
 async def _take_away(

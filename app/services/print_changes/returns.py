@@ -3,22 +3,24 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from app.aggregates import refund_orders
+from app.aggregates import credits, refund_orders
 from app.context import Context
 from app.db import anomalies, audit, payments, print_changes, refunds
+from app.db import credits as saved_credits
 from app.db.engine.session import Session, new_id
 from app.domain.anomalies import PRINT_CHANGE_REFUSED
+from app.domain.credits import CreditKind
 from app.domain.print_changes import MOST_DROPS, PrintChange
 from app.domain.print_quotes import SECOND, DroppedPart, refund_refusal
 from app.domain.print_renewals import quote_return
 from app.domain.refunds import Refund, RefundBasis, RefundInProgress, RefundStatus
-from app.domain.subscriptions import StripeSubscriptionState, Subscription
-from app.gateway import credits
-from app.gateway.translate import OUR_PRINT_CHANGE, PRINT_DROPPED
+from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState, Subscription
+from app.gateway.translate import PRINT_DROPPED
 from app.services.print_changes import cases
-from app.services.print_changes.steps import intend, lock_undecided, send, sync, update
+from app.services.print_changes.steps import lock_undecided, sync, update
 
 REASON, NEVER_JOINED = "print_dropped", "print_never_joined"  # of refunds
 REFUND_INTERVAL = timedelta(minutes=5)  # between looks at another refund of the payment
@@ -63,6 +65,7 @@ async def order_of_renewal(
     change: PrintChange,
     subscription: Subscription,
     state: StripeSubscriptionState,
+    renewal: StripeInvoiceState,
     *,
     dropped_at: datetime,
     now: datetime,
@@ -77,39 +80,41 @@ async def order_of_renewal(
     async with ctx.sessions.begin() as session:
         change = await lock_undecided(session, change)
         case = await cases.load(session, ctx, subscription, state, now=dropped_at)
-        if case.term is not None and case.term.is_refunded:  # such as by a lost dispute
-            return True
+        noted = {renewal.id: renewal.returned_to_balance}  # so that this renewal is not looked at again
         quoted = quote_return(case, dropped_at)
-        ordered = {one.payment_id for one in await refunds.of_group(session, change.id)}
-        settled = ordered | {one.payment.id for one in quoted.parts if one.payment.credited >= one.amount}  # by staff
-        parts = [one for one in quoted.parts if one.payment.id not in settled]
-        if not parts and quoted.parts:
-            return True
-        refusal = refund_refusal(case, parts) if parts else quoted.refusal
-        if refusal is not None:
-            reason = f"The renewal billed print that the reader had dropped: {refusal}. Refund its share."
-            found = {} if await _is_being_refunded(session, parts) else {PRINT_CHANGE_REFUSED: reason}
-            await anomalies.report(session, change.id, found, subscriber_id=change.subscriber_id)
-            return False
-        await order(session, change, parts, now=now)
-        noted = {one.id: one.returned_to_balance for one in state.invoices}
-        more = {invoice: noted[invoice] + amount for invoice, amount in quoted.to_balance.items()}
-        if more := {invoice: amount for invoice, amount in more.items() if invoice not in change.to_balance}:
-            await print_changes.set_to_balance(session, change.id, {**change.to_balance, **more})
+        parts = await _unsettled(session, change, quoted.parts)
+        is_refunded = case.term is not None and case.term.is_refunded  # such as by a lost dispute
+        if not is_refunded and (parts or not quoted.parts):
+            refusal = refund_refusal(case, parts) if parts else quoted.refusal
+            if refusal is not None:
+                reason = f"The renewal billed print that the reader had dropped: {refusal}. Refund its share."
+                found = {} if await _is_being_refunded(session, parts) else {PRINT_CHANGE_REFUSED: reason}
+                await anomalies.report(session, change.id, found, subscriber_id=change.subscriber_id)
+                return False
+            await order(session, change, parts, now=now)
+            returned = {one.id: one.returned_to_balance for one in state.invoices}
+            noted |= {invoice: returned[invoice] + amount for invoice, amount in quoted.to_balance.items()}
+        await print_changes.set_to_balance(session, change.id, {**noted, **change.to_balance})
     return True
+
+
+async def _unsettled(session: Session, change: PrintChange, parts: Iterable[DroppedPart]) -> list[DroppedPart]:
+    """Return the parts that the change has not ordered yet, and that staff have not returned either."""
+    ordered = {one.payment_id for one in await refunds.of_group(session, change.id)}
+    return [one for one in parts if one.payment.id not in ordered and one.payment.credited < one.amount]
 
 
 async def _is_being_refunded(session: Session, parts: Iterable[DroppedPart]) -> bool:
     return any([await refunds.unresolved(session, one.payment.id) is not None for one in parts])
 
 
-async def all_of_addition(ctx: Context, change: PrintChange, stripe_id: str, *, now: datetime) -> bool:
+async def all_of_addition(ctx: Context, change: PrintChange, subscription: Subscription, *, now: datetime) -> bool:
     """
     Return all that was paid for an addition, because the subscription ended before print joined it. No copies are owed.
 
     Return False if another refund of the payment has to complete first; the change is due again then.
     """
-    state = await sync(ctx, stripe_id, now=now)
+    state = await sync(ctx, subscription.stripe_id, now=now)
     ends_at = change.starts_at + SECOND  # print must have begun
     async with ctx.sessions.begin() as session:
         change = await lock_undecided(session, change)
@@ -129,11 +134,11 @@ async def all_of_addition(ctx: Context, change: PrintChange, stripe_id: str, *, 
         paid = {one.id: one.paid_by_balance for one in state.invoices if one.id == change.invoice_id}
         await print_changes.set_to_balance(session, change.id, paid)
         await print_changes.set_dropped(session, change.id, [ends_at])
-    await to_balance(ctx, replace(change, to_balance=paid), state)
+    await to_balance(ctx, replace(change, to_balance=paid), subscription, state)
     parameters = metadata([ends_at], state)
     if parameters:
-        await update(ctx, change, stripe_id, "print_drop", parameters)
-    await sync(ctx, stripe_id, now=now)
+        await update(ctx, change, subscription.stripe_id, "print_drop", parameters)
+    await sync(ctx, subscription.stripe_id, now=now)
     return True
 
 
@@ -149,25 +154,30 @@ def metadata(ends: Iterable[datetime], state: StripeSubscriptionState) -> dict[s
     return {"metadata": {PRINT_DROPPED: ",".join(str(int(at.timestamp())) for at in dropped)}}
 
 
-async def to_balance(ctx: Context, change: PrintChange, state: StripeSubscriptionState) -> bool:
+async def to_balance(
+    ctx: Context, change: PrintChange, subscription: Subscription, state: StripeSubscriptionState
+) -> bool:
     """
     Return to the customer's balance what it paid for print, by credit notes. Return whether there was anything to do.
 
-    What is due follows from the credit notes that were just fetched, so a step that was killed after its effect is not
-    repeated.
+    :param state: as it was just fetched. A step that was killed after its effect is not repeated.
     """
-    due = {
-        one.id: change.to_balance[one.id] - one.returned_to_balance
-        for one in state.invoices
-        if one.id in change.to_balance and one.returned_to_balance < change.to_balance[one.id]
-    }
-    for invoice_id, amount in due.items():
-        parameters = {
-            "invoice": invoice_id,
-            "amount": amount,
-            "credit_amount": amount,
-            "metadata": {OUR_PRINT_CHANGE: change.id},
-        }
-        intent = await intend(ctx, change, f"print_return_{invoice_id}", parameters)
-        await send(ctx, intent, credits.return_to_balance(ctx.gateway, intent.parameters, key=intent.key))
-    return bool(due)
+    has_returned = False
+    for invoice in state.invoices:
+        if invoice.id in change.to_balance:
+            due = partial(_due_to_balance, change=change, subscription=subscription, invoice=invoice)
+            has_returned |= await credits.return_to_balance(
+                ctx.sessions, ctx.gateway, subscription, invoice, due, reason=REASON
+            )
+    return has_returned
+
+
+async def _due_to_balance(
+    session: Session, *, change: PrintChange, subscription: Subscription, invoice: StripeInvoiceState
+) -> int:
+    """Return what is still due of what is noted as returned. The end of the subscription may return it, too."""
+    await lock_undecided(session, change)
+    known = await saved_credits.of_subscription(session, subscription.id)
+    of_notes = {CreditKind.BALANCE, CreditKind.RETURNED}
+    saved = sum(one.amount for one in known if one.invoice_id == invoice.id and one.kind in of_notes)
+    return change.to_balance[invoice.id] - max(saved, invoice.returned_to_balance)

@@ -30,7 +30,7 @@ async def intend(ctx: Context, change: PrintChange, action: str, parameters: Map
 
 async def lock_undecided(session: Session, change: PrintChange) -> PrintChange:
     """
-    Lock the subscriber of a change, and return the change as it is stored now.
+    Lock the subscriber of a change, and return the change as it is stored now. One that was decided before stays so.
 
     A process that was stopped for longer than its lease must not repeat what another has completed: the keys of settled
     requests are not used again, so Stripe would bill them a second time.
@@ -39,7 +39,7 @@ async def lock_undecided(session: Session, change: PrintChange) -> PrintChange:
     """
     await subscribers.lock(session, change.subscriber_id)
     stored_now = await print_changes.by_id(session, change.id)
-    if stored_now is None or not stored_now.is_undecided:
+    if stored_now is None or not (stored_now.is_undecided or stored_now.status == change.status):
         raise ConcurrentUpdate("Another process has completed this change")
     return stored_now
 
