@@ -164,7 +164,7 @@ async def save(
     opened = await subscriptions.save_terms(session, subscription.id, terms_of(fetched, rules.catalogue))
     reader = OutboxReader.of(subscriber.id, subscriber.sub)
     announced = subscription_events(reader, known, subscription, opened, now=now)
-    await payments.save(session, subscription.id, payments_of(fetched), are_history=is_found_later)
+    await payments.save(session, subscription.id, payments_of(fetched, rules.catalogue), are_history=is_found_later)
     credited = credits_of(fetched)
     if known is None:  # what happened before we followed it has no consequences
         await credits.save(session, subscription.id, credited)

@@ -168,8 +168,8 @@ _EACH = f"""
             p.paid_at::date AS paid_on, t.plan, plans.doubles, {_COPIES} AS copies,
             CASE WHEN p.print_from IS NOT NULL THEN 1
                  WHEN t.print_edition AND coalesce(t.earlier_print[1] <= t.starts_at, t.print_from IS NULL)
-                 THEN coalesce(plans.part, 0) ELSE 0 END AS part,
-            CASE WHEN p.print_from IS NOT NULL THEN 1 ELSE coalesce(plans.whole, 1) END AS whole,
+                 THEN coalesce(p.print_part, plans.part, 0) ELSE 0 END AS part,
+            CASE WHEN p.print_from IS NOT NULL THEN 1 ELSE coalesce(p.print_whole, plans.whole, 1) END AS whole,
             ({_BEGINS_AT})::date AS begins_on, greatest(1, t.ends_at::date - ({_BEGINS_AT})::date) AS days,
             CASE WHEN p.print_from IS NULL OR p.invoice_id = t.invoice_id OR t.ends_at <= t.starts_at
                  THEN t.issues_owed + coalesce(extended.issues, 0) - coalesce(graced.grace, 0)
@@ -187,22 +187,27 @@ _EACH = f"""
 # The payments that opened a term, counted by what they bought. Those that are not alike have an ID.
 _IS_RETURNED = f"""p.id IN (SELECT payment_id FROM {_CONFIRMED_REFUNDS}
                     UNION ALL SELECT payment_id FROM {_LOST_DISPUTES})"""  # noqa: S608 - names of statuses
+_ALIKE = """currency, net, paid_on, plan, print_part, print_whole, copies, begins_on, ends_on, expected, print_ends_on,
+            ended_on"""
 _COUNTED = f"""
     counted AS MATERIALIZED (
         SELECT count(*) AS payments, id, count(*) FILTER (WHERE has_own_rule) AS own_rules,
             min(invoice_id) FILTER (WHERE id IS NOT NULL) AS invoice_id, max(tax) AS tax, max(credited) AS credited,
-            currency, net, paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on
+            {_ALIKE}
         FROM (
             SELECT CASE WHEN of_payment.has_own_rule OR p.credited > 0 OR {_IS_RETURNED} OR CASE WHEN {_HAS_PRINT}
                     THEN p.invoice_id IN (SELECT invoice_id FROM issue_adjustments) END THEN p.id END AS id,
                 of_payment.has_own_rule, p.invoice_id, p.tax, p.credited,
                 currency, net, paid_on, t.starts_at::date AS begins_on, t.ends_at::date AS ends_on,
                 ({_TERM_ENDED_AT})::date AS ended_on,
-                CASE WHEN {_HAS_PRINT} THEN t.plan END AS plan, CASE WHEN {_HAS_PRINT} THEN t.copies END AS copies,
+                CASE WHEN {_HAS_PRINT} THEN t.plan END AS plan,
+                CASE WHEN {_HAS_PRINT} THEN p.print_part END AS print_part,
+                CASE WHEN {_HAS_PRINT} THEN p.print_whole END AS print_whole,
+                CASE WHEN {_HAS_PRINT} THEN t.copies END AS copies,
                 CASE WHEN {_HAS_PRINT} THEN t.issues_owed END AS expected,
                 CASE WHEN {_HAS_PRINT} THEN t.print_until::date END AS print_ends_on
             FROM (SELECT id, invoice_id, currency, amount - tax AS net, tax, credited, paid_at::date AS paid_on,
-                    print_from IS NOT NULL AS is_later
+                    print_part, print_whole, print_from IS NOT NULL AS is_later
                 FROM payments WHERE amount > 0 OFFSET '0') p
                 LEFT JOIN terms t ON t.invoice_id = p.invoice_id
                 CROSS JOIN LATERAL (SELECT p.is_later OR t.invoice_id IS NULL
@@ -210,14 +215,15 @@ _COUNTED = f"""
                     OR CASE WHEN t.print_edition THEN t.subscription_id IN {_SENT_IN_GRACE} END IS TRUE
                     AS has_own_rule) of_payment
             OFFSET '0') each_payment
-        GROUP BY id, currency, net, paid_on, plan, copies, begins_on, ends_on, expected, print_ends_on, ended_on),
+        GROUP BY id, {_ALIKE}),
 """  # noqa: S608 - expressions
 _ENDS = "print_ends_on, ended_on"
+_SHARE_OF_GROUP = "coalesce(print_part, plans.part, 0) AS part, coalesce(print_whole, plans.whole, 1) AS whole"
 _GRACE = "grace, grace_on"
 _NO_GRACE = "0 AS grace, NULL::date AS grace_on"
 _ALONE = f"""
         SELECT id, NULL AS subscription_id, currency, net, tax, credited, paid_on, c.plan, plans.doubles, copies,
-            coalesce(plans.part, 0) AS part, coalesce(plans.whole, 1) AS whole, begins_on,
+            {_SHARE_OF_GROUP}, begins_on,
             greatest(1, ends_on - begins_on) AS days, expected + coalesce(extended.issues, 0) AS expected, {_ENDS},
             {_NO_GRACE}
         FROM counted c LEFT JOIN plans ON plans.plan = c.plan LEFT JOIN {_EXTENDED} ON extended.invoice_id = c.invoice_id
@@ -228,7 +234,7 @@ _EVERY = f"""
             begins_on, days, expected, {_ENDS}, {_GRACE} FROM single"""  # noqa: S608 - names
 _GROUPS = f"""
         SELECT payments, NULL AS id, NULL AS subscription_id, currency, net, paid_on, c.plan, plans.doubles, copies,
-            coalesce(plans.part, 0) AS part, coalesce(plans.whole, 1) AS whole, begins_on,
+            {_SHARE_OF_GROUP}, begins_on,
             greatest(1, ends_on - begins_on) AS days, expected, {_ENDS}, {_NO_GRACE}
         FROM counted c LEFT JOIN plans ON plans.plan = c.plan WHERE id IS NULL
         UNION ALL {_EVERY}"""  # noqa: S608 - expressions

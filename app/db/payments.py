@@ -1,8 +1,9 @@
 """Payments: money that arrived on an invoice."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
-from sqlalchemy import ColumnElement, and_, bindparam, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.engine.arrays import among
@@ -16,12 +17,16 @@ from app.domain.subscriptions import Payment, PaymentKind
 _ROWS, _SUBSCRIPTIONS = table_of(Row), table_of(Subscription)
 _NEW = insert(_ROWS)
 _CHANGED = {name: _NEW.excluded[name] for name in ("tax", "kind", "print_from", "print_until", "print_amount")}
+_SHARE = ("print_part", "print_whole")  # that was saved first is kept
 _ADD = _NEW.on_conflict_do_update(
     index_elements=[Row.id],
-    set_=_CHANGED,
+    set_={**_CHANGED, **{name: func.coalesce(_ROWS.c[name], _NEW.excluded[name]) for name in _SHARE}},
     where=and_(
         _ROWS.c.invoice_id == _NEW.excluded.invoice_id,
-        tuple_(*(_ROWS.c[name] for name in _CHANGED)).is_distinct_from(tuple_(*_CHANGED.values())),
+        or_(
+            tuple_(*(_ROWS.c[name] for name in _CHANGED)).is_distinct_from(tuple_(*_CHANGED.values())),
+            and_(_ROWS.c.print_part.is_(None), _NEW.excluded.print_part.is_not(None)),
+        ),
     ),
 )
 _OF_SUBSCRIPTION = (
@@ -60,6 +65,8 @@ async def save(
             "print_from": payment.print_from,
             "print_until": payment.print_until,
             "print_amount": payment.print_amount,
+            "print_part": payment.print_share.numerator if payment.print_share is not None else None,
+            "print_whole": payment.print_share.denominator if payment.print_share is not None else None,
             "is_history": are_history,
         }
         for payment in payments
@@ -154,6 +161,9 @@ def _payment(row: Row | Record) -> Payment:
         print_from=row.print_from,
         print_until=row.print_until,
         print_amount=row.print_amount,
+        print_share=Fraction(row.print_part, row.print_whole)
+        if row.print_part is not None and row.print_whole
+        else None,
         credited=row.credited,
         is_history=row.is_history,
     )

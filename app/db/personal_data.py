@@ -238,7 +238,7 @@ TABLES: Mapping[str, Table] = {
     "offers": Table(plain="id content"),
     "payments": Table(
         plain="id invoice_id invoice_number subscription_id amount tax currency paid_at billing_reason kind print_from"
-        " print_until print_amount credited credited_at credited_parts is_history version",
+        " print_until print_amount print_part print_whole credited credited_at credited_parts is_history version",
         of=_OF_IDS,
     ),
     "pending_revocations": Table(

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
 
 from app.domain.plans import DIGITAL, PRINT
 
@@ -126,6 +127,17 @@ def effect_of(lines: Sequence[InvoiceLine], *, paid_at: datetime | None) -> Invo
         print_ended=tuple(ended),
         print_total=sum(line.total for line in billed),
     )
+
+
+def print_share(lines: Iterable[InvoiceLine]) -> Fraction:
+    """
+    Return the part of what an invoice charges that is for print: of prices after discounts, without added tax.
+
+    What it credits reduces the parts alike.
+    """
+    charged = [(line.component, max(0, line.amount - line.discount)) for line in lines]
+    whole = sum(price for _, price in charged)
+    return Fraction(sum(price for component, price in charged if component == PRINT), whole) if whole else Fraction(0)
 
 
 def charged_too_late(lines: Sequence[InvoiceLine], *, paid_at: datetime) -> int:

@@ -1,15 +1,33 @@
 """The payments that follow from a subscription's invoices, and what of each was for print."""
 
+from fractions import Fraction
+
+from app.domain.invoice_lines import print_share
+from app.domain.liability import SHARE_DENOMINATOR
+from app.domain.plans import Catalogue
 from app.domain.subscriptions import Payment, StripeInvoiceState, StripeSubscriptionState
 
 
-def payments_of(seen: StripeSubscriptionState) -> list[Payment]:
-    """Return all payments of the invoices, the earliest first."""
-    found = [payment for invoice in seen.invoices for payment in _payments_of(invoice)]
+def payments_of(seen: StripeSubscriptionState, catalogue: Catalogue) -> list[Payment]:
+    """
+    Return all payments of the invoices, the earliest first.
+
+    :param catalogue: decides which share of a payment print earns, if a plan has one. The first answer is kept.
+    """
+    found = [payment for invoice in seen.invoices for payment in _payments_of(invoice, _share_of(invoice, catalogue))]
     return sorted(found, key=lambda payment: (payment.paid_at, payment.id))
 
 
-def _payments_of(invoice: StripeInvoiceState) -> list[Payment]:
+def _share_of(invoice: StripeInvoiceState, catalogue: Catalogue) -> Fraction:
+    """Return the share of an invoice's payments that print earns: that of the catalogue, or else that of the prices."""
+    effect = invoice.effect
+    code = effect.plan or (effect.switched[-1][0] if effect.switched else "")
+    plan = catalogue.plans.get(code)
+    share = plan.print_share if plan is not None and plan.print_percent is not None else print_share(invoice.lines)
+    return share.limit_denominator(SHARE_DENOMINATOR)
+
+
+def _payments_of(invoice: StripeInvoiceState, share: Fraction) -> list[Payment]:
     """
     Return the payments of an invoice, the earliest first.
 
@@ -40,6 +58,7 @@ def _payments_of(invoice: StripeInvoiceState) -> list[Payment]:
                 print_from=printed.starts_at if printed else None,
                 print_until=printed.ends_at if printed else None,
                 print_amount=print_amount,
+                print_share=share,
             )
         )
     return found

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
 
 from app.domain.adjustments import Adjustment
 from app.domain.cards import Card
@@ -333,6 +334,7 @@ class Payment:
     print_from: datetime | None = None  # if it paid only for print: from when
     print_until: datetime | None = None
     print_amount: int = 0  # the part of the amount that paid for print
+    print_share: Fraction | None = None  # that print earns; None: an earlier release saved it. See app.domain.liability
     credited: int = 0  # returned otherwise than by a refund, see app.domain.credits
     is_history: bool = False  # it was made before we followed its subscription
 
@@ -375,9 +377,7 @@ class Subscription:
     followed_since: datetime | None = None  # None: from its beginning (see app.domain.imports)
     card: Card | None = None  # that pays, as of the last fetch
     keeps_discount: bool = False  # whether the next term is discounted
-    tax_location: tuple[str, str | None] | None = (
-        None  # country and state that tax is computed for, as of the last fetch
-    )
+    tax_location: tuple[str, str | None] | None = None  # country and state of the tax, as of the last fetch
 
     @property
     def is_live(self) -> bool:

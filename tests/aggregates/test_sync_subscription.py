@@ -39,7 +39,7 @@ async def create_subscription(session: Session) -> tuple[subscribers.Subscriber,
     owner = await create_reader(session)
     held = await subscriptions.save(session, owner.id, SEEN, if_version=0)
     await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))
-    await payments.save(session, held.id, payments_of(SEEN))
+    await payments.save(session, held.id, payments_of(SEEN, CATALOGUE))
     await grants.derive(session, RULES, owner, held)
     return owner, held
 
@@ -100,7 +100,7 @@ async def test_saving_the_same_state_again_changes_nothing(sessions: Sessions) -
     async with sessions.begin() as session:
         await subscribers.lock(session, owner.id)
         await subscriptions.save_terms(session, held.id, terms_of(SEEN, CATALOGUE))
-        await payments.save(session, held.id, payments_of(SEEN))
+        await payments.save(session, held.id, payments_of(SEEN, CATALOGUE))
         await grants.derive(session, RULES, owner, held)
 
     assert await read_entitlement(sessions) == first

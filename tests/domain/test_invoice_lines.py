@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from fractions import Fraction
 
 import pytest
 
@@ -12,6 +13,7 @@ from app.domain.invoice_lines import (
     Span,
     charged_too_late,
     effect_of,
+    print_share,
     print_spans,
 )
 
@@ -83,3 +85,24 @@ def test_print_is_charged_too_late_if_its_time_was_over_when_it_was_paid() -> No
     assert charged_too_late([added], paid_at=MID) == 0, "the rest of the period is ahead"
     assert charged_too_late([*renewal, dropped], paid_at=END) == 0, "added and dropped again"
     assert charged_too_late([replace(DIGITAL, proration=True, span=REST)], paid_at=END) == 0
+
+
+PRINTED = replace(DIGITAL, component="print", amount=24_00)
+
+
+@pytest.mark.parametrize(
+    ("lines", "share"),
+    [
+        pytest.param((DIGITAL, PRINTED), Fraction(24, 73), id="both editions"),
+        pytest.param((DIGITAL,), Fraction(0), id="digital"),
+        pytest.param((PRINTED,), Fraction(1), id="print"),
+        pytest.param((replace(DIGITAL, discount=49_00), PRINTED), Fraction(1), id="a discount makes digital free"),
+        pytest.param((replace(DIGITAL, added_tax=9_80), PRINTED), Fraction(24, 73), id="added tax is left out"),
+        pytest.param((DIGITAL, PRINTED, replace(DIGITAL, amount=-20_00)), Fraction(24, 73), id="a credit reduces both"),
+        pytest.param((replace(DIGITAL, amount=0),), Fraction(0), id="free"),
+    ],
+)
+def test_the_share_of_print_is_that_of_the_prices_that_are_charged(
+    lines: tuple[InvoiceLine, ...], share: Fraction
+) -> None:
+    assert print_share(lines) == share

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -368,7 +369,7 @@ def test_our_own_invoice_adds_print_from_when_it_was_priced_and_opens_no_term() 
     seen = replace(SEEN, invoices=(INVOICE, invoice))
 
     (term,) = terms_of(seen, CATALOGUE)
-    (added,) = (one for one in payments_of(seen) if one.invoice_id == "in_print")
+    (added,) = (one for one in payments_of(seen, CATALOGUE) if one.invoice_id == "in_print")
     by_hand = replace(invoice, lines=(replace(line, is_print_change=False),))
     (untouched,) = terms_of(replace(seen, invoices=(INVOICE, by_hand)), CATALOGUE)
 
@@ -409,6 +410,16 @@ def test_the_part_of_a_payment_for_print_follows_from_the_lines() -> None:
         ),
     )
 
-    parts = [payment.print_amount for payment in payments_of(replace(SEEN, invoices=(both,)))]
+    parts = [payment.print_amount for payment in payments_of(replace(SEEN, invoices=(both,)), CATALOGUE)]
 
     assert parts == [10_50, 10_50], "21.00 of 74.00, in two equal parts"
+
+
+def test_the_share_that_print_earns_is_that_of_the_prices_or_of_the_catalogue() -> None:
+    printed = replace(LINE, component="print", amount=24_00)
+    seen = replace(SEEN, invoices=(replace(INVOICE, total=73_00, tax=0, lines=(LINE, printed)),))
+    plan = CATALOGUE.plan("annual")
+    percent = replace(CATALOGUE, plans={"annual": replace(plan, print_percent=Fraction(40))})
+
+    assert [one.print_share for one in payments_of(seen, CATALOGUE)] == [Fraction(24, 73)]
+    assert [one.print_share for one in payments_of(seen, percent)] == [Fraction(2, 5)]

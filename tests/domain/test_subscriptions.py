@@ -84,8 +84,10 @@ def test_an_invoices_tax_is_split_exactly_in_whatever_parts_it_is_paid(amounts: 
     )
     whole = replace(INVOICE, total=sum(amounts) + tax, tax=tax)
     last = StripeInvoicePayment(id="pi_last", amount=tax, paid_at=END)
-    arrived = [payments_of(replace(SEEN, invoices=(replace(whole, payments=parts[:n]),))) for n in range(len(parts))]
-    paid = payments_of(replace(SEEN, invoices=(replace(whole, payments=(*parts, last)),)))
+    arrived = [
+        payments_of(replace(SEEN, invoices=(replace(whole, payments=parts[:n]),)), CATALOGUE) for n in range(len(parts))
+    ]
+    paid = payments_of(replace(SEEN, invoices=(replace(whole, payments=(*parts, last)),)), CATALOGUE)
 
     assert sum(payment.tax for payment in paid) == tax
     assert all(payment.tax >= 0 for payment in paid)

@@ -521,13 +521,15 @@ def test_each_payment_has_its_own_share_of_the_tax(
     state: StripeSubscriptionState, found: list[tuple[str, int, int]]
 ) -> None:
     (only,) = state.invoices
-    named = [(payment.id.replace(only.id, "in_1"), payment.amount, payment.tax) for payment in payments_of(state)]
+    named = [
+        (payment.id.replace(only.id, "in_1"), payment.amount, payment.tax) for payment in payments_of(state, CATALOGUE)
+    ]
 
     assert named == found
 
 
 def test_payments_outside_stripe_are_marked() -> None:
-    kinds = [payment.kind for payment in payments_of(paid_by(*PARTS))]
+    kinds = [payment.kind for payment in payments_of(paid_by(*PARTS), CATALOGUE)]
 
     assert kinds == [PaymentKind.CHARGE, PaymentKind.PAYMENT_INTENT, PaymentKind.PAYMENT_RECORD]
-    assert [payment.is_outside_stripe for payment in payments_of(paid_by(*PARTS))] == [False, False, True]
+    assert [payment.is_outside_stripe for payment in payments_of(paid_by(*PARTS), CATALOGUE)] == [False, False, True]

@@ -132,6 +132,7 @@ class Writer:
             amount = tax = 0
         credited = random.choice((1, amount // 2, amount)) if random.random() < 0.1 and not is_free else 0
         paid_from = self.moment(begins) if for_print else None
+        kept = random.choice((None, None, Fraction(0), Fraction(1, 2), Fraction(9_999, 10_000), Fraction(1)))
         if for_print and has_term and random.random() < 0.5:  # print was added later, with an invoice of its own
             invoice, added_at = f"in_{number}_print", self.moment(self.day(0, 400))
             paid_from, has_term = added_at, starts_at <= paid_at
@@ -141,7 +142,8 @@ class Writer:
                 owed, extended = math.ceil(owed * Fraction((ends_at - since) / (ends_at - starts_at))), 0
         await self.connection.execute(
             "INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason,"
-            " print_from, credited) VALUES ($1, $2, $3, $4, $5, $6, $7, 'subscription_create', $8, $9)",
+            " print_from, credited, print_part, print_whole)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, 'subscription_create', $8, $9, $10, $11)",
             f"pi_{number}",
             invoice,
             subscription,
@@ -151,7 +153,10 @@ class Writer:
             paid_at,
             paid_from,
             credited,
+            kept.numerator if kept is not None else None,  # an earlier release keeps none
+            kept.denominator if kept is not None else None,
         )
+        share = kept if kept is not None else share
         has_part = has_term and has_print and (print_from is None or bool(earlier))
         if earlier:
             print_until = earlier[1]

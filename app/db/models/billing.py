@@ -211,6 +211,9 @@ class Payment(Base):
     print_from: Mapped[datetime | None]  # if it paid only for print: from when
     print_until: Mapped[datetime | None]
     print_amount: Mapped[int] = mapped_column(server_default="0")  # the part of the amount that paid for print
+    # The share that print earns: of the catalogue and the prices when it was saved. NULL: an earlier release saved it.
+    print_part: Mapped[int | None]
+    print_whole: Mapped[int | None]
     credited: Mapped[int] = mapped_column(server_default="0")  # returned without a refund: see Credit
     # Each part of it, by the day of its credit; empty: an earlier release wrote the sum.
     credited_at: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)), server_default=text("'{}'"))

@@ -85,7 +85,7 @@ class ImportPreview:
         state, catalogue = await at_stripe.fetch(self._ctx.gateway, stripe_id), self._ctx.rules.catalogue
         if state.plan not in catalogue.plans:
             return []
-        paid = [replace(one, is_history=True) for one in payments_of(state)]
+        paid = [replace(one, is_history=True) for one in payments_of(state, catalogue)]
         through_stripe = [one.id for one in paid if not one.is_outside_stripe]
         states = {one: await refunds_at_stripe.payment_state(self._ctx.gateway, one) for one in through_stripe}
         returned = returned_earlier(paid, states)

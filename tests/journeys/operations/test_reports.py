@@ -2,9 +2,14 @@
 
 import csv
 import io
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+from app import main
+from app.services import catalogue, liability, subscriptions
 from tests.support.labels import HOME, circulation, freeze, move
 from tests.support.shop import Person, Shop
 
@@ -73,6 +78,34 @@ async def test_months_add_up_and_a_refund_that_is_known_late_is_in_the_open_mont
     assert sorted(row["closing"] for row in rows)[0] == 0
     known = [row["action"] for row in await shop.rows("SELECT action FROM audit_log WHERE action LIKE 'liability.%'")]
     assert sorted(known) == ["liability.closed"] * 2 + ["liability.downloaded"] * 2
+
+
+async def test_a_new_print_share_in_the_catalogue_leaves_earlier_payments_alone(shop: Shop) -> None:
+    await shop.plan_issues(30)
+    await shop.subscribe(shop.person("ada"), print_edition=True)
+    await shop.advance_to(IN_APRIL)
+    march = await report(shop, month="2026-03")
+    loaded = catalogue.load(Path(shop.settings.catalogue))
+    plan = replace(loaded.plans["annual"], print_percent=Fraction(90))
+    (held,) = await shop.rows("SELECT stripe_id FROM subscriptions")
+
+    found = []
+    async with main.open_context(shop.settings, replace(loaded, plans={**loaded.plans, plan.code: plan})) as ctx:
+        for changed in (
+            "",
+            "UPDATE payments SET print_part = NULL, print_whole = NULL",
+        ):  # as an earlier release left it
+            if changed:
+                await shop.execute(changed)
+                found.append(asdict((await liability.report(ctx, date(2026, 3, 31))).movements["usd"]))
+            await subscriptions.sync(ctx, held["stripe_id"], now=IN_APRIL)
+            found.append(asdict((await liability.report(ctx, date(2026, 3, 31))).movements["usd"]))
+
+    kept, without, filled_in = found
+    assert kept == march, "the share of the prices that were paid"
+    assert without["earned"] != march["earned"]
+    assert filled_in == without, "of which nothing was known until then"
+    assert await shop.rows("SELECT print_part, print_whole FROM payments") == [{"print_part": 9, "print_whole": 10}]
 
 
 async def test_who_may_see_the_report_and_what_is_refused(shop: Shop) -> None:
