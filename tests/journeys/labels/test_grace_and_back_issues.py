@@ -110,7 +110,7 @@ async def test_renewed_late_after_two_grace_copies_and_a_gap_year(shop: Shop) ->
     assert (renewed["bought"], renewed["adjustments"], renewed["owed"]) == (24, -2, 22)
     assert renewed["last_issue"] == LAST + 3 + 22
     days = 31 + 3  # from March 1
-    earned = 49_00 * days // 365 + 24_00 * 2 // 24  # in the month of the payment, and both grace copies
+    earned = 49_00 * days // 366 + 24_00 * 2 // 24  # in the month of the payment, and both grace copies
     assert await _owed(shop, "2027-04-03") == 73_00 - earned
     await shop.advance_to(datetime(2027, 4, 18, 6, tzinfo=UTC))
     assert (await freeze(shop, LAST + 4))["counts"]["copies"] == 1
