@@ -9,12 +9,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.db.circulation_statements import (
     AMOUNT_PAID,
-    AMOUNT_PAID_BY_MANY,
     UNUSUAL,
+    amount_paid,
     had_print,
     is_paid,
     is_valid,
     mail_class,
+    payments_of,
     rule_parameters,
     tables_of_rules,
 )
@@ -94,7 +95,8 @@ def _paid_digital(price: str, *, issues: str = "issues i") -> str:
     SELECT DISTINCT ON (i.number, t.subscription_id) i.number, t.subscription_id, t.invoice_id AS term, found.amount
     FROM {issues} JOIN terms t ON {is_valid("i.closes_at")} JOIN subscriptions s ON s.id = t.subscription_id
         LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
-        CROSS JOIN LATERAL (SELECT {AMOUNT_PAID_BY_MANY} AS amount OFFSET 0) found
+        {payments_of("t.invoice_id", "t.subscription_id")}
+        CROSS JOIN LATERAL (SELECT {amount_paid("t.paid_by_balance", exact=AMOUNT_PAID)} AS amount OFFSET 0) found
     WHERE {is_paid("found.amount", price, "i.percent")} AND NOT {had_print("i.closes_at")}
     ORDER BY i.number, t.subscription_id, t.starts_at DESC"""  # noqa: S608 - no values
 

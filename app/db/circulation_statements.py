@@ -47,7 +47,7 @@ def mail_class(label: str) -> str:
     """Return the SQL for how a label is mailed."""
     return f"""CASE WHEN {label}.band = ANY(places.other_mail) THEN '{MailClass.OTHER}'
         WHEN {label}.country = places.mailed_from
-            AND EXISTS (SELECT FROM unnest(places.county) one WHERE starts_with({label}.postal_code, one))
+            AND {label}.postal_code ^@ ANY(places.county)
         THEN '{MailClass.IN_COUNTY}' ELSE '{MailClass.OUTSIDE_COUNTY}' END"""
 
 
@@ -68,17 +68,32 @@ AMOUNT_PAID = f"""coalesce(t.paid_by_balance, 0) + coalesce((
             OR (o.starts_at <= p.paid_at AND (o.starts_at, o.invoice_id) > (t.starts_at, t.invoice_id))))))), 0)::bigint"""  # noqa: S608 - names of statuses, bases and billing reasons
 
 
-# Most terms were paid at once, and nothing was returned. Only those of these subscriptions need a closer look.
+# Most terms were paid with one payment, and nothing was returned. Only those of these subscriptions need a closer look.
 UNUSUAL = f"""
-    unusual AS MATERIALIZED (
+    in_parts AS (SELECT invoice_id FROM payments GROUP BY invoice_id HAVING count(*) > 1),
+    unusual AS (
         SELECT subscription_id FROM payments
         WHERE credited > 0 OR print_from IS NOT NULL OR billing_reason NOT IN ({_listed(OPENING)})
-        UNION ALL SELECT p.subscription_id FROM refunds r JOIN payments p ON p.id = r.payment_id
-        UNION ALL SELECT p.subscription_id FROM disputes d JOIN payments p ON p.id = d.payment_id WHERE d.status = 'lost')"""  # noqa: S608 - names of billing reasons
-AMOUNT_PAID_BY_MANY = f"""CASE WHEN t.subscription_id IN (SELECT subscription_id FROM unusual) THEN {AMOUNT_PAID}
-    ELSE coalesce(t.paid_by_balance, 0) + coalesce((
-        SELECT sum(amount - CASE WHEN prices.includes_tax THEN 0 ELSE tax END) FROM payments
-        WHERE invoice_id = t.invoice_id AND amount > 0), 0)::bigint END"""  # noqa: S608 - expressions
+        UNION SELECT p.subscription_id FROM in_parts JOIN payments p USING (invoice_id)
+        UNION SELECT p.subscription_id FROM refunds r JOIN payments p ON p.id = r.payment_id
+        UNION SELECT p.subscription_id FROM disputes d JOIN payments p ON p.id = d.payment_id WHERE d.status = 'lost')"""  # noqa: S608 - names of billing reasons
+
+
+def payments_of(term: str, subscription: str) -> str:
+    """Return the SQL for the joins that :func:`amount_paid` needs, with :data:`UNUSUAL`."""
+    return f"""LEFT JOIN unusual ON unusual.subscription_id = {subscription}
+        LEFT JOIN payments paid ON paid.invoice_id = {term} AND paid.amount > 0 AND unusual.subscription_id IS NULL"""
+
+
+def amount_paid(balance: str, *, exact: str) -> str:
+    """
+    Return the SQL for what was paid for many terms.
+
+    :param balance: the SQL for what the customer's balance paid.
+    :param exact: the SQL for what was paid for an unusual term: :data:`AMOUNT_PAID`, or a statement with it.
+    """
+    return f"""CASE WHEN unusual.subscription_id IS NOT NULL THEN {exact} ELSE coalesce({balance}, 0)
+        + coalesce(paid.amount - CASE WHEN prices.includes_tax THEN 0 ELSE paid.tax END, 0) END"""
 
 
 def is_paid(amount: str, price: str, percent: str) -> str:

@@ -68,22 +68,22 @@ def _is_owed_by(term: str) -> str:
 
 COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
         SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL AS is_disputed, s.subscriber_id,
-            '{LabelKind.COPY}' AS kind, '' AS claim_id, false AS is_grace
+            '{LabelKind.COPY}' AS kind, '' AS claim_id, false AS is_grace, t.plan, s.currency, t.paid_by_balance
         FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
         WHERE t.print_edition AND {_is_owed_by("t")}
           AND (s.followed_since IS NULL OR s.followed_since < $8::timestamptz)
-          AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = t.subscription_id)  -- its copies may be outdated
+          AND t.subscription_id NOT IN (SELECT id FROM calendar_work)  -- its copies may be outdated
           AND NOT EXISTS (  -- a double issue may be owed by two terms
               SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND {_is_owed_by("o")}
                 AND (o.starts_at, o.invoice_id) < (t.starts_at, t.invoice_id)
                 AND o.suspended_as IS NULL
-                AND o.invoice_id <> ALL(ARRAY(SELECT invoice_id FROM refunding WHERE invoice_id IS NOT NULL)))
+                AND o.invoice_id NOT IN (SELECT invoice_id FROM refunding WHERE invoice_id IS NOT NULL))
           AND NOT EXISTS (
               SELECT FROM labels l WHERE l.subscription_id = t.subscription_id AND l.issue_number = $1 AND l.kind =
               '{LabelKind.COPY}')
         UNION ALL  -- grace copies
         SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL, s.subscriber_id,
-            '{LabelKind.COPY}', '', true
+            '{LabelKind.COPY}', '', true, t.plan, s.currency, t.paid_by_balance
         FROM unnest($9::text[], $10::bigint[]) AS awaited (plan, expire)
             JOIN terms t ON t.last_issue = awaited.expire AND t.plan = awaited.plan
             JOIN subscriptions s ON s.id = t.subscription_id
@@ -106,8 +106,8 @@ COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
                     WHERE e.label_cutoff >= h.starts_on AND e.number < $1 AND e.counts_as > 0)))
         UNION ALL  -- replacements; nothing is claimed before the run is frozen
         SELECT c.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL, c.subscriber_id,
-            '{LabelKind.REPLACEMENT}', c.id, false
-        FROM claims c JOIN terms t ON t.invoice_id = c.term
+            '{LabelKind.REPLACEMENT}', c.id, false, t.plan, s.currency, t.paid_by_balance
+        FROM claims c JOIN terms t ON t.invoice_id = c.term JOIN subscriptions s ON s.id = t.subscription_id
         WHERE c.issue_number = $1 AND c.resolution = 'resend' AND c.granted_at IS NOT NULL
           AND (t.refunded_as IS NULL OR t.restored_as IS NOT NULL)
           AND NOT EXISTS (
@@ -117,7 +117,7 @@ COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
               SELECT FROM labels l WHERE l.subscription_id = c.subscription_id AND l.issue_number = $1
                 AND l.kind = '{LabelKind.COPY}' AND l.lines IS NOT NULL)
         UNION ALL  -- back issues
-        SELECT b.subscription_id, '', NULL, false, b.subscriber_id, '{LabelKind.BACK_ISSUE}', b.id, false
+        SELECT b.subscription_id, '', NULL, false, b.subscriber_id, '{LabelKind.BACK_ISSUE}', b.id, false, NULL, NULL, 0
         FROM back_issues b
         WHERE b.issue_number = $1
           AND NOT EXISTS (SELECT FROM approval_requests a WHERE a.id = b.id AND a.status <> 'approved')

@@ -13,10 +13,12 @@ from sqlalchemy import TEXT, BigInteger, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.db.circulation_statements import (
-    AMOUNT_PAID_BY_MANY,
+    AMOUNT_PAID,
     UNUSUAL,
+    amount_paid,
     is_paid,
     mail_class,
+    payments_of,
     rule_parameters,
     tables_of_rules,
 )
@@ -89,7 +91,8 @@ _OWED = f"""
           AND (a.since IS NULL AND NOT EXISTS (SELECT FROM away w WHERE w.subscriber_id = a.subscriber_id)
                OR a.id IN (SELECT id FROM away))
     ),
-    served AS (SELECT * FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS s (country, band, rank)),
+    served AS (
+        SELECT country, band, rank::int FROM unnest($5::text[], $6::text[]) WITH ORDINALITY AS s (country, band, rank)),
     previous AS (
         SELECT subscription_id, term, address_id FROM labels WHERE run_id = ANY($7::text[]) AND kind = 'copy'
     )
@@ -105,7 +108,8 @@ _WANTED = f"""
          + CASE WHEN before.term <> o.invoice_id AND o.claim_id = '' THEN {Flag.RENEWED:d} ELSE 0 END
          + CASE WHEN before.address_id <> a.id THEN {Flag.CHANGED:d} ELSE 0 END
          + CASE WHEN o.expire = $1 THEN {Flag.LAST_ISSUE:d} ELSE 0 END
-         + CASE WHEN o.is_grace THEN {Flag.GRACE:d} ELSE 0 END)::smallint AS flags
+         + CASE WHEN o.is_grace THEN {Flag.GRACE:d} ELSE 0 END)::smallint AS flags,
+        o.is_grace, o.plan, o.currency, o.paid_by_balance
     FROM owed o JOIN addressed a ON a.subscriber_id = o.subscriber_id AND a.is_usable
         JOIN served ON served.country = a.country
         LEFT JOIN previous before ON before.subscription_id = o.subscription_id
@@ -115,19 +119,21 @@ _COLUMNS = (
     "kind, claim_id, subscription_id, term, address_id, name, company, line1, line2, district, city, region, postal_code,"
     " country, lines, band, expire, control, flags"
 )
-_OF_WANTED = ", ".join(f"wanted.{name.strip()}" for name in _COLUMNS.split(","))
+_ORDER = (
+    'rank, postal_code COLLATE "C", city COLLATE "C", line1 COLLATE "C", line2 COLLATE "C", name COLLATE "C",'
+    ' wanted.subscription_id COLLATE "C", claim_id COLLATE "C"'
+)
+_OF_TERM = f"coalesce((SELECT {AMOUNT_PAID} FROM terms t WHERE t.invoice_id = wanted.term), 0)"  # noqa: S608 - an expression
 _FREEZE = f"""
     WITH {_OWED}, {tables_of_rules(13)}, {UNUSUAL}, wanted AS ({_WANTED})
-    INSERT INTO labels (run_id, issue_number, position, {_COLUMNS}, mail_class, amount_paid, is_paid)
-    SELECT $11::text, $1, row_number() OVER (ORDER BY rank, postal_code COLLATE "C", city COLLATE "C", line1 COLLATE "C",
-        line2 COLLATE "C", name COLLATE "C", wanted.subscription_id COLLATE "C"), {_OF_WANTED}, {mail_class("wanted")},
-        paid.amount, kind = '{LabelKind.COPY}' AND flags & {Flag.GRACE:d} = 0
-            AND {is_paid("paid.amount", "prices.both_editions", "$12::int")}
-    FROM wanted CROSS JOIN places LEFT JOIN terms t ON t.invoice_id = wanted.term
-        LEFT JOIN subscriptions s ON s.id = t.subscription_id
-        LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
-        CROSS JOIN LATERAL (SELECT {AMOUNT_PAID_BY_MANY} AS amount OFFSET 0) paid
-    ORDER BY 3
+    INSERT INTO labels (run_id, issue_number, {_COLUMNS}, position, mail_class, amount_paid, is_paid)
+    SELECT $11::text, $1, {_COLUMNS}, position, mail_class, amount, kind = '{LabelKind.COPY}' AND NOT is_grace
+            AND {is_paid("amount", "both_editions", "$12::int")}
+    FROM (SELECT wanted.*, row_number() OVER (ORDER BY {_ORDER}) AS position, {mail_class("wanted")} AS mail_class,
+            {amount_paid("paid_by_balance", exact=_OF_TERM)} AS amount, prices.both_editions
+        FROM wanted CROSS JOIN places LEFT JOIN prices USING (plan, currency)
+            {payments_of("wanted.term", "wanted.subscription_id")}
+        ORDER BY {_ORDER}) labels
 """  # noqa: S608 - names of columns
 _PREVIEW = f"""
     WITH {_OWED}, wanted AS MATERIALIZED (
@@ -173,11 +179,8 @@ ADDRESSLESS = f"""
 """  # noqa: S608 - no values
 _COUNTS = text(
     """
-    SELECT country, band, count(*) AS copies, sum(control)::bigint AS control, min(position) AS first,
-        count(*) FILTER (WHERE flags & 1 > 0) AS flag_1, count(*) FILTER (WHERE flags & 2 > 0) AS flag_2,
-        count(*) FILTER (WHERE flags & 4 > 0) AS flag_4, count(*) FILTER (WHERE flags & 8 > 0) AS flag_8,
-        count(*) FILTER (WHERE flags & 16 > 0) AS flag_16
-    FROM labels WHERE run_id = :run GROUP BY country, band ORDER BY first
+    SELECT country, band, flags, count(*) AS copies, sum(control)::bigint AS control, min(position) AS first
+    FROM labels WHERE run_id = :run GROUP BY country, band, flags ORDER BY first
     """
 )
 _ARE_COPIES_KNOWN = text(
@@ -224,11 +227,14 @@ async def freeze(session: Session, run_id: str, selection: Selection, counting: 
     parameters = (*selection.parameters, run_id, counting.paid_percent, *rule_parameters(counting))
     await long_statements.fetch(session, _FREEZE, parameters)
     rows = (await session.execute(_COUNTS, {"run": run_id})).all()
+    bands: dict[tuple[str, str], int] = {}
+    for row in rows:  # in the order of the labels
+        bands[row.country, row.band] = bands.get((row.country, row.band), 0) + row.copies
     return Counts(
         copies=sum(row.copies for row in rows),
         control_sum=sum(row.control for row in rows),
-        bands=tuple(BandCount(country=row.country, band=row.band, copies=row.copies) for row in rows),
-        flags={name: sum(getattr(row, f"flag_{flag:d}") for row in rows) for name, flag in FLAGS.items()},
+        bands=tuple(BandCount(country=country, band=band, copies=copies) for (country, band), copies in bands.items()),
+        flags={name: sum(row.copies for row in rows if row.flags & flag) for name, flag in FLAGS.items()},
     )
 
 
