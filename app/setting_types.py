@@ -8,15 +8,18 @@ from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 from app.validation_messages import NOT_A_DURATION
 
 _ADDRESS = re.compile(r"[!-?A-~]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")  # printable ASCII without @ and spaces
+
+_HOST = re.compile(r"([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:[1-9][0-9]{0,4})?")
+_SPACE = re.compile(r"\s")
 
 
 def _iso_8601(value: object) -> object:
@@ -67,8 +70,46 @@ def _rate(value: object) -> object:
 
 
 AllowedRate = Annotated[Rate, NoDecode, BeforeValidator(_rate)]
-Duration = Annotated[timedelta, BeforeValidator(_iso_8601), Ge(timedelta(0))]
+LONGEST = timedelta(days=36_525)  # a century: any date of today's readers can be moved by it
+AS_DURATION = BeforeValidator(_iso_8601)  # after the bounds, or messages would show them as Python does
+Duration = Annotated[timedelta, Ge(timedelta(0)), Le(LONGEST), AS_DURATION]
+PositiveDuration = Annotated[timedelta, Gt(timedelta(0)), Le(LONGEST), AS_DURATION]
 Separated = Annotated[tuple[str, ...], NoDecode]
+
+
+def web_address(value: str) -> str:
+    """
+    Return the URL of a server without the slash at its end.
+
+    :raises ValueError: it isn't one, or sends credentials in clear text.
+    """
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or not _has_valid_port(parts)
+        or _SPACE.search(value)
+    ):
+        raise ValueError("must be a URL such as https://host")
+    if parts.scheme == "http" and parts.username:
+        raise ValueError("must not contain credentials")
+    return value.rstrip("/")
+
+
+def _has_valid_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept hosts as they are in URLs, each with or without a port."""
+    if not all(_HOST.fullmatch(host) for host in value):
+        raise ValueError(
+            "each must be a host such as www.example.com or www.example.com:8443, without https:// or a path"
+        )
+    return value
 
 
 def _is_mail_server(url: str) -> bool:
@@ -134,4 +175,5 @@ def _signing_secrets(value: object) -> object:
 SigningSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_signing_secrets)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 MailServer = Annotated[SecretStr, AfterValidator(_mail_server)]
+Hosts = Annotated[Separated, AfterValidator(_hosts)]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]

@@ -9,7 +9,6 @@ import re
 from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from annotated_types import Gt, Le
@@ -18,16 +17,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.setting_types import (
+    AS_DURATION,
     NO_LIMIT,
     AllowedRate,
     Duration,
+    Hosts,
     Mailbox,
     MailServer,
     Networks,
+    PositiveDuration,
     Rate,
     Separated,
     SigningSecrets,
     never,
+    web_address,
 )
 from app.validation_messages import exact_origins
 
@@ -85,7 +88,7 @@ class Settings(BaseSettings):
     """Base URL of the Stripe API: `https://api.stripe.com`, or the sandbox's."""
     stripe_api_key: SecretStr = SecretStr(SANDBOX_API_KEY)
     """Secret or restricted API key of the Stripe account."""
-    stripe_timeout: Duration = timedelta(seconds=20)
+    stripe_timeout: PositiveDuration = timedelta(seconds=20)
     """Time-out for a call to Stripe."""
     stripe_rate_limit: float = Field(default=80, ge=0, le=10_000)
     """
@@ -106,7 +109,7 @@ class Settings(BaseSettings):
     roles_claim: str = "roles"
     """Claim that holds the roles of staff: a list, or a space-separated string. A dotted path is allowed."""
 
-    allowed_hosts: Separated = ()
+    allowed_hosts: Hosts = ()
     """
     Comma-separated hosts that the service is reached by, each as `host` or `host:port`. Requests for other hosts are
     refused, except probes and the gate's. The console's host is always known. If not set, every host is accepted,
@@ -150,7 +153,7 @@ class Settings(BaseSettings):
     """Issuer (`iss`) of entitlement tokens."""
     token_audience: str = "newsstand-site"  # noqa: S105 - a name
     """Audience (`aud`) of entitlement tokens."""
-    token_life: Annotated[Duration, Gt(timedelta(0)), Le(LONGEST_LIFE)] = timedelta(minutes=5)
+    token_life: Annotated[timedelta, Gt(timedelta(0)), Le(LONGEST_LIFE), AS_DURATION] = timedelta(minutes=5)
     """Lifetime of an entitlement token; at most one hour."""
     token_secrets: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """
@@ -167,11 +170,11 @@ class Settings(BaseSettings):
     """Client secret of the console, if the identity provider issued one."""
     session_key: SecretStr | None = None
     """Secret that encrypts the console's cookies: at least 32 random characters, the same for every process."""
-    session_lifetime: Duration = timedelta(hours=8)
+    session_lifetime: PositiveDuration = timedelta(hours=8)
     """Maximum length of a console session."""
-    session_idle: Duration = timedelta(hours=1)
+    session_idle: PositiveDuration = timedelta(hours=1)
     """Time without a request after which a console session ends."""
-    role_check_interval: Annotated[Duration, Gt(timedelta(0))] = timedelta(minutes=15)
+    role_check_interval: PositiveDuration = timedelta(minutes=15)
     """
     Time after which a console session asks the identity provider again whether the person still has their roles, with a
     refresh token. Without one, the person is sent through the provider's sign-in.
@@ -191,7 +194,7 @@ class Settings(BaseSettings):
     Comma-separated authentication context classes (`acr`), one of which such a sign-in must have. If not set, any will
     do.
     """
-    staff_token_max_age: Annotated[Duration, Gt(timedelta(0))] = timedelta(minutes=15)
+    staff_token_max_age: PositiveDuration = timedelta(minutes=15)
     """Maximum age of an access token, since it was issued, with which staff may move money or give access in the API."""
     console_url: str | None = None
     """
@@ -231,7 +234,7 @@ class Settings(BaseSettings):
     """Rate at which messages are handed to the mail server, all processes combined; 0 for no limit."""
     smtp_connections: int = Field(default=2, ge=1, le=50)
     """Number of connections to the mail server that a process opens at most."""
-    smtp_timeout: Annotated[Duration, Gt(timedelta(0))] = timedelta(seconds=20)
+    smtp_timeout: PositiveDuration = timedelta(seconds=20)
     """Time-out for an answer of the mail server."""
 
     bounce_secrets: SigningSecrets = ()
@@ -241,7 +244,7 @@ class Settings(BaseSettings):
     rotation. If not set, reports need an API key.
     """
 
-    allowed_return_hosts: Separated = ("127.0.0.1:8080", "localhost:8080")
+    allowed_return_hosts: Hosts = ("127.0.0.1:8080", "localhost:8080")
     """Comma-separated hosts that readers may be sent back to, each as `host` or `host:port`."""
     clock_url: str | None = None
     """URL of a Stripe test clock that terms and access follow, for rehearsals. Refused with a live key."""
@@ -264,7 +267,7 @@ class Settings(BaseSettings):
     """
     event_attempts: int = Field(default=12, ge=1, le=100)
     """Number of attempts after which an event counts as dead."""
-    lease: Duration = timedelta(seconds=15)
+    lease: PositiveDuration = timedelta(seconds=15)
     """Time after which the work of a crashed worker is free for another."""
     degraded_after: Duration = timedelta(minutes=5)
     """Age of the oldest unapplied event at which `/readyz` reports `degraded`."""
@@ -346,7 +349,7 @@ class Settings(BaseSettings):
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as unknown:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as unknown:  # OSError: a folder such as America
             raise ValueError("must be an IANA time zone, such as America/Chicago") from unknown
         return value
 
@@ -354,21 +357,17 @@ class Settings(BaseSettings):
     @classmethod
     def _known_locale(cls, value: str) -> str:
         try:
-            return str(Locale.parse(value.replace("-", "_")))
+            found = Locale.parse(value.replace("-", "_"))
+            if found.language == "root" or found.variant == "POSIX":  # C and POSIX: no people's
+                raise ValueError(f"{value} is of no language")
+            return str(found)
         except (UnknownLocaleError, ValueError) as unknown:
             raise ValueError("must be a locale, such as en_US or de_DE") from unknown
 
     @field_validator("stripe_url", "oidc_issuer", "clock_url", "console_url", "account_url", "site_url")
     @classmethod
     def _http_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("must be a URL such as https://host")
-        if parts.scheme == "http" and parts.username:
-            raise ValueError("must not contain credentials")
-        return value.rstrip("/")
+        return web_address(value) if value is not None else None
 
     @property
     def livemode(self) -> bool:

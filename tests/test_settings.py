@@ -180,6 +180,10 @@ def test_a_duration_without_its_unit_is_rejected(monkeypatch: pytest.MonkeyPatch
         ("NEWSSTAND_WEBHOOK_SECRET", "NEWSSTAND_WEBHOOK_SECRETS"),
         ("NEWSSTAND_ALLOWED_RETURN_HOST", "NEWSSTAND_ALLOWED_RETURN_HOSTS"),
         ("newsstand_grace_periode", "NEWSSTAND_GRACE_PERIOD"),
+        ("NEWSSTAND_LOCALE", "NEWSSTAND_PUBLISHER_LOCALE"),
+        ("NEWSSTAND_TIMEZONE", "NEWSSTAND_PUBLISHER_TIMEZONE"),
+        ("NEWSTAND_GRACE_PERIOD", "NEWSSTAND_GRACE_PERIOD"),
+        ("NEWSSTANDS_DATABASE_URL", "NEWSSTAND_DATABASE_URL"),
     ],
 )
 def test_a_misspelt_setting_names_the_most_similar_one(
@@ -195,6 +199,47 @@ def test_an_unknown_setting_unlike_any_other_is_rejected(monkeypatch: pytest.Mon
     with pytest.raises(BadSettings) as refused:
         with_these(monkeypatch, {"COFFEE": "black"})
     assert str(refused.value) == "NEWSSTAND_COFFEE: unknown setting"
+
+
+@pytest.mark.parametrize(
+    "name", ["NEWSTAND_COFFEE", "NEWS_STAND", "NEWS_PORT", "STAND_LOG_LEVEL", "NEWSLETTER_LOG_LEVEL"]
+)
+def test_settings_of_other_programs_are_ignored(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "a-value")
+    assert load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("PUBLISHER_TIMEZONE", "America", "must be an IANA time zone, such as America/Chicago"),
+        ("PUBLISHER_LOCALE", "C", "must be a locale, such as en_US or de_DE"),
+        ("PUBLISHER_LOCALE", "root", "must be a locale, such as en_US or de_DE"),
+        ("SITE_URL", "https://a:b", "must be a URL such as https://host"),
+        ("SITE_URL", "https://a:0", "must be a URL such as https://host"),
+        ("OIDC_ISSUER", "http://a/ b", "must be a URL such as https://host"),
+        ("LEASE", "0", "must be more than 0 seconds"),
+        ("STRIPE_TIMEOUT", "PT0S", "must be more than 0 seconds"),
+        ("SESSION_LIFETIME", "0", "must be more than 0 seconds"),
+        ("SESSION_IDLE", "0", "must be more than 0 seconds"),
+        ("GRACE_PERIOD", "P99999999D", "must be at most 36525 days"),
+    ],
+)
+def test_a_value_that_could_not_work_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    with pytest.raises(BadSettings) as refused:
+        with_these(monkeypatch, {name: value})
+    assert str(refused.value) == f"NEWSSTAND_{name}: {problem}"
+
+
+@pytest.mark.parametrize("name", ["ALLOWED_HOSTS", "ALLOWED_RETURN_HOSTS"])
+def test_a_host_has_neither_a_scheme_nor_a_path(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for value in ("https://www.example.com", "www.example.com/", "*", "a b", "a:b", "[::1", "example.com:0"):
+        with pytest.raises(BadSettings, match=rf"^NEWSSTAND_{name}: each must be a host such as www\.example\.com"):
+            with_these(monkeypatch, {name: f"localhost,{value}"})
+    accepted = ("www.example.com", "localhost:8080", "[::1]:8080", "10.0.0.7", "news_stand.internal")
+    assert getattr(with_these(monkeypatch, {name: ",".join(accepted)}), name.lower()) == accepted
 
 
 @pytest.mark.parametrize("service", ["", "API_", "POSTGRES_"])
@@ -229,7 +274,9 @@ def test_messages_are_ours_for_every_setting(monkeypatch: pytest.MonkeyPatch, fi
         "1.5",
         "nan",
         "1e999",
+        "0",
         "P99999999999D",
+        "P99999999D",
         "25:99",
         "[",
         "\x7f",

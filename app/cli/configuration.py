@@ -112,13 +112,24 @@ def variable(field: str) -> str:
 
 
 def _unknown_names(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield each variable with our prefix that is no setting, with the most similar setting."""
+    """Yield each variable with our prefix, or a misspelt one, that is no setting, with the one that was probably meant."""
     known = {variable(field) for field in Settings.model_fields}
     for name, value in sorted(environment.items()):
-        if not name.upper().startswith(PREFIX) or name.upper() in known or _is_from_kubernetes(name, value):
-            continue
-        similar = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
-        yield Finding(name, f"unknown setting. Did you mean {similar[0]}?" if similar else "unknown setting")
+        prefix, _, rest = name.upper().partition("_")
+        if f"{prefix}_" != PREFIX:
+            meant = f"{PREFIX}{rest}"
+            if meant in known and get_close_matches(f"{prefix}_", [PREFIX], cutoff=0.85):
+                yield Finding(name, f"unknown setting. Did you mean {meant}?")
+        elif name.upper() not in known and not _is_from_kubernetes(name, value):
+            similar = _meant(rest.lower())
+            yield Finding(name, f"unknown setting. Did you mean {variable(similar)}?" if similar else "unknown setting")
+
+
+def _meant(field: str) -> str | None:
+    """Return the setting that was probably meant: one whose name ends so, or else the most similar name."""
+    longer = [one for one in Settings.model_fields if one.endswith(f"_{field}")]
+    similar = get_close_matches(field, Settings.model_fields, n=1, cutoff=0.7)
+    return min(longer, key=len, default=similar[0] if similar else None)
 
 
 def _is_from_kubernetes(name: str, value: str) -> bool:

@@ -14,6 +14,22 @@ export class Unavailable extends Error {}
 /** Newsstand refused the API key: it is wrong, expired or revoked, or lacks the scope `entitlements:read`. */
 export class ApiKeyRefused extends Error {}
 
+/** There is no API key, so revocations are not followed. It is passed to onError, and never thrown. */
+export class NoApiKey extends Error {}
+
+/**
+ * Return an API key without the white space around it, such as the line end of a file. Throws a TypeError, which doesn't
+ * contain the key, if it is empty or can't be the value of a header.
+ * @param {string | null | undefined} apiKey
+ */
+function cleanKey(apiKey) {
+  if (apiKey === null || apiKey === undefined) return undefined;
+  const cleaned = apiKey.trim();
+  if (!cleaned) throw new TypeError("The API key is empty. Set it, or leave it out to run without revocations.");
+  if (!/^[\x21-\x7e]+$/.test(cleaned)) throw new TypeError("The API key contains characters that no API key has.");
+  return cleaned;
+}
+
 /** Polls the signing keys and, with an API key, the revocations, until it is closed. */
 export class Feeds {
   #url;
@@ -34,7 +50,7 @@ export class Feeds {
    */
   constructor(url, { apiKey, keys, features, revoked, onError }) {
     this.#url = url;
-    this.#apiKey = apiKey;
+    this.#apiKey = cleanKey(apiKey);
     this.#keys = keys;
     this.#features = features;
     this.#revoked = revoked;
@@ -46,6 +62,9 @@ export class Feeds {
    * API key. Throws Unavailable if they can't be fetched; polling starts anyway.
    */
   async start() {
+    if (!this.#apiKey) {
+      this.#onError(new NoApiKey("There is no API key, so revocations are not followed: refunded readers keep access for minutes."));
+    }
     try {
       if (this.#apiKey) await this.fetchRevocations();
       await this.fetchKeys();

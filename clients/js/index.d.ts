@@ -19,8 +19,8 @@ export interface RequestLike {
 }
 
 export interface EdgeOptions {
-  /** An API key with the scope `entitlements:read`. Without one, revocations are not followed. */
-  apiKey?: string;
+  /** An API key with the scope `entitlements:read`. Without one, revocations are not followed, which is reported. */
+  apiKey?: string | null | undefined;
   /** The issuer of the tokens: Newsstand's setting NEWSSTAND_TOKEN_ISSUER. */
   issuer?: string;
   /** The audience of the tokens: NEWSSTAND_TOKEN_AUDIENCE. */
@@ -34,8 +34,8 @@ export interface EdgeOptions {
   /** Returns the current time in seconds since 1970. */
   clock?: () => number;
   /**
-   * Called with each `Unavailable`, `ApiKeyRefused` and `UnknownFeature`. By default, the last two are written with
-   * `console.error`.
+   * Called with each `Unavailable`, `ApiKeyRefused`, `NoApiKey` and `UnknownFeature`. By default, all but the first are written
+   * with `console.error`.
    */
   onError?: (error: unknown) => void;
 }
@@ -46,11 +46,15 @@ export declare class Unavailable extends Error {}
 /** Newsstand refused the API key: it is wrong, expired or revoked, or lacks the scope `entitlements:read`. */
 export declare class ApiKeyRefused extends Error {}
 
+/** There is no API key, so revocations are not followed. It is passed to `onError`, and never thrown. */
+export declare class NoApiKey extends Error {}
+
 /** A check named a feature that the catalogue doesn't have. It is passed to `onError`, and never thrown. */
 export declare class UnknownFeature extends Error {}
 
 /** A client of one Newsstand service. */
 export declare class Edge {
+  /** Throws a `TypeError` if the API key is empty or has characters that no API key has. */
   constructor(url: string, options?: EdgeOptions);
   /**
    * Fetch the keys, and keep keys and revocations up to date. Throws `ApiKeyRefused`, and starts nothing, if Newsstand refuses

@@ -6,10 +6,10 @@
 //   const answer = await edge.may(request, "archive");
 //   if (answer.allowed) ...
 
-import { ApiKeyRefused, Feeds, Unavailable } from "./feeds.js";
+import { ApiKeyRefused, Feeds, NoApiKey, Unavailable } from "./feeds.js";
 import { TokenRejected, TokenVerifier } from "./tokens.js";
 
-export { ApiKeyRefused, Unavailable };
+export { ApiKeyRefused, NoApiKey, Unavailable };
 
 const [ISSUER, AUDIENCE] = ["newsstand", "newsstand-site"];
 const COOKIE = "newsstand_entitlements";
@@ -155,7 +155,8 @@ export class Edge {
  * @param {unknown} error
  */
 function report(error) {
-  if (error instanceof ApiKeyRefused || error instanceof UnknownFeature) console.error(`newsstand-edge: ${error.message}`);
+  const isForPeople = [ApiKeyRefused, NoApiKey, UnknownFeature].some((kind) => error instanceof kind);
+  if (isForPeople) console.error(`newsstand-edge: ${/** @type {Error} */ (error).message}`);
 }
 
 /**

@@ -104,6 +104,26 @@ async def test_wrong_api_key_is_reported_at_the_start(entitled_reader: EntitledR
     assert not wrong.feeds._threads, "it doesn't run without revocations"
 
 
+@pytest.mark.parametrize("key", ["", " \n", "nsk secret", "nsk_schlüssel", "nsk\x00secret"])
+def test_an_empty_or_impossible_api_key_is_refused_without_repeating_it(key: str) -> None:
+    with pytest.raises(ValueError, match="API key") as refused:
+        Edge("https://newsstand.example.com", api_key=key)
+    assert not key.strip() or key not in str(refused.value)
+
+
+async def test_a_key_from_a_file_is_trimmed_and_a_missing_one_is_reported(
+    entitled_reader: EntitledReader, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed = Edge(entitled_reader.shop.url, api_key=f"{entitled_reader.shop.server_key}\n")
+    await asyncio.to_thread(followed.start)
+    followed.close()
+    assert caplog.records == []
+    without = Edge(entitled_reader.shop.url, api_key=None)
+    await asyncio.to_thread(without.start)
+    without.close()
+    assert [record.getMessage().split(",")[0] for record in caplog.records] == ["there is no API key"]
+
+
 async def test_unknown_feature_is_reported_once(
     entitled_reader: EntitledReader, edge: Edge, caplog: pytest.LogCaptureFixture
 ) -> None:

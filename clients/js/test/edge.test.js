@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { ApiKeyRefused, Edge, UnknownFeature, Unavailable } from "newsstand-edge";
+import { ApiKeyRefused, Edge, NoApiKey, UnknownFeature, Unavailable } from "newsstand-edge";
 
 const config = JSON.parse(readFileSync(process.env.NEWSSTAND_TEST_CONFIG, "utf8"));
 let clockOffset = 0; // seconds
@@ -67,6 +67,21 @@ test("a wrong API key is reported at the start", async () => {
   await assert.rejects(edge.start(), ApiKeyRefused);
   await assert.rejects(edge.refresh(), ApiKeyRefused);
   edge.close();
+});
+
+test("an empty or impossible API key is refused, and a missing one is reported", async () => {
+  for (const apiKey of ["", " \n", "nsk secret", "nsk_schlüssel"]) {
+    const isClear = (/** @type {Error} */ error) => error instanceof TypeError && !/secret|schl/.test(error.message);
+    assert.throws(() => new Edge(config.url, { apiKey }), isClear);
+  }
+  const edge = new Edge(config.url, { apiKey: `${config.apiKey}\n` }); // as read from a file
+  await edge.start();
+  edge.close();
+  const errors = /** @type {unknown[]} */ ([]);
+  const without = new Edge(config.url, { apiKey: process.env.NOT_SET, onError: (error) => errors.push(error) });
+  await without.start();
+  without.close();
+  assert.deepEqual(errors.map((error) => error instanceof NoApiKey), [true]);
 });
 
 test("an unknown feature is reported once, and answered with its own reason", async () => {

@@ -54,13 +54,14 @@ class Edge:
 
     :param url: the base URL of Newsstand, such as ``https://newsstand.example.com``.
     :param api_key: an API key with the scope ``entitlements:read``. Without one, revocations are not followed: a
-        refunded reader keeps access until their token expires.
+        refunded reader keeps access until their token expires, and :meth:`start` logs a warning.
     :param issuer: the issuer of the tokens: Newsstand's setting NEWSSTAND_TOKEN_ISSUER.
     :param audience: the audience of the tokens: NEWSSTAND_TOKEN_AUDIENCE.
     :param cookie: the cookie that holds the reader's token. ``Authorization: Bearer`` works too.
     :param leeway: the allowed difference between your clock and Newsstand's, in seconds.
     :param remember: the maximum number of verified tokens to cache.
     :param clock: returns the current time in seconds since 1970.
+    :raises ValueError: if the API key is empty, such as that of an unset variable, or can't be one.
     """
 
     def __init__(

@@ -33,6 +33,22 @@ class ApiKeyRefused(Exception):
     """Newsstand refused the API key: it is wrong, expired or revoked, or lacks the scope ``entitlements:read``."""
 
 
+def clean_key(api_key: str | None) -> str | None:
+    """
+    Return an API key without the white space around it, such as the line end of a file.
+
+    :raises ValueError: if it is empty, or can't be the value of a header. The message doesn't contain it.
+    """
+    if api_key is None:
+        return None
+    cleaned = api_key.strip()
+    if not cleaned:
+        raise ValueError("The API key is empty. Set it, or pass None to run without revocations.")
+    if not (cleaned.isascii() and cleaned.isprintable()) or " " in cleaned:
+        raise ValueError("The API key contains characters that no API key has.")
+    return cleaned
+
+
 def fetch_json(url: str, *, api_key: str | None = None, timeout: float = 10.0) -> Mapping[str, Any]:
     """
     Return the JSON object at a URL.
@@ -66,7 +82,7 @@ class Feeds:
         features: Callable[[frozenset[str]], None],
         revoked: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        self._url, self._api_key = url, api_key
+        self._url, self._api_key = url, clean_key(api_key)
         self._keys, self._features, self._revoked = keys, features, revoked
         self._cursor: str | None = None
         self._closed = threading.Event()
@@ -80,6 +96,10 @@ class Feeds:
         :raises Unavailable: if they can't be fetched. Polling starts anyway.
         """
         loops = [self._poll_keys] + ([self._poll_revocations] if self._api_key else [])
+        if not self._api_key:
+            log.warning(
+                "there is no API key, so revocations are not followed: refunded readers keep access for minutes"
+            )
         try:
             if self._api_key:
                 self.fetch_revocations()
