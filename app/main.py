@@ -185,7 +185,8 @@ async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
 async def record_offers(ctx: Context) -> None:
     """
     Record the offers of the catalogue. Repeated until all are recorded, because the database may be away, and because a
-    catalogue that was changed back counts a day later. A day after an upgrade, notices are followed again.
+    catalogue that was changed back counts a day later. A day after an upgrade, notices are followed again. What a
+    migration ordered is derived again.
     """
     was_told = False
     while True:
@@ -194,7 +195,8 @@ async def record_offers(ctx: Context) -> None:
             if not is_recorded and not was_told:
                 log.warning("catalogue_older_than_recorded")
                 was_told = True
-            if is_recorded and await derivations.repeat_notices(ctx, now=await ctx.clock.policy()):
+            is_repeated = await derivations.repeat_special_issues(ctx)
+            if is_recorded and is_repeated and await derivations.repeat_notices(ctx, now=await ctx.clock.policy()):
                 return
             await asyncio.sleep(RETURN_SECONDS)
         except Exception as error:

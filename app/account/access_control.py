@@ -93,7 +93,7 @@ def form_route(path: str, submit: Page, *, shown_by: Page, calls_stripe: bool = 
 def fault_of(refusal: DomainError | InvalidForm) -> Fault:
     """Return what a page says about a refusal."""
     if isinstance(refusal, InvalidForm):
-        return Fault(message=str(refusal), status=422, field=refusal.field)
+        return Fault(message=str(refusal), status=422, field=refusal.field, others=refusal.others)
     return Fault(message=labels.error(refusal), status=status_of(refusal), code=refusal.code)
 
 

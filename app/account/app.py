@@ -11,11 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from app.account import (
+    addresses,
     billing,
     brand,
     cancellations,
     checkout,
+    claims,
     contract_cancellations,
+    holds,
     labels,
     print_changes,
     refunds,
@@ -37,6 +40,9 @@ PAGES = (
     refunds,
     withdrawals,
     print_changes,
+    addresses,
+    holds,
+    claims,
     checkout,
     sign_in,
     brand,

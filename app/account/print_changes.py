@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from app.account import labels
 from app.account.access_control import form_route, page_route
+from app.account.addresses import entered_address, explained
 from app.account.request import AccountRequest
 from app.db.engine.session import new_id
 from app.domain.addresses import PostalAddress
@@ -59,15 +60,16 @@ async def submit(request: AccountRequest) -> Response:
             "message": _message(change, ctx.localization.money(expected.amount, expected.currency)),
         }
 
-    answer = await idempotency.once(
-        ctx,
-        caller=by,
-        route="POST /account/print",
-        key=idempotency.check_key(request.text("key", max_length=100)),
-        body=repr(wanted).encode(),
-        new_object_id=new_id("pch"),
-        work=work,
-    )
+    with explained():
+        answer = await idempotency.once(
+            ctx,
+            caller=by,
+            route="POST /account/print",
+            key=idempotency.check_key(request.text("key", max_length=100)),
+            body=repr(wanted).encode(),
+            new_object_id=new_id("pch"),
+            work=work,
+        )
     pay_url = answer.body["pay_url"]
     return request.leave(str(pay_url)) if pay_url else request.redirect("/", flash=str(answer.body["message"]))
 
@@ -76,8 +78,7 @@ def _address(request: AccountRequest) -> PostalAddress | None:
     """Return the address in the form, if the page asked for one."""
     if "line1" not in request.form:
         return None
-    entered = {name: request.text(name, max_length=MAX_LENGTH) for name, _, _ in ADDRESS_FIELDS}
-    return PostalAddress(**{**entered, "country": entered["country"].upper()})
+    return entered_address(request)
 
 
 def _message(change: PrintChange, amount: str) -> str:

@@ -1,8 +1,9 @@
 """A request of a signed-in reader, as page functions receive it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -19,11 +20,17 @@ LEAVING, LEAVING_MAX_AGE = "leaving", timedelta(minutes=5)
 
 
 class InvalidForm(Exception):
-    """A form field is missing or invalid. ``str()`` says what to enter; ``field`` is the field's name."""
+    """Form fields are missing or invalid. ``str()`` says what to enter in ``field``; ``others`` have the same problem."""
 
-    def __init__(self, message: str, *, field: str) -> None:
+    def __init__(self, message: str, *, field: str, others: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.field = field
+        self.field, self.others = field, others or {}
+
+    @classmethod
+    def of(cls, messages: Mapping[str, str]) -> "InvalidForm":
+        """Return the error for several fields, each with its message."""
+        (field, message), *others = messages.items()
+        return cls(message, field=field, others=dict(others))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +41,11 @@ class Fault:
     status: int
     code: str = ""
     field: str = ""
+    others: Mapping[str, str] = dataclass_field(default_factory=dict)  # the messages of other fields
+
+    def at(self, name: str) -> str:
+        """Return the message for a field; empty if it has none."""
+        return self.message if self.field == name else self.others.get(name, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +56,9 @@ class AccountRequest:
     ctx: Context
     session: ReaderSession
     now: datetime  # policy time: terms, guarantees and access are judged by it
-    form: Mapping[str, str] = field(default_factory=dict)  # as submitted, or kept while the reader signed in again
+    form: Mapping[str, str] = dataclass_field(
+        default_factory=dict
+    )  # as submitted, or kept while the reader signed in again
     fault: Fault | None = None  # why the form was refused
 
     @property
@@ -79,6 +93,20 @@ class AccountRequest:
         if not is_storable(value):
             raise InvalidForm("Remove the invalid characters.", field=name)
         return value
+
+    def day(self, name: str, *, optional: bool = False) -> date | None:
+        """
+        Return the day of a form field; None if it is empty and optional.
+
+        :raises InvalidForm: it is no day.
+        """
+        value = self.form.get(name, "").strip()
+        if not value and optional:
+            return None
+        found = self.ctx.localization.parse_day(value[:40])
+        if found is None:
+            raise InvalidForm("Enter a date such as 2027-03-01.", field=name)
+        return found
 
     def amount(self, *, least: int = 1) -> Money:
         """

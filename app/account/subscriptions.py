@@ -33,6 +33,7 @@ async def show(request: AccountRequest) -> Response:
     language = await language_of(request)
     until = details.withdrawal.right.until if details.withdrawal.right is not None else None
     copies = await sent_copies.of_subscription(request.ctx, subscription.id)
+    today = request.now.astimezone(request.ctx.rules.zone).date()
     return request.render(
         "overview.html",
         details=details,
@@ -46,7 +47,9 @@ async def show(request: AccountRequest) -> Response:
         latest=_dated(request, details.issues.served[-1:]) if details.issues else [],
         copies=copies[:COPIES],
         earlier_copies=copies[COPIES:],
-        today=request.now.astimezone(request.ctx.rules.zone).date(),
+        gets_copies=_gets_copies(details),
+        may_hold=catalogue.policies.hold_policy(today).days > 0,
+        today=today,
         can_resume=_can_resume(details),
         can_cancel=subscription.can_be_canceled and subscription.cancel_at is None,
         can_change_print=_can_change_print(request, details),
@@ -73,6 +76,12 @@ async def show_instead(request: AccountRequest) -> Response:
 
 def _can_resume(details: SubscriptionDetails) -> bool:
     return details.subscription.is_live and details.subscription.cancel_at is not None and not details.status.has_lapsed
+
+
+def _gets_copies(details: SubscriptionDetails) -> bool:
+    """Return whether copies are sent: of the running term, or of those that follow."""
+    is_printed = details.term is not None and details.term.print_edition and details.term.print_until is None
+    return details.subscription.is_live and (details.subscription.print_edition or is_printed)
 
 
 def _can_change_print(request: AccountRequest, details: SubscriptionDetails) -> bool:

@@ -20,6 +20,7 @@ from app.domain.subscriptions import OVER
 
 CALENDAR, CATALOGUE, NOTICES, DELAY = "calendar", "catalogue", "notices", "delay"
 COMP_PREFIX = "cmp_"
+ONCE_AND_LATER = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,26 @@ class Queued:
     id: str
     run_id: str | None
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A derivation that a migration has ordered."""
+
+    id: str
+    change: Mapping[str, Any]
+    repeated: int
+    is_later: bool  # whether it was ordered a day ago, so that no worker of the release before runs anymore
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was repeated after the last worker of the release before had stopped."""
+        return self.repeated >= ONCE_AND_LATER
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it must be repeated now."""
+        return not self.repeated or (self.is_later and not self.is_done)
 
 
 async def add_run(session: Session, kind: str, change: Mapping[str, object], *, replaced: str) -> str:
@@ -88,6 +109,12 @@ async def unfinished(session: Session) -> list[Run]:
 async def must_repeat_notices(session: Session) -> bool:
     """Return whether the notices were followed, and not yet again with ``{"again": true}``."""
     return bool(await session.scalar(_MUST_REPEAT))
+
+
+async def special_issues(session: Session) -> Ordered | None:
+    """Return the derivation around special issues that a migration has ordered; None if it has not."""
+    row = (await session.execute(_SPECIAL_ISSUES)).one_or_none()
+    return Ordered(row.id, row.change, row.repeated, row.is_later) if row is not None else None
 
 
 async def postpone_run(session: Session, run_id: str, pause: timedelta) -> None:
@@ -201,6 +228,13 @@ _RUNNING = text("SELECT id FROM subscriptions WHERE status <> ALL(:over)").bindp
 )
 _MUST_REPEAT = text(
     "SELECT count(*) > 0 AND bool_and(change->>'again' IS NULL) FROM derivation_runs WHERE kind = 'notices'"
+)
+_SPECIAL_ISSUES = text(
+    """
+    SELECT ordered.id, ordered.change, ordered.created_at <= now() - interval '1 day' AS is_later,
+        (SELECT count(*) FROM derivation_runs WHERE change->>'repeats' = ordered.id) AS repeated
+    FROM derivation_runs ordered WHERE ordered.id = 'run_special_issues'
+    """
 )
 _QUEUE = text(
     """

@@ -107,6 +107,26 @@ async def repeat_notices(ctx: Context, *, now: datetime) -> bool:
     return True
 
 
+async def repeat_special_issues(ctx: Context) -> bool:
+    """
+    Derive the terms around special issues, if a migration has ordered that: at once, and again a day later.
+
+    During a rolling upgrade, workers of the release before take part in the first time, and derive as they did before.
+
+    :returns: whether it is done, or not necessary. If not, call again later.
+    """
+    async with ctx.sessions.begin() as session:
+        ordered = await queue.special_issues(session)
+        if ordered is None or not ordered.is_due:
+            return ordered is None or ordered.is_done
+        await editions.lock_changes(session)
+        ordered = await queue.special_issues(session)
+        if ordered is not None and ordered.is_due:  # no other process has
+            await queue.add_run(session, queue.CALENDAR, {**ordered.change, "repeats": ordered.id}, replaced="")
+            await leases.notify(session, "derivation_runs")
+    return False
+
+
 def _policy_change(edition: Edition, rules: Rules, *, now: datetime) -> tuple[RecordedPolicies | None, bool]:
     """Return the policies for notifications to record, if they are new, and whether they return too early."""
     wanted = tuple(rules.notifications)

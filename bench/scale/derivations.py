@@ -71,6 +71,7 @@ DERIVATIONS = (
     query("derivations.runs", lambda s: derivations.runs(s.session, limit=20)),
     query("derivations.unfinished", lambda s: derivations.unfinished(s.session)),
     query("derivations.has_subscribers", lambda s: derivations.has_subscribers(s.session)),
+    query("derivations.special_issues", lambda s: derivations.special_issues(s.session)),
     query("derivations.must_repeat_notices", lambda s: derivations.must_repeat_notices(s.session)),
     query("derivations.postpone_run", lambda s: derivations.postpone_run(s.session, "run_x", timedelta(seconds=1))),
     query("derivations.complete_queue", lambda s: derivations.complete_queue(s.session, "run_x")),

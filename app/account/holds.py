@@ -1,0 +1,93 @@
+"""No copies for a while, such as during a vacation: the reader's holds, a new one, and lifting one."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from starlette.responses import Response
+
+from app.account import labels
+from app.account.access_control import form_route, page_route
+from app.account.request import AccountRequest, InvalidForm
+from app.db.engine.session import new_id
+from app.domain.holds import Hold, HoldDatesWrong, HoldOverlaps, HoldTooLong, TooManyHolds
+from app.services import holds, idempotency
+
+_NO_ISSUE = "No issue that we have planned falls in that time."
+LIFTED = "We send your copies again. Issues whose labels are closed stay on hold."
+
+
+async def show(request: AccountRequest) -> Response:
+    """Show the reader's holds, and the form for a new one."""
+    today = request.now.astimezone(request.ctx.rules.zone).date()
+    return request.render(
+        "holds.html",
+        found=await holds.of_reader(request.ctx, request.sub, now=request.now),
+        policy=request.ctx.catalogue.policies.hold_policy(today),
+        entered=request.form,
+        today=today,
+        tomorrow=today + timedelta(days=1),
+        key=request.form.get("key") or secrets.token_urlsafe(18),
+    )
+
+
+async def add(request: AccountRequest) -> Response:
+    """Put the copies on hold. A form that is sent twice counts once."""
+    starts_on, until = request.day("since"), request.day("until")
+    assert starts_on is not None
+    wanted, ctx = Hold(starts_on=starts_on, until=until), request.ctx
+
+    async def work(hold_id: str) -> tuple[int, dict[str, object]]:
+        made = await holds.add_own(ctx, request.sub, wanted, hold_id=hold_id, now=request.now)
+        return 201, {"held": list(made.held)}
+
+    with _explained():
+        answer = await idempotency.once(
+            ctx,
+            caller=f"reader:{request.sub}",
+            route="POST /account/holds",
+            key=idempotency.check_key(request.text("key", max_length=100)),
+            body=f"{starts_on} {until}".encode(),
+            new_object_id=new_id("hld"),
+            work=work,
+        )
+    held = answer.body["held"]
+    assert isinstance(held, list)
+    numbers = ", ".join(f"No. {number}" for number in held)
+    skipped = f"On hold: {numbers}. You’ll get as many issues at the end of your term." if held else _NO_ISSUE
+    return request.redirect("/holds", flash=f"Your copies are on hold. {skipped}")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """
+    Turn a refusal into the error of the field that causes it.
+
+    :raises InvalidForm: the hold is refused.
+    """
+    try:
+        yield
+    except HoldDatesWrong as error:
+        raise InvalidForm(labels.typographic(f"{error}."), field="since") from None
+    except (HoldTooLong, HoldOverlaps, TooManyHolds) as error:
+        raise InvalidForm(labels.typographic(f"{error}."), field="until") from None
+
+
+async def lift(request: AccountRequest) -> Response:
+    """Lift a hold. Issues whose label cut-off has passed stay held."""
+    await holds.lift_own(request.ctx, request.sub, request.text("hold", max_length=100), now=request.now)
+    return request.redirect("/holds", flash=LIFTED)
+
+
+async def show_instead(request: AccountRequest) -> Response:
+    """Open the page with the button: the reader has signed in again after pressing it."""
+    return request.redirect("/holds")
+
+
+ROUTES = [
+    page_route("/holds", show),
+    form_route("/holds", add, shown_by=show),
+    page_route("/holds/lift", show_instead),
+    form_route("/holds/lift", lift, shown_by=show),
+]

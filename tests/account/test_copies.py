@@ -1,0 +1,160 @@
+"""The pages about printed copies: where they are sent, a time without them, and one that did not arrive."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.account.conftest import AccountBrowser, OpenAccount
+from tests.support.labels import HOME, freeze, labels, move
+from tests.support.shop import Person, Shop
+
+CUTOFF = datetime(2026, 3, 9, 5, tzinfo=UTC)  # labels of issue 5 close with March 8, in the publisher's time zone
+MAILED = datetime(2026, 3, 20, 18, tzinfo=UTC)
+ISSUE = 5
+
+
+@pytest.fixture
+async def nia(shop: Shop) -> Person:
+    """A reader with print."""
+    await shop.plan_issues(50)
+    person = shop.person("nia")
+    await shop.subscribe(person, print_edition=True)
+    await move(shop, person, HOME)
+    return person
+
+
+async def test_a_reader_moves(
+    shop: Shop, nia: Person, open_account: OpenAccount
+) -> None:
+    account = await open_account(nia)
+    overview = await account.open("/")
+    page = await account.open("/address")
+    entered = {"line1": "3 Lake Path", "city": "Duluth", "region": "MN", "postal_code": "55801"}
+    refused = await account.submit(page, "/address", **{**entered, "line1": "", "city": ""})
+    saved = await account.submit(refused, "/address", **entered)
+
+    assert "Change your address" in overview.text
+    assert page.form("/address").values()["line1"] == HOME["line1"]
+    assert "What you change today counts from No. 5 on." in page.text
+    assert "doesn’t change what you pay for print" in page.text
+    assert refused.status == 422
+    for name, message in (("line1", "The street address is missing."), ("city", "The city is missing.")):
+        (field,) = refused.find("input", name=name)
+        (said,) = refused.find("p", id=field.attributes["aria-describedby"])
+        assert said.text.strip() == message
+    assert refused.form("/address").values()["postal_code"] == "55801"
+    assert "Your address is saved. The first copy that goes there is No. 5." in saved.text
+    assert (await shop.get("/v1/me/address", nia)).json()["address"]["city"] == "Duluth"
+    again = await account.open("/address")
+    assert "Your address is saved." not in again.text
+
+
+async def test_a_company_and_a_district_are_kept(shop: Shop, nia: Person, open_account: OpenAccount) -> None:
+    await move(shop, nia, HOME, company="Invented & Sons", district="Old Town")
+    account = await open_account(nia)
+
+    await account.submit(await account.open("/address"), "/address", line2="Floor 2")
+
+    stored = (await shop.get("/v1/me/address", nia)).json()["address"]
+    assert (stored["company"], stored["district"], stored["line2"]) == ("Invented & Sons", "Old Town", "Floor 2")
+
+
+async def test_a_temporary_address_is_added_and_removed(shop: Shop, nia: Person, open_account: OpenAccount) -> None:
+    account = await open_account(nia)
+    page = await account.open("/address")
+    one_day = await account.submit(page, "/address", line1="3 Lake Path", since="2026-04-01")
+    backwards = await account.submit(page, "/address", line1="3 Lake Path", since="2026-05-01", until="2026-04-01")
+    saved = await account.submit(page, "/address", line1="3 Lake Path", since="2026-04-01", until="2026-05-01")
+    during = (await shop.get("/v1/me/address", nia)).json()
+    removed = await account.submit(saved, "/address/remove")
+
+    assert "Enter both days" in one_day.text
+    assert (one_day.status, backwards.status) == (422, 422)
+    assert "From April 1, 2026 until May 1, 2026, we send your copies to" in saved.text
+    assert (during["address"]["line1"], during["temporary"][0]["line1"]) == (HOME["line1"], "3 Lake Path")
+    assert "The temporary address is removed." in removed.text
+    assert (await shop.get("/v1/me/address", nia)).json()["temporary"] == []
+
+
+async def test_a_reader_holds_copies_and_gets_them_again(shop: Shop, nia: Person, open_account: OpenAccount) -> None:
+    account = await open_account(nia)
+    page = await account.open("/holds")
+    wrong = await account.submit(page, "/holds", since="soon", until="2026-04-10")
+    past = await account.submit(page, "/holds", since="2020-03-01", until="2026-04-10")
+    held = await account.submit(page, "/holds", since="2026-03-05", until="2026-04-10")
+    twice = await account.submit(page, "/holds", since="2026-03-05", until="2026-04-10")
+    (stored,) = (await shop.get("/v1/me/holds", nia)).json()["data"]
+    lifted = await account.submit(held, "/holds/lift")
+
+    (field,) = wrong.find("input", name="since")
+    (said,) = wrong.find("p", id=field.attributes["aria-describedby"])
+    assert (wrong.status, said.text.strip()) == (422, "Enter a date such as 2027-03-01.")
+    assert wrong.form("/holds").values()["until"] == "2026-04-10"
+    assert past.status == 422
+    assert "Your copies are on hold. On hold: No. 5, No. 6, No. 7." in held.text
+    assert "Your copies are on hold." in twice.text
+    assert (stored["from"], stored["held"]) == ("2026-03-05", [5, 6, 7])
+    assert "We send your copies again." in lifted.text
+    assert [one["status"] for one in (await shop.get("/v1/me/holds", nia)).json()["data"]] == ["over"]
+
+
+async def test_a_reader_claims_a_copy_once(shop: Shop, nia: Person, open_account: OpenAccount) -> None:
+    account = await open_account(nia)
+    nothing = await account.open("/claims")
+    await _mail(shop)
+    overview = await account.open("/")
+    page = await account.open("/claims")
+    wrong = await account.submit(page, "/claims", reason="eaten", note="By the dog")
+    unknown = await account.submit(page, "/claims", issue="999")
+    claimed = await account.submit(page, "/claims", reason="damaged")
+    twice = await account.submit(page, "/claims", reason="damaged")
+    other = await account.submit(page, "/claims", reason="damaged", key="another-attempt-0123456789")
+
+    assert "There’s no copy that you can report now." in nothing.text
+    assert "Report a missing or damaged copy" in overview.text
+    assert (wrong.status, "Choose what happened." in wrong.text) == (422, True)
+    assert "By the dog" in wrong.text
+    assert (unknown.status, other.status) == (422, 422)
+    assert "already claimed" in other.text
+    for page in (claimed, twice):
+        assert "Thank you for telling us about No. 5. We’ll mail you another copy." in page.text
+    (stored,) = (await shop.get("/v1/me/claims", nia)).json()["data"]
+    assert (stored["issue"], stored["reason"], stored["resolution"]) == (5, "damaged", "resend")
+    assert "reported as missing or damaged" in (await account.open("/")).text
+    await freeze(shop, ISSUE, supplement=True)
+    assert len(await labels(shop, ISSUE, supplement=1)) == 1
+
+
+async def test_a_reader_without_print_is_offered_none_of_it(shop: Shop, open_account: OpenAccount) -> None:
+    await shop.plan_issues(50)
+    person = shop.person("otto")
+    await shop.subscribe(person)
+    account = await open_account(person)
+    overview = await account.open("/")
+    refused = await account.submit(await account.open("/holds"), "/holds", since="2026-04-01", until="2026-05-01")
+
+    assert "/account/address" not in overview.text
+    assert refused.status == 409
+    assert (await shop.get("/v1/me/holds", person)).json()["data"] == []
+
+
+@pytest.mark.parametrize(("path", "form"), [("/address", "/address"), ("/holds", "/holds"), ("/claims", "/claims")])
+async def test_forms_of_other_sites_change_nothing(
+    shop: Shop, nia: Person, open_account: OpenAccount, path: str, form: str
+) -> None:
+    await _mail(shop)
+    account: AccountBrowser = await open_account(nia)
+    values = (await account.open(path)).form(form).values() | {"since": "2026-04-01", "until": "2026-05-01"}
+
+    refused = await account.post(path, {**values, "form_token": "x"}, origin=shop.url)
+
+    assert refused.status == 403
+    for stored in ("holds", "claims"):
+        assert (await shop.get(f"/v1/me/{stored}", nia)).json()["data"] == []
+    assert (await shop.get("/v1/me/address", nia)).json()["temporary"] == []
+
+
+async def _mail(shop: Shop) -> None:
+    await shop.advance_to(CUTOFF)
+    await freeze(shop, ISSUE)
+    await shop.advance_to(MAILED)
