@@ -92,19 +92,23 @@ _COUNTS = f"""
 def _paid_digital(price: str, *, issues: str = "issues i") -> str:
     """Return the SQL for the paid terms without print at the label cut-offs of issues: the newest of each subscription."""
     return f"""
-    SELECT DISTINCT ON (i.number, t.subscription_id) i.number, t.subscription_id, t.invoice_id AS term, found.amount
-    FROM {issues} JOIN terms t ON {is_valid("i.closes_at")} JOIN subscriptions s ON s.id = t.subscription_id
-        LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
-        {payments_of("t.invoice_id", "t.subscription_id")}
-        CROSS JOIN LATERAL (SELECT {amount_paid("t.paid_by_balance", exact=AMOUNT_PAID)} AS amount OFFSET 0) found
-    WHERE {is_paid("found.amount", price, "i.percent")} AND NOT {had_print("i.closes_at")}
-    ORDER BY i.number, t.subscription_id, t.starts_at DESC"""  # noqa: S608 - no values
+    SELECT DISTINCT ON (number, subscription_id COLLATE "C") number, subscription_id, term, amount
+    FROM (SELECT i.number, i.percent, t.subscription_id, t.invoice_id AS term, t.starts_at, {price} AS price,
+            {amount_paid("t.paid_by_balance", exact=AMOUNT_PAID)} AS amount
+        FROM {issues} JOIN terms t ON {is_valid("i.closes_at")} JOIN subscriptions s ON s.id = t.subscription_id
+            LEFT JOIN prices ON prices.plan = t.plan AND prices.currency = s.currency
+            {payments_of("t.invoice_id", "t.subscription_id")}
+        WHERE NOT {had_print("i.closes_at")} OFFSET 0) valid
+    WHERE {is_paid("amount", "price", "percent")}
+    ORDER BY number, subscription_id COLLATE "C", starts_at DESC, term DESC"""  # noqa: S608 - no values
 
 
+# The issue is a constant, so that the planner knows how many terms are valid.
+_ONE_ISSUE = "(SELECT $1::bigint AS number, $2::timestamptz AS closes_at, $3::int AS percent) i"
 _FREEZE_ELECTRONIC = f"""
-    WITH {_RULES}, {UNUSUAL}, made AS (
+    WITH {tables_of_rules(4)}, {UNUSUAL}, made AS (
         INSERT INTO electronic_copies (issue_number, subscription_id, term, amount_paid)
-        {_paid_digital("prices.digital")} RETURNING 1)
+        {_paid_digital("prices.digital", issues=_ONE_ISSUE)} RETURNING 1)
     SELECT count(*) FROM made
 """  # noqa: S608 - no values
 _ELECTRONIC_COPIES = f"""
@@ -168,7 +172,8 @@ async def electronic(session: Session, rules: CountingRules, issues: Sequence[Co
 
 async def freeze_electronic(session: Session, rules: CountingRules, issue: CountedIssue, *, run_id: str) -> None:
     """Freeze the paid electronic copies of an issue with its run, which the caller has inserted. Reads the valid terms."""
-    ((copies,),) = await long_statements.fetch(session, _FREEZE_ELECTRONIC, _parameters(rules, [issue]))
+    parameters = (issue.number, issue.closes_at, issue.paid_percent, *rule_parameters(rules))
+    ((copies,),) = await long_statements.fetch(session, _FREEZE_ELECTRONIC, parameters)
     await session.execute(update(LabelRun).where(LabelRun.id == run_id).values(electronic=copies))
 
 

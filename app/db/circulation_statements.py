@@ -105,7 +105,7 @@ def had_print(moment: str) -> str:
     """Return the SQL for whether a term had print at the last moment before labels closed."""
     return f"""(t.print_edition AND (t.print_from IS NULL OR t.print_from < {moment})
             AND (t.print_until IS NULL OR t.print_until >= {moment})
-        OR EXISTS (SELECT FROM generate_series(1, cardinality(t.earlier_print), 2) n
+        OR t.earlier_print <> '{{}}' AND EXISTS (SELECT FROM generate_series(1, cardinality(t.earlier_print), 2) n
             WHERE t.earlier_print[n] < {moment} AND t.earlier_print[n + 1] >= {moment}))"""
 
 

@@ -49,20 +49,22 @@ COUNTING = CountingRules(
     prices=[BasicPrice(plan="annual", currency="usd", both_editions=7300, digital=4900)],
     paid_percent=30,
 )
-SEED = """
+READERS = """
 SET session_replication_role = replica; SET synchronous_commit = off;
 INSERT INTO subscribers (id, sub, name)
 SELECT 'rdr_' || k, 'reader-' || k, 'Ada Invented ' || k FROM generate_series(1, {n}) k;
 INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount, currency,
     created_at, work_key)
-SELECT 'scr_' || md5(k::text), 'sub_' || k, 'rdr_' || k, 1, 'annual', true, 'active', 4900, 'usd', '2026-01-01',
+SELECT 'scr_' || md5(k::text), 'sub_' || k, 'rdr_' || k, 1, 'annual', {print_edition}, 'active', 4900, 'usd', '2026-01-01',
     'subscription:sub_' || k FROM generate_series(1, {n}) k;
 INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed, copies, expire)
-SELECT 'in_' || k, 'scr_' || md5(k::text), 'annual', true, '2026-01-01', '2027-01-01', 24, '{{[10,34)}}', 33
+SELECT 'in_' || k, 'scr_' || md5(k::text), 'annual', {print_edition}, '2026-01-01', '2027-01-01', 24, '{{[10,34)}}', 33
 FROM generate_series(1, {n}) k;
 INSERT INTO payments (id, invoice_id, subscription_id, amount, tax, currency, paid_at, billing_reason)
 SELECT 'pi_' || k, 'in_' || k, 'scr_' || md5(k::text), 7880, 580, 'usd', '2026-01-01', 'subscription_create'
 FROM generate_series(1, {n}) k;
+"""
+PRINT_READERS = """
 INSERT INTO postal_addresses (id, subscriber_id, name, company, line1, line2, district, city, region, postal_code, country,
     lines, problems, is_usable, saved_at, work_key)
 SELECT 'adr_' || k, 'rdr_' || k, 'Ada Invented ' || k, '', k || ' Lantern Street', '', '', 'City ' || k % 9973, 'IL',
@@ -116,7 +118,8 @@ class Labels:
 
     async def fill(self) -> None:
         """Insert the readers, and freeze the run whose file is streamed."""
-        await self.execute(SEED.format(n=self.readers, before=BEFORE, issue=ISSUE))
+        seed = READERS + PRINT_READERS
+        await self.execute(seed.format(n=self.readers, print_edition=True, before=BEFORE, issue=ISSUE))
         await self.execute("VACUUM ANALYZE")
         async with self.sessions.begin() as session:
             counts = await label_runs.freeze(session, KEPT, SELECTION, COUNTING)
