@@ -37,7 +37,9 @@ class Localization:
         :returns: ``None`` if it is no amount, is negative, or has more decimals than the currency.
         """
         decimals = exponent(currency)
-        bare = self._grouped(_without_symbol(re.sub(r"\s+", " ", text).strip(), self._symbols(currency.upper())))
+        bare, symbols = re.sub(r"\s+", " ", _DIRECTION_MARKS.sub("", text)).strip(), self._symbols(currency.upper())
+        bare = self._grouped(_without_symbol(_without_symbol(bare, symbols), symbols))  # both: $10 USD
+        bare = f"0{bare}" if bare.startswith(self._point) and bare != self._point else bare
         if not re.fullmatch(rf"[0-9][0-9{re.escape(self._group + self._point)}]{{0,24}}", bare):
             return None
         try:
@@ -121,8 +123,11 @@ class Localization:
         return at.astimezone(self.zone).tzname() or ""
 
     def _symbols(self, code: str) -> set[str]:
-        """Return what people write beside an amount in a currency: ``USD``, ``$``."""
-        return {code, *(_plain(numbers.get_currency_symbol(code, locale)) for locale in (self.locale, "en_US"))}
+        """Return what people write beside an amount in a currency: ``USD``, ``$``, ``US$``."""
+        return {
+            code,
+            *(_plain(numbers.get_currency_symbol(code, locale)) for locale in (self.locale, "en_US", "en_CA")),
+        }
 
     def _grouped(self, amount: str) -> str:
         """Return a typed amount with CLDR's separator of thousands, where people type a plain space or apostrophe."""
@@ -183,11 +188,14 @@ def _money(amount: int, currency: str, locale: str) -> str:
     return f"−{price}" if amount < 0 else price
 
 
+_DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u2066-\u2069]")  # which amounts in right-to-left languages have
+
+
 def _without_symbol(amount: str, symbols: set[str]) -> str:
     """Return an amount without the currency before or after it."""
     for symbol in sorted(symbols, key=len, reverse=True):
         mark = re.escape(symbol)
-        bare = re.sub(rf"^{mark} ?(?=\d)|(?<=\d) ?{mark}$", "", amount, flags=re.IGNORECASE)
+        bare = re.sub(rf"^{mark} ?(?=[\d.,])|(?<=\d) ?{mark}$", "", amount, flags=re.IGNORECASE)
         if bare != amount:
             return bare
     return amount

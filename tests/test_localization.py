@@ -38,7 +38,11 @@ def localization(locale: str = "en_US", zone: str = "America/Chicago") -> Locali
         pytest.param("1e3", None, id="exponent"),
         pytest.param("€10", None, id="another currency"),
         pytest.param("10.", 1000, id="nothing after the point"),
-        pytest.param(".5", None, id="nothing before the point"),
+        pytest.param(".5", 50, id="nothing before the point"),
+        pytest.param("$.50", 50, id="symbol and nothing before the point"),
+        pytest.param("US$10", 1000, id="country and symbol"),
+        pytest.param("$10 USD", 1000, id="symbol and code"),
+        pytest.param(".", None, id="only a point"),
         pytest.param("1 000", None, id="a space separates nothing here"),
         pytest.param("١", None, id="other digits"),
         pytest.param("9" * 40, None, id="too large"),
@@ -62,10 +66,17 @@ def test_typed_amounts_are_parsed_to_minor_units(text: str, amount: int | None) 
         ("1.000", "fr_FR", None),
         ("1'000.00", "de_CH", 100_000),
         ("1’000.00", "de_CH", 100_000),
+        (",5", "de_DE", 50),
     ],
 )
 def test_amounts_are_typed_as_the_locale_writes_them(text: str, locale: str, amount: int | None) -> None:
     assert localization(locale).parse_amount(text, "eur") == amount
+
+
+@pytest.mark.parametrize("locale", ["en_US", "de_CH", "fr_FR", "hi_IN", "he_IL", "ar_EG", "fa_IR", "pl_PL", "sv_SE"])
+@pytest.mark.parametrize("currency", ["usd", "eur", "jpy", "ils"])
+def test_an_amount_can_be_typed_as_pages_show_it(locale: str, currency: str) -> None:
+    assert localization(locale).parse_amount(localization(locale).money(123_456, currency), currency) == 123_456
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ REASONS = reason_labels(*CompReason)
 FOR_ISSUES, UNTIL_DAY = "issues", "day"
 END_OPTIONS = {FOR_ISSUES: "For a number of issues", UNTIL_DAY: "Until a date"}
 MAX_ISSUES = 48
-LONGEST_REASON = 500  # characters
+LONGEST_REASON = 500  # characters, as in the API
+MAX_NOTE = LONGEST_REASON - max(len(f"{reason}: ") for reason in REASONS)
 MAX_DURATION = timedelta(days=3 * 366)
 
 
@@ -115,7 +116,7 @@ def _wanted(request: ConsoleRequest) -> WantedComp:
         ends = fields.choice("ends", END_OPTIONS)
         count = fields.integer("issues", minimum=1, maximum=MAX_ISSUES) if ends == FOR_ISSUES else None
         until = _end_of_day(fields, request) if ends == UNTIL_DAY else None
-        reason, note = fields.reason_and_note(REASONS)
+        reason, note = fields.reason_and_note(REASONS, max_length=MAX_NOTE)
     return WantedComp(plan=plan, count=count, until=until, reason=reason, note=note)
 
 
@@ -130,7 +131,7 @@ async def _give(request: ConsoleRequest, reader: Subscriber, wanted: WantedComp)
             plan=wanted.plan,
             until=wanted.until,
             count=wanted.count,
-            reason=f"{reason}: {note}"[:500] if note else reason,
+            reason=f"{reason}: {note}" if note else reason,
             by=_agent(request),
             now=request.now,
             comp_id=comp_id,

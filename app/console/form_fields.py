@@ -70,9 +70,11 @@ class FormFields:
             self.refuse(name, "Remove the invalid characters.")
         return value
 
-    def reason_and_note(self, reasons: Mapping[str, object]) -> tuple[str, str | None]:
+    def reason_and_note(
+        self, reasons: Mapping[str, object], *, max_length: int = MAX_NOTE_LENGTH
+    ) -> tuple[str, str | None]:
         """Return the selected reason and the note, which the reason ``other`` requires."""
-        reason, note = self.choice("reason", reasons), self.text("note")
+        reason, note = self.choice("reason", reasons), self.text("note", max_length=max_length)
         if reason == "other" and not note:
             self.refuse("note", "Explain the reason in the note.")
         return reason, note or None

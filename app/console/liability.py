@@ -17,15 +17,18 @@ from app.localization import Localization
 from app.services import liability
 
 PAGE_SIZE = 100
-MAX_FIGURES = 2_000  # characters
+MAX_FIGURES, MAX_MONTH = 2_000, 20  # characters
 _DAY = r"\d{4}-\d{2}-\d{2}( [a-z]{3} \d{1,15})*"
 FIGURES = re.compile(f"{_DAY}(,{_DAY})*", re.ASCII)
 
 
 async def show(request: ConsoleRequest) -> Response:
     """Show the report of a month."""
-    today = _today(request)
-    through = _through(request)
+    today, errors = _today(request), dict(request.errors)
+    try:
+        through = _through(request)
+    except InvalidReportDate:
+        through, errors["month"] = today, "Enter a month such as 2026-03 that is not in the future."
     month = first_of_month(through)
     report, closings, history = await liability.overview(request.ctx, through, today=today)
     last = closings[-1].month if closings else None
@@ -40,6 +43,8 @@ async def show(request: ConsoleRequest) -> Response:
         layout=charts.layout,
         chart=_chart(history, request.ctx.localization),
         figures=urlencode({"figures": _figures(history)}),
+        errors=errors,
+        filled={**request.form, "month": request.query("month", max_length=MAX_MONTH) if errors else f"{month:%Y-%m}"},
     )
 
 
@@ -83,12 +88,12 @@ def _today(request: ConsoleRequest) -> date:
 
 
 def _through(request: ConsoleRequest) -> date:
-    """Return the last day of the wanted report. One that can't be made is that of today."""
-    today = _today(request)
-    try:
-        return report_day(at=None, month=request.query("month", max_length=7) or None, today=today)
-    except InvalidReportDate:
-        return today
+    """
+    Return the last day of the wanted report.
+
+    :raises InvalidReportDate: it is not a month, or in the future.
+    """
+    return report_day(at=None, month=request.query("month", max_length=MAX_MONTH) or None, today=_today(request))
 
 
 def _currencies(history: liability.History) -> list[str]:

@@ -12,12 +12,16 @@ from app.domain.notifications import Notification
 from app.services import notifications, support
 
 PAGE_SIZE = 50
+MAX_DAY = 20  # characters
 
 
 async def show_day(request: ConsoleRequest) -> Response:
     """Show what readers will be told on a day."""
     today = request.now.astimezone(request.ctx.rules.zone).date()
-    day = request.ctx.localization.parse_day(request.query("day", max_length=20)) or today
+    entered = request.query("day", max_length=MAX_DAY)
+    day = request.ctx.localization.parse_day(entered) if entered else today
+    errors = {} if day is not None else {"day": "Enter a date such as 2027-03-01."}
+    day = day or today
     after = request.query("after", max_length=80)
     page = await notifications.scheduled_on(request.ctx, day, after=after or None, limit=PAGE_SIZE)
     return request.render(
@@ -28,6 +32,8 @@ async def show_day(request: ConsoleRequest) -> Response:
         page=page,
         readers=await _readers(request, page.items),
         email_is_off=request.ctx.mailer is None,
+        errors=errors,
+        filled={"day": entered if errors else day.isoformat()},
     )
 
 

@@ -30,7 +30,13 @@ async def test_a_month_is_shown_listed_downloaded_and_closed(shop: Shop, open_co
     assert "these figures are final" in closed.text
     assert "Close March 2026" not in closed.text
     assert "Nothing was owed" in (await noor.open("/liability?month=2025-01")).text
-    assert "Liability, April 2026" in (await noor.open("/liability?month=nonsense")).text
+    for wrong in ("nonsense", "03/2026", "2026-13", "2031-01"):
+        page = await noor.open(f"/liability?month={wrong}")
+        assert "Liability, April 2026" in page.text
+        assert "Enter a month such as 2026-03 that is not in the future." in page.text
+        assert page.form("/liability").values()["month"] == wrong
+        for path in ("/liability.csv", "/liability/subscriptions"):
+            assert (await noor.open(f"{path}?month={wrong}")).status == 409, "it is no report of another month"
 
     assert shop.app is not None
     ctx, today = shop.app.state.api.ctx, date(2026, 4, 9)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from app.console.comps import MAX_NOTE
 from tests.console.conftest import ConsoleBrowser, OpenConsole
 from tests.support.shop import Shop
 
@@ -146,6 +147,18 @@ async def test_a_paused_subscription_shows_what_canceling_does_and_is_canceled(
 
     assert "Its open invoices are voided, and paid access continues to its end." in page.text
     assert await shop.may_read(ada)
+
+
+async def test_a_note_that_is_too_long_is_not_cut(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
+    await shop.open_checkout(shop.person("ada"))  # the reader is known, but has not paid
+    await shop.plan_issues(24)
+    form = await robin.open(f"{await reader_page(shop, robin)}/comp")
+    refused = await robin.submit(form, "/comp", issues="3", reason="contributor", note="x" * 600)
+    assert (refused.status, f"Use {MAX_NOTE} characters or fewer. You entered 600." in refused.text) == (422, True)
+    assert await shop.rows("SELECT FROM comps") == []
+    await robin.submit(form, "/comp", issues="3", reason="contributor", note="x" * MAX_NOTE)
+    assert (await audit_entries(shop, "comp.given"))[0][1] == f"contributor: {'x' * MAX_NOTE}"
 
 
 async def test_complimentary_access_for_a_paying_reader_is_questioned(shop: Shop, open_console: OpenConsole) -> None:
