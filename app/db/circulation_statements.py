@@ -7,6 +7,7 @@ They are used when a label run is frozen, and for runs that an earlier release f
 
 from collections.abc import Iterable
 
+from app.db.progress import is_later, term_of_later
 from app.domain.circulation import CountingRules, MailClass
 from app.domain.progress import OPENING
 from app.domain.refunds import COUNTED, RefundBasis, RefundStatus
@@ -63,9 +64,8 @@ AMOUNT_PAID = f"""coalesce(t.paid_by_balance, 0) + coalesce((
             LATERAL (SELECT least(p.amount, CASE WHEN t.credited_at IS NULL THEN p.credited ELSE 0 END + coalesce((
                 SELECT sum(amount) FROM disputes WHERE payment_id = p.id AND status = 'lost'), 0)) AS amount) lost) back
     WHERE p.subscription_id = t.subscription_id AND p.amount > 0 AND (p.invoice_id = t.invoice_id OR (
-        (p.print_from IS NOT NULL OR p.billing_reason NOT IN ({_listed(OPENING)})) AND p.paid_at >= t.starts_at
-        AND NOT EXISTS (SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND (o.invoice_id = p.invoice_id
-            OR (o.starts_at <= p.paid_at AND (o.starts_at, o.invoice_id) > (t.starts_at, t.invoice_id))))))), 0)::bigint"""  # noqa: S608 - names of statuses, bases and billing reasons
+        {is_later("p")} AND t.invoice_id = {term_of_later("p")}
+        AND NOT EXISTS (SELECT FROM terms o WHERE o.invoice_id = p.invoice_id)))), 0)::bigint"""  # noqa: S608 - names of statuses, bases and billing reasons
 
 
 # Most terms were paid with one payment, and nothing was returned. Only those of these subscriptions need a closer look.

@@ -11,10 +11,10 @@ An issue that two terms owe, such as a double one, goes to the older of them, un
 
 from collections.abc import Iterable
 
+from app.db.progress import is_later, term_of_later
 from app.domain.credits import CreditKind
 from app.domain.label_runs import LabelKind
 from app.domain.print_changes import UNDECIDED, PrintChangeKind
-from app.domain.progress import OPENING
 from app.domain.refunds import CONFIRMED, ENDING, RefundBasis, RefundStatus
 
 VOID_REFUNDS = sorted(
@@ -44,10 +44,8 @@ _RETURNED = f"""returned AS MATERIALIZED (
     )"""  # noqa: S608 - statuses of refunds
 # What was paid within a term is a part of it, such as print that was added: see app.domain.progress.term_of.
 _REFUNDING = f"""refunding AS MATERIALIZED (
-        SELECT CASE WHEN p.print_from IS NULL AND p.billing_reason IN ({_listed(OPENING)}) THEN p.invoice_id
-            WHEN EXISTS (SELECT FROM terms t WHERE t.invoice_id = p.invoice_id) THEN p.invoice_id
-            ELSE (SELECT t.invoice_id FROM terms t WHERE t.subscription_id = p.subscription_id AND t.starts_at <= p.paid_at
-                ORDER BY t.starts_at DESC, t.invoice_id DESC LIMIT 1) END AS invoice_id
+        SELECT CASE WHEN NOT {is_later("p")} OR EXISTS (SELECT FROM terms t WHERE t.invoice_id = p.invoice_id)
+            THEN p.invoice_id ELSE {term_of_later("p")} END AS invoice_id
         FROM refunds r JOIN payments p ON p.id = r.payment_id
         WHERE r.created_at <= $2::timestamptz AND r.created_at > $2::timestamptz - interval '2 years'
           AND r.basis IN ({_listed(ENDING)}) AND r.status NOT IN ({_listed(VOID_REFUNDS)})

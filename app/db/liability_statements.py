@@ -17,10 +17,10 @@ promised none; $12 closed months; $13 subscriptions, or the month to close.
 
 from collections.abc import Iterable
 
+from app.db.progress import is_later, term_of_later
 from app.domain.credits import CreditKind
 from app.domain.issues import DOUBLE, ORDINARY
 from app.domain.liability import FIGURES
-from app.domain.progress import OPENING
 from app.domain.refunds import CONFIRMED, RefundBasis
 
 CREDITED = (CreditKind.OUT_OF_BAND, CreditKind.BALANCE, CreditKind.PRORATION)  # what reduces a payment's ``credited``
@@ -140,13 +140,9 @@ _GRACED = """
             + make_interval(secs => coalesce((offers.content ->> 'grace_period')::float8, $11::float8)))"""
 _LATER = f"""
     later AS MATERIALIZED (  -- what was paid within a term, such as for print: see app.domain.progress.term_of
-        SELECT p.id, (SELECT t.invoice_id FROM terms t
-            WHERE t.subscription_id = p.subscription_id AND t.starts_at <= p.paid_at
-            ORDER BY t.starts_at DESC, t.invoice_id DESC LIMIT 1) AS term
-        FROM payments p
-        WHERE (p.print_from IS NOT NULL OR p.billing_reason NOT IN ({_listed(OPENING)}))
-          AND NOT EXISTS (SELECT FROM terms t WHERE t.invoice_id = p.invoice_id) {{paying}}
-    )"""  # noqa: S608 - names of billing reasons
+        SELECT p.id, {term_of_later("p")} AS term FROM payments p
+        WHERE {is_later("p")} AND NOT EXISTS (SELECT FROM terms t WHERE t.invoice_id = p.invoice_id) {{paying}}
+    )"""  # noqa: S608 - expressions
 _BEGINS_AT = """CASE WHEN p.invoice_id = t.invoice_id THEN t.starts_at
     WHEN t.invoice_id IS NOT NULL THEN greatest(t.starts_at, coalesce(p.print_from, p.paid_at)) END"""
 _ENDED_AT = f"""CASE WHEN t.invoice_id IS NULL

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.progress import term_of
+from app.domain.progress import term_of, term_within
 from app.domain.quotes import payments_of_term
 from app.domain.refunds import CONFIRMED, ENDING, Refund, RefundBasis, refundable_amount
 from app.domain.subscriptions import Payment, StripeInvoiceState, StripeSubscriptionState, Term
@@ -296,8 +296,9 @@ def _refunded_share(
 ) -> int:
     term = next((one for one in terms if one.invoice_id == invoice.id), None)
     if term is None:
-        begun = [one for one in terms if invoice.paid_at is not None and one.starts_at <= invoice.paid_at]
-        term = max(begun, key=lambda one: (one.starts_at, one.invoice_id), default=None)
+        effect, paid_at = invoice.effect, invoice.paid_at
+        printed = effect.print_added[0].starts_at if effect.span is None and effect.print_added else None
+        term = term_within(terms, print_from=printed, paid_at=paid_at) if paid_at is not None else None
     if term is None or not term.is_refunded:
         return 0
     if term.refunded_as != RefundBasis.UNSERVED_ISSUES:

@@ -37,15 +37,28 @@ def with_labels_closed(calendar: Calendar, now: datetime) -> Calendar:
 
 def term_of(payment: Payment, terms: Sequence[Term]) -> Term | None:
     """
-    Return the term that a payment opened; otherwise the current term at that time, to which print was added.
+    Return the term that a payment opened, or otherwise the one within which it was made; see :func:`term_within`.
 
     The first part of a renewal that is not paid in full yet has no term.
     """
     opened = next((term for term in terms if term.invoice_id == payment.invoice_id), None)
     if opened is not None or (payment.billing_reason in OPENING and payment.print_from is None):
         return opened
-    begun = [term for term in terms if term.starts_at <= payment.paid_at]
-    return max(begun, key=lambda term: (term.starts_at, term.invoice_id), default=None)
+    return term_within(terms, print_from=payment.print_from, paid_at=payment.paid_at)
+
+
+def term_within(terms: Sequence[Term], *, print_from: datetime | None, paid_at: datetime) -> Term | None:
+    """
+    Return the term within which something was paid: where the print that it paid for begins, or else the current one.
+
+    A bank debit takes days. If the subscription renews meanwhile, the print is still a part of the term before.
+    :mod:`app.db.progress` is the same rule for many payments at once.
+    """
+    for since in (print_from, paid_at):
+        begun = [term for term in terms if since is not None and term.starts_at <= since]
+        if begun:
+            return max(begun, key=lambda term: (term.starts_at, term.invoice_id))
+    return None
 
 
 def progress_of(

@@ -23,9 +23,7 @@ async def nia(shop: Shop) -> Person:
     return person
 
 
-async def test_a_reader_moves(
-    shop: Shop, nia: Person, open_account: OpenAccount
-) -> None:
+async def test_a_reader_moves(shop: Shop, nia: Person, open_account: OpenAccount) -> None:
     account = await open_account(nia)
     overview = await account.open("/")
     page = await account.open("/address")

@@ -21,6 +21,7 @@ from app.domain.credits import (
     unspent_refunds,
     with_credits,
 )
+from app.domain.invoice_lines import InvoiceLine, Span
 from app.domain.progress import IssueProgress
 from app.domain.quotes import QuotePart, quote_goodwill, quote_guarantee, quote_unserved
 from app.domain.refunds import COUNTED, Refund, RefundBasis, RefundStatus, refundable_amount
@@ -242,6 +243,23 @@ def test_what_the_balance_paid_goes_back_with_a_refund_of_the_term(
     assert due_to_balance(noted, [], [paid], [term], [refund]) == 0
     ours = note_credit(returned, CreditKind.RETURNED)
     assert due_to_balance(invoice, [ours], [paid], [term], [refund]) == 0, "before the invoice is fetched again"
+
+
+def test_what_the_balance_paid_for_print_goes_back_with_the_term_of_the_print() -> None:
+    line = InvoiceLine(
+        plan="annual",
+        component="print",
+        amount=20_00,
+        span=Span(TERM.ends_at - 40 * A_DAY, TERM.ends_at),
+        of_subscription=False,
+        is_print_change=True,
+    )
+    paid_at = NEXT_TERM.starts_at + A_DAY  # by a debit that was ordered before
+    invoice = replace(INVOICE, id="in_print", lines=(line,), paid_at=paid_at, paid_by_balance=20_00)
+    first, second = (replace(one, refunded_as=RefundBasis.GUARANTEE) for one in (TERM, NEXT_TERM))
+
+    assert due_to_balance(invoice, [], [PAYMENT, RENEWAL], [first, NEXT_TERM], [REFUND]) == 20_00
+    assert due_to_balance(invoice, [], [PAYMENT, RENEWAL], [TERM, second], [REFUND]) == 0
 
 
 def test_what_the_balance_paid_for_nothing_goes_back_whole() -> None:

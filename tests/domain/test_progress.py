@@ -105,6 +105,18 @@ def test_the_first_part_of_a_renewal_does_not_belong_to_the_term_before() -> Non
     assert term_of(FOR_PRINT, [TERM]) is TERM
 
 
+def test_print_belongs_to_the_term_in_which_it_begins_although_paid_in_the_next() -> None:
+    renewed = replace(TERM, invoice_id="in_2", starts_at=TERM.ends_at, ends_at=TERM.ends_at + timedelta(days=365))
+    debited = replace(FOR_PRINT, paid_at=TERM.ends_at + timedelta(days=3))
+    runs = schedule_terms(SUBSCRIPTION, [ADDED, renewed], CALENDAR, CATALOGUE, grace=POLICY.grace_period)
+
+    assert term_of(debited, [ADDED, renewed]) is ADDED
+    assert term_of(replace(debited, print_from=None), [ADDED, renewed]) is renewed
+    assert term_of(replace(debited, print_from=TERM.starts_at - timedelta(days=1)), [ADDED, renewed]) is renewed
+    found = progress_of([PAID, debited], [ADDED, renewed], runs, now=debited.paid_at)
+    assert found["pi_2"] == IssueProgress(bought=17, served=17), "its copies were those of the term before"
+
+
 @given(since=st.integers(0, 400), until=st.integers(0, 400), now=st.integers(0, 500), later=st.integers(0, 500))
 def test_a_term_with_print_for_a_time_serves_each_copy_once(since: int, until: int, now: int, later: int) -> None:
     start = TERM.starts_at

@@ -144,11 +144,12 @@ def test_an_obstacle_of_one_payment_blocks_the_term_but_not_goodwill(
 
 def test_payments_of_other_terms_are_independent() -> None:
     case = replace(BOTH, payments=[PAYMENT, PRINT, RENEWAL], terms=[TERM, NEXT_TERM])
-    for_next_year = replace(
-        PRINT, id="pi_later", invoice_id="in_later", paid_at=NEXT_TERM.starts_at + timedelta(days=9)
-    )
+    later = NEXT_TERM.starts_at + timedelta(days=9)
+    for_next_year = replace(PRINT, id="pi_later", invoice_id="in_later", paid_at=later, print_from=later)
+    by_debit = replace(PRINT, paid_at=later)
 
     assert payments_of_term(PRINT, case.payments, case.terms) == [PRINT, PAYMENT]
+    assert payments_of_term(by_debit, [PAYMENT, RENEWAL], case.terms) == [PAYMENT], "print of the term before"
     assert payments_of_term(for_next_year, [*case.payments, for_next_year], case.terms) == [for_next_year, RENEWAL]
 
 

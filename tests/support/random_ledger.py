@@ -135,7 +135,8 @@ class Writer:
         kept = random.choice((None, None, Fraction(0), Fraction(1, 2), Fraction(9_999, 10_000), Fraction(1)))
         if for_print and has_term and random.random() < 0.5:  # print was added later, with an invoice of its own
             invoice, added_at = f"in_{number}_print", self.moment(self.day(0, 400))
-            paid_from, has_term = added_at, starts_at <= paid_at
+            paid_from, has_term = added_at, starts_at <= max(added_at, paid_at)
+            await self.renew(subscription, starts_at, added_at)
             since = max(starts_at, added_at)
             begins = since.astimezone(ZONE).date()
             if ends_at > starts_at:
@@ -178,6 +179,18 @@ class Writer:
             print_ends_on=print_until if has_term else None,
             ended_on=ended,
             returned=await self.give_all_back(number, amount, tax, credited, currency=currency),
+        )
+
+    async def renew(self, subscription: str, starts_at: datetime, added_at: datetime) -> None:
+        """Write a term that begins after print was added to the one before, and often before a debit for it was paid."""
+        if starts_at > added_at:
+            return
+        await self.connection.execute(
+            "INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed)"
+            " VALUES ($1 || '_next', $1, 'annual', false, $2, $3, 24)",
+            subscription,
+            begins_at := added_at + timedelta(seconds=1, days=self.random.randint(0, 60)),
+            begins_at + timedelta(days=365),
         )
 
     async def send_in_grace(

@@ -67,6 +67,34 @@ async def test_a_debit_that_succeeds_after_the_end_is_refunded_and_ends_no_paid_
     assert tuple(term.values()) == (None, None)
 
 
+async def test_a_debit_that_succeeds_after_the_renewal_pays_for_the_term_before(shop: Shop) -> None:
+    await shop.plan_issues(60)
+    ada = shop.person()
+    await shop.subscribe(ada)
+    end = START_TIME.replace(year=2027)
+    await shop.advance_to(end - timedelta(days=40))
+    await _pay_by_debit(shop, "pm_usBankAccount_success", takes=timedelta(days=45))
+    answer = await put(shop, ada, enabled=True, amount=(await quote(shop, ada))["amount"]["amount"], address=HOME)
+    await shop.advance_to(end + timedelta(days=6))
+    await shop.wait_until_idle()
+    await shop.advance_to(end + timedelta(days=50))  # the renewal is paid, too
+    await shop.wait_until_idle()
+
+    assert answer.status_code == 202, answer.text
+    terms = await shop.rows("SELECT print_edition FROM terms ORDER BY starts_at")
+    assert [term["print_edition"] for term in terms] == [True, False]
+    (renewal,) = await shop.rows(
+        "SELECT p.amount FROM payments p JOIN terms t USING (invoice_id) WHERE NOT t.print_edition"
+    )
+    (printed,) = await shop.rows("SELECT id FROM payments WHERE print_from IS NOT NULL")
+    quotes = (await shop.get(f"/v1/support/payments/{printed['id']}/refund-quote", shop.agent)).json()["quotes"]
+    assert [one["allowed"] for one in quotes if one["basis"] == "unserved_issues"] == [False], "not the renewal's"
+    clerk, day = shop.person("finance", roles=("finance",)), (end + timedelta(days=50)).date()
+    (books,) = (await shop.get("/v1/reports/liability", clerk, at=str(day))).json()["currencies"]
+    delivered = renewal["amount"] * (50 + 1) // 366
+    assert books["closing"] == renewal["amount"] - delivered, "print and the term before are earned"
+
+
 async def test_print_that_was_paid_and_never_joined_is_refunded_when_the_reader_cancels(shop: Shop) -> None:
     await shop.plan_issues(50)
     ada = shop.person()
