@@ -9,6 +9,7 @@ page is filled in with it after the sign-in.
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,7 +31,10 @@ MAX_FORM_FIELDS = 30
 KEPT = "form"  # the cookie of a form that was submitted when its session had ended
 EXPIRED = "Your session has expired, so nothing was changed. Please sign in and try again."
 
+OLDEST_SIGN_OUT = timedelta(days=30)  # since the sign-in: a computer may sleep with the account open
+
 Page = Callable[[AccountRequest], Awaitable[Response]]
+EndedSessionForm = Callable[[Request, ReaderSession], Awaitable[Response]]
 
 
 class ForgedForm(Exception):
@@ -63,19 +67,29 @@ def page_route(path: str, page: Page, *, calls_stripe: bool = False) -> Route:
     return NamedRoute(path, endpoint, page=page, method="GET", calls_stripe=calls_stripe)
 
 
-def form_route(path: str, submit: Page, *, shown_by: Page, calls_stripe: bool = True) -> Route:
+def form_route(
+    path: str,
+    submit: Page,
+    *,
+    shown_by: Page,
+    calls_stripe: bool = True,
+    after_session: EndedSessionForm | None = None,
+) -> Route:
     """
     Return the route that a form is submitted to.
 
     :param shown_by: the page with the form. It is shown again, with the reason, if the form is refused.
+    :param after_session: handles the form if its session has ended, instead of a sign-in.
     """
 
     async def endpoint(request: Request) -> Response:
         session = await _open_session(request)
         async with request.form(max_files=0, max_fields=MAX_FORM_FIELDS) as fields:
             form = {name: value for name, value in fields.items() if isinstance(value, str)}
+        if session is None and after_session is not None:
+            return await after_session(request, _ended_session(request, form, max_age=OLDEST_SIGN_OUT))
         if session is None:
-            return _keep(request, form)
+            return _keep(request, _ended_session(request, form), form)
         if calls_stripe:
             await account_of(request).ctx.caller_limits.take(Limit.STRIPE, session.sub)
         if not has_form_token(form, session.form_token):
@@ -143,17 +157,24 @@ async def _open_session(request: Request) -> ReaderSession | None:
     return session
 
 
-def _keep(request: Request, form: dict[str, str]) -> Response:
+def _ended_session(request: Request, form: dict[str, str], *, max_age: timedelta | None = None) -> ReaderSession:
+    """
+    Return the session that sent a form, though it has ended.
+
+    :raises ForgedForm: if no page of that session sent it.
+    """
+    before = sessions.expired(request, max_age=max_age)
+    if before is None or not has_form_token(form, before.form_token):
+        raise ForgedForm(EXPIRED)
+    return before
+
+
+def _keep(request: Request, before: ReaderSession, form: dict[str, str]) -> Response:
     """
     Keep the form of a session that has ended, and show a link to sign in.
 
     It is a link because the content security policy does not let forms redirect to the identity provider.
-
-    :raises ForgedForm: if no page of that session sent it.
     """
-    before = sessions.expired(request)
-    if before is None or not has_form_token(form, before.form_token):
-        raise ForgedForm(EXPIRED)
     kept = KeptForm(sub=before.sub, path=request.url.path, fields=form)
     value = cookies.encrypted(request, account_of(request).form_cipher, kept.pack())
     response = templating.render(

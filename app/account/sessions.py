@@ -108,13 +108,17 @@ def load(request: Request) -> ReaderSession | None:
     return None if idle else found
 
 
-def expired(request: Request) -> ReaderSession | None:
-    """Return the session of a cookie that is at most as old as a session can be, even if it was idle."""
+def expired(request: Request, *, max_age: timedelta | None = None) -> ReaderSession | None:
+    """
+    Return the session of a cookie, even if it has ended.
+
+    :param max_age: since its start; by default the length of a session.
+    """
     account = account_of(request)
-    lifetime, now = account.ctx.settings.session_lifetime, account.ctx.clock.real()
-    content = cookies.read(request, COOKIE, account.session_cipher, max_age=lifetime)
+    max_age, now = max_age or account.ctx.settings.session_lifetime, account.ctx.clock.real()
+    content = cookies.read(request, COOKIE, account.session_cipher, max_age=max_age)
     found = ReaderSession.unpack(content) if content is not None else None
-    return found if found is not None and now - found.started_at <= lifetime else None
+    return found if found is not None and now - found.started_at <= max_age else None
 
 
 def save(request: Request, response: Response, session: ReaderSession) -> None:

@@ -1,6 +1,5 @@
 """Sign-in by OpenID Connect, and sign-out: by the reader, and by the identity provider."""
 
-from datetime import timedelta
 from urllib.parse import urlencode
 
 import structlog
@@ -13,15 +12,16 @@ from app.account.access_control import form_route
 from app.account.middleware import BACK_CHANNEL_LOGOUT
 from app.account.request import AccountRequest
 from app.account.sessions import ReaderSession
-from app.account.state import ACCOUNT, absolute_url, account_of
+from app.account.state import ACCOUNT, absolute_url, account_of, is_https
 from app.account.subscriptions import show
 from app.domain.caller_limits import Limit
 from app.pages import sign_in as pages_sign_in
 from app.pages.logout_tokens import LONGEST_LOGOUT_TOKEN
 from app.pages.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
+from app.pages.sign_in_attempts import AttemptCookies
 from app.services import reader_sessions
 
-ATTEMPT, ATTEMPT_MAX_AGE = "sign_in", timedelta(minutes=10)
+ATTEMPT = "sign_in"
 NO_STORE = {"Cache-Control": "no-store"}
 
 log = structlog.get_logger()
@@ -29,22 +29,21 @@ log = structlog.get_logger()
 
 async def start(request: Request) -> Response:
     """Redirect to the identity provider."""
-    account = account_of(request)
+    account, now = account_of(request), account_of(request).ctx.clock.real()
     attempt = SignInAttempt.start(
         pages_sign_in.return_path_of(request, below=ACCOUNT),
         redirect_uri=absolute_url(request, "/signed-in"),
         max_age=account.ctx.settings.session_lifetime,
         again="again" in request.query_params,
         acr_values=(),
-        now=account.ctx.clock.real(),
+        now=now,
     )
     try:
         url = await account.oidc.url_for(attempt)
     except SignInFailed as failure:
         return _failed(request, failure)
     response = RedirectResponse(url, status_code=303)
-    value = cookies.encrypted(request, account.attempt_cipher, attempt.to_dict())
-    cookies.set_value(request, response, ATTEMPT, value or "", max_age=ATTEMPT_MAX_AGE)
+    _attempts(request).save(request, response, attempt, now=now)
     return response
 
 
@@ -53,9 +52,9 @@ async def complete(request: Request) -> Response:
     account = account_of(request)
     await account.ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")
     now = account.ctx.clock.real()
-    content = cookies.read(request, ATTEMPT, account.attempt_cipher, max_age=ATTEMPT_MAX_AGE)
+    found = _attempts(request).find(request, now=now)
     try:
-        signed_in = await pages_sign_in.complete(request, content, account.oidc, account.authenticate, now=now)
+        signed_in = await pages_sign_in.complete(request, found, account.oidc, account.authenticate, now=now)
     except SignInFailed as failure:
         return _failed(request, failure)
     attempt, tokens, person = signed_in.attempt, signed_in.tokens, signed_in.person
@@ -66,17 +65,23 @@ async def complete(request: Request) -> Response:
         again = urlencode({"next": attempt.return_path, "again": "1"})
         return RedirectResponse(f"{ACCOUNT}/sign-in?{again}", 303)
     response = RedirectResponse(attempt.return_path, status_code=303)
-    cookies.delete(request, response, ATTEMPT)
+    _attempts(request).delete(request, response)
     sessions.save(request, response, ReaderSession.start(person, now=now))
     return response
 
 
 async def sign_out(request: AccountRequest) -> Response:
     """End all sessions of the reader, in every browser: they may have lost control of one of them."""
-    await reader_sessions.sign_out(request.ctx, request.sub, now=request.ctx.clock.real())
-    response = request.redirect("/signed-out")
+    return await _sign_out(request.http, request.session)
+
+
+async def _sign_out(request: Request, session: ReaderSession) -> Response:
+    """Sign out the person of a session, even if it has ended: the provider may still know them."""
+    ctx = account_of(request).ctx
+    await reader_sessions.sign_out(ctx, session.sub, now=ctx.clock.real())
+    response = RedirectResponse(f"{ACCOUNT}/signed-out", 303)
     for name in (sessions.COOKIE, templating.FLASH):
-        cookies.delete(request.http, response, name)
+        cookies.delete(request, response, name)
     return response
 
 
@@ -113,6 +118,11 @@ async def log_out(request: Request) -> Response:
     return Response(status_code=200, headers=NO_STORE) if ended else _logout_refused("the token was used before")
 
 
+def _attempts(request: Request) -> AttemptCookies:
+    cipher = account_of(request).attempt_cipher
+    return AttemptCookies(name=cookies.name_of(request, ATTEMPT), path=ACCOUNT, cipher=cipher, secure=is_https(request))
+
+
 def _logout_refused(reason: str) -> Response:
     log.warning("logout_token_refused", reason=reason[:300])
     body = {"error": "invalid_request", "error_description": "The logout token is invalid"}
@@ -133,5 +143,5 @@ ROUTES = [
     Route("/signed-in", complete, methods=["GET"]),
     Route("/signed-out", signed_out, methods=["GET"]),
     Route(BACK_CHANNEL_LOGOUT, log_out, methods=["POST"]),
-    form_route("/sign-out", sign_out, shown_by=show, calls_stripe=False),
+    form_route("/sign-out", sign_out, shown_by=show, calls_stripe=False, after_session=_sign_out),
 ]

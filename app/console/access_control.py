@@ -7,7 +7,7 @@ has the role, recently where money moves or access is given, and a form was sent
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,7 +21,7 @@ from app.console.form_fields import WHOLE_FORM
 from app.console.middleware import expired_cookie
 from app.console.refusals import record_refusal
 from app.console.request import ConsoleRequest, console_of
-from app.console.sessions import StaffSession, session_of
+from app.console.sessions import SessionCookie, StaffSession, session_of
 from app.console.state import CONSOLE
 from app.context import Context
 from app.domain.caller_limits import Limit
@@ -32,9 +32,11 @@ from app.services import staff_sessions, work_queue
 ANY_ROLE = ""  # for pages that every member of staff may see
 MAX_FORM_FIELDS = 100
 SIGN_OUT = "/sign-out"
+OLDEST_SIGN_OUT = timedelta(days=30)  # since the session's last use: a computer may sleep with the console open
 OTHER_SESSION = "You have signed in again since this page was opened. Check the form, then send it again."
 
 Page = Callable[[ConsoleRequest], Awaitable[Response]]
+EndedSessionForm = Callable[[Request, SessionCookie], Awaitable[Response]]
 
 
 class NamedRoute(Route):
@@ -86,6 +88,7 @@ def form_route(
     recent_sign_in: bool = False,
     shown_by: Page | None = None,
     shown_at: str | None = None,
+    after_session: EndedSessionForm | None = None,
 ) -> Route:
     """
     Return the route that a form is submitted to.
@@ -95,14 +98,17 @@ def form_route(
 
     :param shown_by: the page that has the form. Without it, an error page is shown.
     :param shown_at: the path of that page, if it is another one. Its parameters are those of ``path``, or fields.
+    :param after_session: handles the form if its session has ended, instead of a sign-in.
     """
 
     async def endpoint(request: Request) -> Response:
         staff = session_of(request)
         async with request.form(max_files=0, max_fields=MAX_FORM_FIELDS) as fields:
             form = {name: value for name, value in fields.items() if isinstance(value, str)}
+        if staff is None and after_session is not None:
+            return await after_session(request, _ended_session(request, form, max_age=OLDEST_SIGN_OUT))
         if staff is None:
-            return _continue_after_sign_in(request, form, path, shown_at or path)
+            return _keep(request, _ended_session(request, form).sub, form, shown_at or path)
         await _require_role(request, staff, role, path)
         if role:  # everybody may always sign out
             await console_of(request).ctx.caller_limits.take(Limit.STRIPE, staff.sub)
@@ -144,16 +150,16 @@ async def show_kept_form(request: ConsoleRequest) -> Response:
     return kept_forms.restore(request)
 
 
-def _continue_after_sign_in(request: Request, form: dict[str, str], path: str, shown_at: str) -> Response:
+def _ended_session(request: Request, form: dict[str, str], *, max_age: timedelta | None = None) -> SessionCookie:
     """
-    Keep the form of a session that has ended, and sign in.
+    Return the session that sent a form, though it has ended.
 
-    :raises ForgedForm: if no page of that session sent it, or it only signs out.
+    :raises ForgedForm: if no page of that session sent it.
     """
-    cookie = expired_cookie(request)
-    if path == SIGN_OUT or cookie is None or not has_form_token(form, cookie.form_token):
+    cookie = expired_cookie(request, max_age=max_age)
+    if cookie is None or not has_form_token(form, cookie.form_token):
         raise ForgedForm("Your session has expired, so nothing was changed. Sign in and try again.")
-    return _keep(request, cookie.sub, form, shown_at)
+    return cookie
 
 
 def _keep(request: Request, sub: str, form: dict[str, str], shown_at: str, *, step_up: bool = False) -> Response:

@@ -126,9 +126,13 @@ def set_session_cookie(request: Request, response: Response, cookie: SessionCook
     )
 
 
-def expired_cookie(request: Request) -> SessionCookie | None:
-    """Return the content of a session cookie that was used within the length of a session, even if that has ended."""
-    return _read_cookie(request, idle=console_of(request).ctx.settings.session_lifetime)
+def expired_cookie(request: Request, *, max_age: timedelta | None = None) -> SessionCookie | None:
+    """
+    Return the content of a session cookie, even if its session has ended.
+
+    :param max_age: since its last use; by default the length of a session.
+    """
+    return _read_cookie(request, idle=max_age or console_of(request).ctx.settings.session_lifetime)
 
 
 def _read_cookie(request: Request, *, idle: timedelta) -> SessionCookie | None:

@@ -1,6 +1,5 @@
 """Sign-in by OpenID Connect, and sign-out."""
 
-from datetime import timedelta
 from urllib.parse import urlencode
 
 import structlog
@@ -18,17 +17,17 @@ from app.domain.caller_limits import Limit
 from app.domain.callers import Reader
 from app.pages import sign_in as pages_sign_in
 from app.pages.oidc import ProviderUnavailable, SignInAttempt, SignInFailed
+from app.pages.sign_in_attempts import AttemptCookies
 from app.services import staff_sessions
 
 ATTEMPT_COOKIE = "newsstand_sign_in"
-ATTEMPT_MAX_AGE = timedelta(minutes=10)
 
 log = structlog.get_logger()
 
 
 async def start(request: Request) -> Response:
     """Redirect to the identity provider."""
-    console, sign_in = console_of(request), _sign_in(request)
+    console, sign_in, now = console_of(request), _sign_in(request), console_of(request).ctx.clock.real()
     settings, step_up = console.ctx.settings, "step_up" in request.query_params
     attempt = SignInAttempt.start(
         pages_sign_in.return_path_of(request, below=CONSOLE),
@@ -38,22 +37,14 @@ async def start(request: Request) -> Response:
         else settings.session_lifetime,
         again=step_up or "again" in request.query_params,
         acr_values=settings.recent_sign_in_acr if step_up else (),
-        now=console.ctx.clock.real(),
+        now=now,
     )
     try:
         url = await sign_in.oidc.url_for(attempt)
     except SignInFailed as failure:
         return _sign_in_failed(request, failure)
     response = RedirectResponse(url, status_code=303)
-    response.set_cookie(
-        ATTEMPT_COOKIE,
-        sign_in.attempt_cipher.encrypt(attempt.to_dict(), now=console.ctx.clock.real()),
-        path=CONSOLE,
-        max_age=int(ATTEMPT_MAX_AGE.total_seconds()),
-        httponly=True,
-        samesite="lax",
-        secure=is_https(request),
-    )
+    _attempts(request).save(request, response, attempt, now=now)
     return response
 
 
@@ -62,10 +53,9 @@ async def complete(request: Request) -> Response:
     console, sign_in = console_of(request), _sign_in(request)
     await console.ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")
     now = console.ctx.clock.real()
-    cookie = request.cookies.get(ATTEMPT_COOKIE, "")
-    content = sign_in.attempt_cipher.decrypt(cookie, max_age=ATTEMPT_MAX_AGE, now=now)
+    found = _attempts(request).find(request, now=now)
     try:
-        signed_in = await pages_sign_in.complete(request, content, sign_in.oidc, console.authenticate, now=now)
+        signed_in = await pages_sign_in.complete(request, found, sign_in.oidc, console.authenticate, now=now)
     except SignInFailed as failure:
         return _sign_in_failed(request, failure)
     attempt, tokens, person = signed_in.attempt, signed_in.tokens, signed_in.person
@@ -89,7 +79,7 @@ async def complete(request: Request) -> Response:
         replaces=before.id if before else None,
     )
     response = RedirectResponse(attempt.return_path, status_code=303)
-    response.delete_cookie(ATTEMPT_COOKIE, path=CONSOLE)
+    _attempts(request).delete(request, response)
     set_session_cookie(request, response, SessionCookie.start(stored))
     return response
 
@@ -104,21 +94,22 @@ async def _refuse(request: Request, person: Reader) -> Response:
         reason="no staff role",
     )
     response = templating.render(request, "no_role.html", status=403)
-    response.delete_cookie(ATTEMPT_COOKIE, path=CONSOLE)
+    _attempts(request).delete(request, response)
     return response
 
 
 async def sign_out(request: ConsoleRequest) -> Response:
     """End all sessions of the person, in every browser: they may have lost control of one of them."""
-    now = request.ctx.clock.real()
-    await staff_sessions.sign_out(request.ctx, request.staff.sub, by=request.staff.actor, now=now)
+    return await _sign_out(request.http, request.staff.cookie)
+
+
+async def _sign_out(request: Request, cookie: SessionCookie) -> Response:
+    """Sign out the person of a session, even if it has ended: the provider may still know them."""
+    ctx = console_of(request).ctx
+    await staff_sessions.sign_out(ctx, cookie.sub, by=f"staff:{cookie.sub}", now=ctx.clock.real())
     response = RedirectResponse(f"{CONSOLE}/signed-out", status_code=303)
     response.delete_cookie(
-        session_cookie_name(request.http),
-        path=CONSOLE,
-        httponly=True,
-        samesite="lax",
-        secure=is_https(request.http),
+        session_cookie_name(request), path=CONSOLE, httponly=True, samesite="lax", secure=is_https(request)
     )
     return response
 
@@ -138,6 +129,11 @@ def _sign_in(request: Request) -> SignInConfig:
     if sign_in is None:
         raise LookupError("the console is off")  # the middleware has answered before
     return sign_in
+
+
+def _attempts(request: Request) -> AttemptCookies:
+    cipher = _sign_in(request).attempt_cipher
+    return AttemptCookies(name=ATTEMPT_COOKIE, path=CONSOLE, cipher=cipher, secure=is_https(request))
 
 
 def _absolute_url(request: Request, path: str) -> str:
@@ -161,5 +157,7 @@ ROUTES = [
     Route("/signed-in", complete, methods=["GET"]),
     Route("/signed-out", signed_out, methods=["GET"]),
     access_control.page_route(kept_forms.CONTINUE, access_control.show_kept_form, role=access_control.ANY_ROLE),
-    access_control.form_route(access_control.SIGN_OUT, sign_out, role=access_control.ANY_ROLE, shown_at="/"),
+    access_control.form_route(
+        access_control.SIGN_OUT, sign_out, role=access_control.ANY_ROLE, shown_at="/", after_session=_sign_out
+    ),
 ]

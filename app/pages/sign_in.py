@@ -1,9 +1,8 @@
 """The two steps of a sign-in that the console and the hosted account share."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import structlog
 from starlette.requests import Request
@@ -38,7 +37,7 @@ def return_path_of(request: Request, *, below: str) -> str:
 
 async def complete(
     request: Request,
-    content: Mapping[str, Any] | None,
+    attempt: SignInAttempt | None,
     oidc: OIDCClient,
     authenticate: Callable[[str], Awaitable[Reader]],
     *,
@@ -47,14 +46,13 @@ async def complete(
     """
     Redeem the code with which the identity provider redirected the browser back.
 
-    :param content: the attempt's cookie; None if there is none.
+    :param attempt: the one that the redirect belongs to; None if this browser has none.
     :param authenticate: returns the person that an access token was issued to.
     :raises ProviderUnavailable: the identity provider is not responding.
     :raises SignInFailed: the sign-in was refused, or this browser did not start it.
     """
-    attempt = SignInAttempt.from_dict(dict(content)) if content else None
     code = request.query_params.get("code")
-    if attempt is None or not code or request.query_params.get("state") != attempt.state:
+    if attempt is None or not code:
         reason = request.query_params.get("error", "no sign-in in progress in this browser")
         raise SignInFailed(reason[:100])
     tokens = await oidc.redeem(attempt, code, now=now)

@@ -120,6 +120,27 @@ async def test_signing_out_ends_every_session_and_asks_for_the_password(shop: Sh
     assert "password" in back.form("/authorize").values()
 
 
+@pytest.mark.parametrize("age", [timedelta(hours=2), timedelta(days=2)], ids=["idle", "from another day"])
+async def test_signing_out_of_an_ended_session_signs_out(shop: Shop, open_account: OpenAccount, age: timedelta) -> None:
+    ada = await open_account()
+    page = await ada.sign_in()
+    ada.backdate(last_used_at=age, started_at=age)
+    shop.issuer.age_sign_ins(SUB, seconds=10)  # the provider's times are whole seconds
+    gone = await ada.submit(page, "/sign-out")
+    assert "You’re signed out" in gone.text
+    assert ada.browser.cookies(COOKIE) == []
+    back = await ada.open("/")
+    assert back.url.startswith(shop.issuer.url)
+    assert "password" in back.form("/authorize").values()
+
+
+async def test_sign_ins_in_two_tabs_both_succeed(shop: Shop, open_account: OpenAccount) -> None:
+    ada = await open_account()
+    one, two = await ada.open("/"), await ada.open("/subscribe")
+    assert (await ada.enter_password(one)).url == f"{shop.url}/account/"
+    assert (await ada.enter_password(two)).url == f"{shop.url}/account/subscribe"
+
+
 async def test_the_identity_provider_ends_a_session_once_for_each_token(shop: Shop, open_account: OpenAccount) -> None:
     nia = await open_account(shop.person("nia"))
     token = shop.issuer.logout_token(sub="nia", sid=None, aud="newsstand-account")

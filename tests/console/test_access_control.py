@@ -12,7 +12,8 @@ from app.console.state import CONSOLE
 from app.domain.callers import IMPLIED_ROLES
 from app.pages import return_paths
 from demo.browser import Browser
-from tests.console.conftest import OpenConsole
+from demo.identity_provider.users import DEMO_PASSWORD
+from tests.console.conftest import ConsoleBrowser, OpenConsole
 from tests.support.shop import Shop
 
 PUBLIC = {"/sign-in", "/signed-in", "/signed-out", "/backchannel-logout"}
@@ -23,6 +24,12 @@ STAFF = {
     "finance": "finance",
     "admin": "admin",
 }
+
+
+def attempts_of(browser: ConsoleBrowser) -> list[str]:
+    """Return the cookies of the sign-ins in progress."""
+    jar = browser.browser._client.cookies.jar
+    return [cookie.value or "" for cookie in jar if cookie.name.startswith("newsstand_sign_in")]
 
 
 def pages(method: str) -> Iterator[tuple[str, str]]:
@@ -117,6 +124,33 @@ async def test_sign_out_ends_the_session_and_links_to_the_providers_sign_out(
     back = await robin.browser.open(provider[0])
     assert back.url == f"{shop.url}/console/signed-out"
     assert (await robin.open("/")).url.startswith(shop.issuer.url)
+
+
+async def test_sign_ins_in_several_tabs_all_succeed(shop: Shop, open_console: OpenConsole) -> None:
+    robin, paths = await open_console(), ("/readers", "/disputes", "/")
+    tabs = [await robin.open(path) for path in paths]
+    for path, tab in zip(paths, tabs, strict=True):
+        page = await robin.browser.submit(
+            tab, tab.form("/authorize"), email="agent@example.com", password=DEMO_PASSWORD
+        )
+        assert (page.status, page.url) == (200, f"{shop.url}/console{path}")
+    assert attempts_of(robin) == []
+
+
+async def test_only_the_newest_sign_ins_are_kept_in_a_browser(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console()
+    tabs = [await robin.open(f"/readers?page={number}") for number in range(8)]
+    assert len(attempts_of(robin)) == 5
+    long = [await robin.open(f"/readers?q={'x' * 900}") for _ in range(4)]
+    assert sum(map(len, attempts_of(robin))) <= 4000
+    oldest = await robin.browser.submit(
+        tabs[0], tabs[0].form("/authorize"), email="agent@example.com", password=DEMO_PASSWORD
+    )
+    assert (oldest.status, "Sign-in failed" in oldest.text) == (400, True)
+    newest = await robin.browser.submit(
+        long[-1], long[-1].form("/authorize"), email="agent@example.com", password=DEMO_PASSWORD
+    )
+    assert newest.url.endswith("x" * 900)
 
 
 async def test_session_cookie_is_encrypted_and_authenticated(shop: Shop, open_console: OpenConsole) -> None:

@@ -93,6 +93,22 @@ async def test_expired_session_redirects_to_sign_in_and_its_forms_are_refused(
     assert "Your session has expired, so nothing was changed" in sent.text
 
 
+@pytest.mark.parametrize("idle_for", [timedelta(minutes=61), timedelta(days=2)], ids=["idle", "from another day"])
+async def test_sign_out_of_an_expired_session_signs_the_person_out(
+    shop: Shop, open_console: OpenConsole, idle_for: timedelta
+) -> None:
+    robin = await open_console("agent@example.com")
+    page = await robin.open("/")
+    await robin.backdate(idle_for=idle_for)
+    shop.issuer.age_sign_ins("staff-agent", seconds=10)  # the provider's times are whole seconds
+    out = await robin.submit(page, "/sign-out")
+    assert out.url.endswith("/console/signed-out")
+    assert robin.browser.cookies("newsstand_console") == []
+    back = await robin.open("/readers")
+    assert back.url.startswith(shop.issuer.url)
+    assert "password" in back.form("/authorize").values(), "the provider asks for the credentials again"
+
+
 async def test_session_in_use_stays_open_and_its_cookie_is_renewed(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
     await robin.backdate(idle_for=timedelta(minutes=59), started_at=timedelta(hours=7))
