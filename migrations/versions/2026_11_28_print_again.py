@@ -4,9 +4,10 @@ Print that is added again within a term, what the customer's balance paid for a 
 The running release keeps one period of print of a term, and knows no limit of back issues. The next synchronization of a
 subscription fills in what is new.
 
-Locks: ACCESS EXCLUSIVE on terms for a moment, to add columns with a constant default. ROW EXCLUSIVE on terms, for the terms with
-print whose reader has no address, which are few. The indexes are built CONCURRENTLY, which blocks
-neither reads nor writes. Every statement can be repeated.
+Locks: ACCESS EXCLUSIVE on terms for a moment, to add columns with a constant default. The terms with print whose reader has no
+address are marked 5,000 at a time, each batch in its own transaction, with row locks only: after an upgrade from a release
+without addresses, these are all of them. The indexes are built CONCURRENTLY, which blocks neither reads nor writes. Every
+statement can be repeated.
 """
 
 import sqlalchemy as sa
@@ -16,6 +17,23 @@ revision = "print_again"
 down_revision = "price_migrations"
 branch_labels = None
 depends_on = None
+
+_NEXT = """
+SELECT max(invoice_id) FROM (SELECT invoice_id FROM terms WHERE invoice_id > :after ORDER BY invoice_id LIMIT 5000) batch
+"""
+_MARK = """
+UPDATE terms SET lacks_address = true
+WHERE invoice_id > :after AND invoice_id <= :last AND print_edition AND copies_ended_at IS NULL AND NOT lacks_address
+    AND NOT EXISTS (SELECT FROM subscriptions s JOIN postal_addresses a ON a.subscriber_id = s.subscriber_id
+        WHERE s.id = terms.subscription_id AND a.since IS NULL AND a.replaced_at IS NULL)
+"""
+
+
+def _mark_terms_without_address() -> None:
+    connection, after = op.get_bind(), ""
+    while (last := connection.execute(sa.text(_NEXT), {"after": after}).scalar()) is not None:
+        connection.execute(sa.text(_MARK), {"after": after, "last": last})
+        after = last
 
 
 def upgrade() -> None:
@@ -32,11 +50,8 @@ def upgrade() -> None:
             postgresql_concurrently=True,
             if_not_exists=True,
         )
-        op.execute(
-            "UPDATE terms SET lacks_address = true WHERE print_edition AND copies_ended_at IS NULL AND NOT lacks_address"
-            " AND NOT EXISTS (SELECT FROM subscriptions s JOIN postal_addresses a ON a.subscriber_id = s.subscriber_id"
-            " WHERE s.id = terms.subscription_id AND a.since IS NULL AND a.replaced_at IS NULL)"
-        )
+        if not op.get_context().as_sql:
+            _mark_terms_without_address()
         op.create_index(
             "postal_addresses_unusable_idx",
             "postal_addresses",

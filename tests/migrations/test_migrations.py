@@ -70,6 +70,33 @@ async def test_the_entries_before_the_chain_are_queued_for_it_in_batches(empty: 
     await connection.close()
 
 
+async def test_print_terms_without_an_address_are_marked_in_batches(empty: str) -> None:
+    """In one statement, a million of them would lock out their readers' payments for minutes."""
+    await schema.migrate(empty, "price_migrations")
+    connection = await asyncpg.connect(empty)
+    await connection.execute(
+        """
+        INSERT INTO subscribers (id, sub) VALUES ('rdr_1', 'ada');
+        INSERT INTO subscriptions (id, stripe_id, subscriber_id, version, plan, print_edition, status, price_amount,
+            currency, created_at, work_key)
+        VALUES ('scr_1', 'sub_1', 'rdr_1', 1, 'annual', true, 'active', 7300, 'usd', now(), 'subscription:sub_1');
+        INSERT INTO terms (invoice_id, subscription_id, plan, print_edition, starts_at, ends_at, issues_owed)
+        SELECT 'in_' || n, 'scr_1', 'annual', n % 2 = 0, now(), now() + interval '1 year', 24
+        FROM generate_series(1, 12000) n;
+        """
+    )
+    before = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
+
+    await schema.migrate(empty, "print_again")
+
+    marked = (
+        "SELECT count(*) FILTER (WHERE lacks_address), count(DISTINCT xmin::text::bigint) FILTER (WHERE lacks_address)"
+    )
+    found = await connection.fetchrow(f"{marked} FROM terms WHERE xmin::text::bigint > $1", before)
+    assert tuple(found) == (6000, 3)
+    await connection.close()
+
+
 def test_the_older_versions_are_all_of_alembics_but_the_newest() -> None:
     newest, *older = (step.revision for step in ScriptDirectory.from_config(schema.config()).walk_revisions())
     assert schema.older_versions() == set(older)
