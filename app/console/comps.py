@@ -59,7 +59,7 @@ async def show_form(request: ConsoleRequest) -> Response:
 
 
 async def check(request: ConsoleRequest) -> Response:
-    """Give the access, unless the reader pays for access: then say so first."""
+    """Give complimentary access. If the reader pays for access, ask first."""
     wanted = _wanted(request)
     reader = await support.reader(request.ctx, request.path_param("reader"), viewer=request.viewer)
     if await _paid_access(request, reader) is not None:

@@ -95,7 +95,7 @@ async def freeze(request: ConsoleRequest) -> Response:
 
 
 async def freeze_supplement(request: ConsoleRequest) -> Response:
-    """Freeze a supplement: copies that are owed and on no run. A form that is sent twice counts once."""
+    """Freeze a supplement, with the copies that are owed but are on no run. A form that is sent twice counts once."""
     return await _freeze(request, supplement=True)
 
 

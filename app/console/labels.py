@@ -126,7 +126,7 @@ LABELS = {
     "not_renewed": "Canceled before the next period was paid",
     # states of events
     "event:received": "Waiting to be applied",
-    "event:failed": "Failed, will be retried",
+    "event:failed": "Retrying",
     "event:dead": "Failed permanently",
     "delivery:pending": "Pending",
     "delivery:delivered": "Delivered",

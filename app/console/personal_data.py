@@ -38,7 +38,7 @@ async def export(request: ConsoleRequest) -> Response:
 
 
 async def erase(request: ConsoleRequest) -> Response:
-    """Order the erasure. A form that is sent twice counts once."""
+    """Erase a reader. A form that is sent twice counts once."""
     reader_id = request.path_param("reader")
     await check_reader(request, reader_id)
     if request.text("confirmation", max_length=100) != reader_id:

@@ -41,7 +41,7 @@ async def show_form(request: ConsoleRequest) -> Response:
 
 
 async def submit(request: ConsoleRequest) -> Response:
-    """Add or drop the print edition for the quoted amount. A form that is sent twice counts once."""
+    """Add or drop the print edition, for the amount of the quote. A form that is sent twice counts once."""
     ctx, only = request.ctx, request.path_param("subscription")
     found = await support.subscription(ctx, only, viewer=request.viewer)
     await check_reader(request, found.subscriber.id)

@@ -121,7 +121,7 @@ async def _read(request: ConsoleRequest, payment_id: str) -> tuple[Quote, Money,
 
 
 async def submit(request: ConsoleRequest) -> Response:
-    """Refund the payment if the quote is still valid. A form that is sent twice counts once."""
+    """Refund a payment, if the quote is still valid. A form that is sent twice counts once."""
     ctx, payment_id = request.ctx, request.path_param("payment")
     await check_reader(request, (await support.payment(ctx, payment_id, viewer=request.viewer)).subscriber.id)
     with request.fields() as fields:
@@ -183,6 +183,7 @@ async def show(request: ConsoleRequest) -> Response:
         parts=parts,
         total=sum(part.amount for part in parts),
         refund_status=_overall_status(parts),
+        why_rejected=await refunds.why_rejected(request.ctx, found.refund),
         processing=bool(processing),
         slow=any(request.now - part.created_at > SLOW_AFTER for part in processing),
         requested_by_me=found.refund.requested_by == request.staff.actor,

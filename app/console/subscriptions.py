@@ -33,7 +33,7 @@ async def show_cancel_form(request: ConsoleRequest) -> Response:
 
 
 async def cancel(request: ConsoleRequest) -> Response:
-    """Cancel the subscription at the end of the paid period, or ask before it ends immediately."""
+    """Cancel a subscription at the end of the paid period. If it is to end immediately, ask first."""
     ctx, found = request.ctx, await _open_subscription(request)
     await check_reader(request, found.subscriber.id)
     with request.fields() as fields:

@@ -163,7 +163,7 @@ async def assign(request: ConsoleRequest) -> Response:
 
 
 async def snooze(request: ConsoleRequest) -> Response:
-    """Hide an item until a day, or wake it up."""
+    """Snooze an item until a day, or end the snooze."""
     text = request.text("until", max_length=10)
     try:
         until = _start_of_day(request, date.fromisoformat(text)) if text else None

@@ -108,6 +108,8 @@ async def test_rejected_refund_is_not_paid(shop: Shop, open_console: OpenConsole
     asked = await robin.submit(confirmation, "/refund")
     page = await sam.submit(await sam.open(f"/refunds/{asked.url.rpartition('/')[2]}"), "/reject", note="Not for that.")
     assert "Refund of $49 rejected" in page.text
+    seen = await robin.open(asked.url.removeprefix(f"{shop.url}/console"))
+    assert "“Not for that.”" in seen.text, "the requester sees why"
     assert await refunds_at_stripe(shop, payment) == []
 
 

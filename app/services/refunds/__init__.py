@@ -12,7 +12,16 @@ A refund has phases that can each be repeated, even if a process stops in betwee
 
 from app.services.refunds.exits import finish_exit
 from app.services.refunds.payout import finish
-from app.services.refunds.requests import RefundRequest, approve, get, guarantee_request, issue, page, reject
+from app.services.refunds.requests import (
+    RefundRequest,
+    approve,
+    get,
+    guarantee_request,
+    issue,
+    page,
+    reject,
+    why_rejected,
+)
 from app.services.refunds.withdrawals import Withdrawal, WithdrawalPreview, preview_withdrawal, withdraw
 
 __all__ = [
@@ -28,5 +37,6 @@ __all__ = [
     "page",
     "preview_withdrawal",
     "reject",
+    "why_rejected",
     "withdraw",
 ]

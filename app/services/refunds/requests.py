@@ -10,6 +10,7 @@ from app.db import approvals as approvals_db
 from app.db import audit, intents, payments, refunds, subscribers
 from app.db.engine.session import Session, new_id
 from app.domain.approvals import check_beneficiary, check_decision
+from app.domain.audit import Selection, join_reason
 from app.domain.declarations import Channel
 from app.domain.errors import NotFound
 from app.domain.money import Money
@@ -250,6 +251,16 @@ async def _approve(session: Session, rules: Rules, refund: Refund, *, by: str, n
     await _record_decision(
         session, refund, RefundStatus.PROCESSING, "refund.approved", by=by, reason=refund.reason, now=now
     )
+
+
+async def why_rejected(ctx: Context, refund: Refund) -> str | None:
+    """Return what the person who rejected a refund gave as the reason; None: it was not rejected, or nothing is known."""
+    if refund.status != RefundStatus.REJECTED:
+        return None
+    wanted = Selection(action="refund.rejected", object_id=refund.id)
+    async with ctx.sessions.begin() as session:
+        found = await audit.page(session, wanted, before=None, limit=1)
+    return join_reason(found[0].entry.reason, found[0].note) if found else None
 
 
 async def _find(session: Session, refund_id: str) -> Refund:
