@@ -54,6 +54,11 @@ class SubscribersOut(ApiModel):
 
     data: list[ListedSubscriberOut]
     next: str | None = Field(examples=["2026-03-01T18:00:00+00:00~rdr_0c5e"])
+    truncated: bool = Field(
+        default=False,
+        examples=[False],
+        description="Whether more readers may match `q` than the pages of this list have. Add another part of the name.",
+    )
 
 
 @router.get("", dependencies=[SEARCHES], responses=problems(BadCursor))
@@ -97,4 +102,5 @@ async def find_subscribers(
         complimentary=complimentary,
     )
     page = await reader_search.find(ctx, q, filters, after=after, limit=limit, viewer=seen_by(viewer), now=now)
-    return SubscribersOut(data=[ListedSubscriberOut.listed(found) for found in page.items], next=page.next)
+    data = [ListedSubscriberOut.listed(found) for found in page.items]
+    return SubscribersOut(data=data, next=page.next, truncated=page.is_cut)

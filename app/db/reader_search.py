@@ -22,7 +22,11 @@ from app.db.subscribers import of_row
 from app.domain.reader_search import Filters
 
 MATCHES = 500  # readers that are ranked
-SCANNED = 5_000  # parts of names that begin with a word and are checked for the other words and the filters
+SCANNED = 5_000  # parts of names that begin with a word and are checked for the filters
+PROBED = (
+    1_000  # parts of names whose readers are checked for the other words; if all words have more, they are intersected
+)
+INTERSECTED = 50_000  # parts of names with each word
 EMAILS = 100
 
 # --- by a complete value, or by the beginning of an email address ---
@@ -30,7 +34,7 @@ EMAILS = 100
 _BY_VALUE = statement(
     """
     SELECT id, 'id' AS found_by FROM subscribers WHERE id = :words
-    UNION ALL SELECT id, 'id' FROM subscribers WHERE sub = :words
+    UNION ALL SELECT id, 'sign_in_id' FROM subscribers WHERE sub = :words
     UNION ALL SELECT id, 'id' FROM subscribers WHERE stripe_customer_id = :words
     UNION ALL SELECT subscriber_id, 'id' FROM subscriptions WHERE id = :words
     UNION ALL SELECT subscriber_id, 'id' FROM subscriptions WHERE stripe_id = :words
@@ -119,6 +123,30 @@ def _candidates(filters: Filters, *, with_others: bool, with_card: bool) -> "Sel
 
 
 @cache
+def _intersection(filters: Filters, *, with_card: bool) -> "Select[Any]":
+    """Return the statement that finds readers by their names if all words are common. Whole words come first."""
+    wanted_of = [conditions(filters, "begun.id", named=True)]
+    wanted_of += [_HAS_CARD.format(reader="begun.id")] if with_card else []
+    return statement(
+        f"""
+        SELECT r.id, r.name, r.created_at FROM subscribers r WHERE r.id = ANY(ARRAY(
+            SELECT begun.id FROM (
+                SELECT part.subscriber_id AS id, count(*) FILTER (WHERE part.part = word.term) AS whole
+                FROM unnest(:others, :numbers) AS word (term, number) CROSS JOIN LATERAL (
+                    SELECT subscriber_id, part FROM reader_name_parts
+                    WHERE part >= word.term AND part < word.term || :last ORDER BY part, subscriber_id LIMIT :scanned
+                ) AS part GROUP BY part.subscriber_id HAVING bit_or(1 << CAST(word.number AS int)) = :count
+                OFFSET 0 -- so that what follows is only asked about readers with all words
+            ) AS begun WHERE {all_of(wanted_of)} ORDER BY begun.whole DESC, begun.id LIMIT :most
+        ))
+        """,  # noqa: S608 - of constants
+        id=Text,
+        name=Text,
+        created_at=WHEN,
+    )
+
+
+@cache
 def _with_card(filters: Filters) -> "Select[Any]":
     return statement(
         f"""
@@ -165,21 +193,29 @@ class Candidate:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Readers who match, and whether there may be more who do."""
+
+    candidates: Sequence[Candidate]
+    is_cut: bool
+
+
 async def by_value(read: Reads, words: str) -> list[tuple[str, str]]:
     """
     Return the IDs of readers with a complete value, or whose email address, present or former, begins with the words.
 
-    :returns: for each the ID and by what it was found: ``id``, ``invoice``, ``email``, ``former_email``,
-        ``email_beginning``.
+    :returns: for each the ID and by what it was found: ``id``, ``sign_in_id``, ``invoice``, ``email``, ``former_email``,
+        ``email_beginning``. The identity provider chooses sign-in IDs: one may be what others are named.
     """
     low = words.lower()
     asked = {"words": words, "low": low, "high": low + LAST, "upper": words.upper(), "most": EMAILS}
     return [(row.id, row.found_by) for row in await read.execute(_BY_VALUE, asked)]
 
 
-async def count_parts(read: Reads, terms: Sequence[str]) -> dict[str, int]:
-    """Return how many parts of names begin with each word, counted up to :data:`SCANNED`."""
-    rows = await read.execute(_COUNTS, {"terms": list(terms), "last": LAST, "most": SCANNED})
+async def count_parts(read: Reads, terms: Sequence[str], *, limit: int = SCANNED) -> dict[str, int]:
+    """Return how many parts of names begin with each word, counted up to a limit."""
+    rows = await read.execute(_COUNTS, {"terms": list(terms), "last": LAST, "most": limit})
     return {row.term: row.found for row in rows}
 
 
@@ -197,30 +233,43 @@ async def different_parts(read: Reads, beginning: str, *, limit: int) -> list[st
 
 async def by_names(
     read: Reads, words: Sequence[Sequence[str]], filters: Filters, *, card: str | None, now: datetime
-) -> list[Candidate]:
+) -> Found:
     """
     Return readers whose names have a part for each word.
 
-    :param words: the rarest first, each with what may stand for it.
+    The readers with the rarest word are checked for the others. If there are too many of them, the readers with each word
+    are intersected.
+
+    :param words: each with what may stand for it.
     :param card: the last four digits of their card; None: any card.
     """
-    driver, *others = words
-    flat = [(term, number) for number, terms in enumerate(others) for term in terms]
-    all_fit = not others and card is None and not filters.is_set
-    asked = {
-        **values_of(filters, now), "driver": list(driver), "others": [term for term, _ in flat],
-        "numbers": [number for _, number in flat], "count": len(others), "last": LAST, "digits": card,
-        "scanned": MATCHES if all_fit else SCANNED, "most": MATCHES,
-    }  # fmt: skip
-    found = _candidates(shape(filters), with_others=bool(others), with_card=card is not None)
-    return [_candidate(row) for row in await read.execute(found, wanted(found, asked))]
+    counts = await count_parts(read, [term for terms in words for term in terms])
+    ranked = sorted((sum(counts[term] for term in terms), -len(terms[0]), terms) for terms in words)
+    if not ranked or not ranked[0][0]:
+        return Found([], is_cut=False)
+    rarest = ranked[0][0]
+    driver, *others = ([*terms] for *_, terms in ranked)
+    asked = {**values_of(filters, now), "last": LAST, "digits": card, "most": MATCHES + 1}
+    if others and rarest > PROBED:
+        flat = [(term, number) for number, terms in enumerate([driver, *others]) for term in terms]
+        counts = await count_parts(read, [term for term, _ in flat], limit=INTERSECTED)
+        asked |= {"count": (1 << len(words)) - 1, "scanned": INTERSECTED}  # a bit for each word
+        found, is_cut = _intersection(shape(filters), with_card=card is not None), max(counts.values()) >= INTERSECTED
+    else:
+        flat = [(term, number) for number, terms in enumerate(others) for term in terms]
+        scanned = SCANNED if others or card is not None or filters.is_set else MATCHES + 1
+        asked |= {"driver": driver, "count": len(others), "scanned": scanned}
+        found = _candidates(shape(filters), with_others=bool(others), with_card=card is not None)
+        is_cut = max(counts[term] for term in driver) >= scanned
+    asked |= {"others": [term for term, _ in flat], "numbers": [number for _, number in flat]}
+    return _found(await read.execute(found, wanted(found, asked)), is_cut=is_cut)
 
 
-async def by_card(read: Reads, digits: str, filters: Filters, *, now: datetime) -> list[Candidate]:
+async def by_card(read: Reads, digits: str, filters: Filters, *, now: datetime) -> Found:
     """Return the newest readers with the last four digits of a card."""
     found = _with_card(shape(filters))
-    asked = {**values_of(filters, now), "digits": digits, "scanned": MATCHES, "most": MATCHES}
-    return [_candidate(row) for row in await read.execute(found, wanted(found, asked))]
+    asked = {**values_of(filters, now), "digits": digits, "scanned": MATCHES + 1, "most": MATCHES + 1}
+    return _found(await read.execute(found, wanted(found, asked)))
 
 
 async def by_ids(read: Reads, ids: Sequence[str], filters: Filters, *, now: datetime) -> list[Candidate]:
@@ -233,6 +282,11 @@ async def by_ids(read: Reads, ids: Sequence[str], filters: Filters, *, now: date
 async def details(read: Reads, ids: Sequence[str]) -> dict[str, SubscriberRecord]:
     """Return readers with their former email addresses and names, by ID."""
     return {row.id: of_row(row, row.formerly or ()) for row in await read.execute(_DETAILS, {"ids": list(ids)})}
+
+
+def _found(rows: Sequence[Record], *, is_cut: bool = False) -> Found:
+    """Return the readers of rows, of which one more than :data:`MATCHES` was requested."""
+    return Found([_candidate(row) for row in rows[:MATCHES]], is_cut=is_cut or len(rows) > MATCHES)
 
 
 def _candidate(row: Record) -> Candidate:

@@ -67,7 +67,7 @@ async def _readers(ctx: Context, text: str) -> tuple[str, ...]:
     if not found and words:
         now = ctx.clock.real()  # only filters depend on it, and none is set
         named = await reader_search.by_names(read, [[word] for word in words], Filters(), card=None, now=now)
-        found = [one.id for one in named]
+        found = [one.id for one in named.candidates]
     return tuple(dict.fromkeys(found[:MOST_READERS]))
 
 

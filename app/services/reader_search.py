@@ -7,7 +7,7 @@ typed come first. If a search finds nobody, words are corrected that are one or 
 
 import contextlib
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from app.aggregates import reader_views
 from app.context import Context
 from app.db import audit, comps, reader_filters, reader_search, subscriptions, terms
 from app.db.engine.fast_reads import FastReads
-from app.db.reader_search import Candidate
+from app.db.reader_search import Candidate, Found
 from app.db.subscribers import Subscriber
 from app.domain import reader_summary
 from app.domain.current_subscription import current_subscription
@@ -36,7 +36,14 @@ MOST_DIFFERENT = 1000  # parts of names with that beginning
 MOST_CORRECTIONS = 10  # of one word
 EXPORT_SLICE = 500  # readers
 # Scores. A name gets up to 300, by its similarity to the search.
-BY_VALUE = {"id": 2000.0, "invoice": 1500.0, "email": 1000.0, "former_email": 900.0, "email_beginning": 350.0}
+BY_VALUE = {
+    "id": 2000.0,
+    "sign_in_id": 1800.0,
+    "invoice": 1500.0,
+    "email": 1000.0,
+    "former_email": 900.0,
+    "email_beginning": 350.0,
+}
 BY_CARD = 400.0
 BY_ADDRESS = 310.0
 
@@ -60,20 +67,28 @@ class FoundReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results(Page[FoundReader]):
-    """A page of readers. ``exact`` is the reader with the ID that was searched for."""
+    """A page of readers. ``exact`` is the reader with the ID of Newsstand or Stripe that was searched for."""
 
     exact: str | None = None
+    is_cut: bool = False  # more readers may match than the list has
 
 
 @dataclass(slots=True)
 class _Ranking:
-    """Candidates with their best score."""
+    """Candidates with their best score, and whether there may be more."""
 
     scores: dict[str, float] = field(default_factory=dict)
+    is_cut: bool = False
 
     def add(self, reader_id: str, score: float) -> None:
         """Add a candidate. Scores are rounded as in the cursor."""
         self.scores[reader_id] = max(round(score, 3), self.scores.get(reader_id, 0.0))
+
+    def add_found(self, found: Found, score: Callable[[Candidate], float]) -> None:
+        """Add what a search has found."""
+        for one in found.candidates:
+            self.add(one.id, score(one))
+        self.is_cut = self.is_cut or found.is_cut
 
     def page(self, after: str | None, limit: int) -> tuple[list[str], str | None]:
         """Return the IDs of a page, the best first, and the cursor of the next page."""
@@ -103,17 +118,18 @@ async def find(
     :raises BadCursor: ``after`` is not the cursor of a page of this list.
     """
     read, query = ctx.reads, query.strip()
-    exact = None
+    exact, is_cut = None, False
     if query:
         ranking, exact = await _search(read, query, filters, now=now)
         ids, more = ranking.page(after, limit)
+        is_cut = ranking.is_cut
     else:
         start = Position.parse(after) if after is not None else None
         listed = await reader_filters.newest(read, filters, after=start, limit=limit + 1, now=now)
         ids = [one.id for one in listed[:limit]]
         more = str(listed[limit - 1].position) if len(listed) > limit else None
     await reader_views.record(ctx.reads, ids, replace(viewer, place=Place.SEARCH))
-    return Results(items=await _details(ctx, read, ids, now=now), next=more, exact=exact)
+    return Results(items=await _details(ctx, read, ids, now=now), next=more, exact=exact, is_cut=is_cut)
 
 
 async def export(ctx: Context, filters: Filters, *, by: str, now: datetime) -> AsyncIterator[Sequence[FoundReader]]:
@@ -176,6 +192,7 @@ async def _search(read: FastReads, query: str, filters: Filters, *, now: datetim
     ranking, words = _Ranking(), terms_of(query)
     by_value = await reader_search.by_value(read, query) if " " not in query else []
     exact = next((reader for reader, found_by in by_value if found_by == "id"), None)
+    ranking.is_cut = len(by_value) >= reader_search.EMAILS
     fitting = {reader for reader, _ in by_value}
     if by_value and filters.is_set:
         ids = sorted(fitting)
@@ -196,48 +213,22 @@ async def _search_names(
     names = [word for word in words if word != digits]
     if digits is not None:
         found = (
-            await _named(read, [[word] for word in names], filters, card=digits, now=now)
+            await reader_search.by_names(read, [[word] for word in names], filters, card=digits, now=now)
             if names
             else await reader_search.by_card(read, digits, filters, now=now)
         )
-        for one in found:
-            ranking.add(one.id, BY_CARD + (_similarity(names, one.name) if names else 0.0))
-    for one in await _named(read, [[word] for word in words], filters, card=None, now=now):
-        ranking.add(one.id, _similarity(words, one.name))
+        ranking.add_found(found, lambda one: BY_CARD + (_similarity(names, one.name) if names else 0.0))
+    found = await reader_search.by_names(read, [[word] for word in words], filters, card=None, now=now)
+    ranking.add_found(found, lambda one: _similarity(words, one.name))
     if not ranking.scores or any(letter.isdigit() for letter in query):
-        for one in await _named(read, [anywhere(word) for word in words], filters, card=None, now=now):
-            ranking.add(one.id, BY_ADDRESS)
+        found = await reader_search.by_names(read, [anywhere(word) for word in words], filters, card=None, now=now)
+        ranking.add_found(found, lambda _: BY_ADDRESS)
     if ranking.scores or "@" in query:
         return
-    corrected = await _corrections(read, words)
-    if corrected:
-        for one in await reader_search.by_names(read, corrected, filters, card=None, now=now):
-            ranking.add(one.id, _similarity(words, one.name))
-
-
-async def _named(
-    read: FastReads, words: Sequence[Sequence[str]], filters: Filters, *, card: str | None, now: datetime
-) -> list[Candidate]:
-    """
-    Return the readers with all words. The search begins with the rarest.
-
-    :param words: each with its alternatives.
-    """
-    counts = await reader_search.count_parts(read, [term for terms in words for term in terms])
-    found = [(sum(counts[term] for term in terms), -len(terms[0]), terms) for terms in words]
-    if not all(count for count, *_ in found):
-        return []
-    rarest_first = [terms for *_, terms in sorted(found, key=lambda one: one[:2])]
-    return await reader_search.by_names(read, rarest_first, filters, card=card, now=now)
-
-
-async def _corrections(read: FastReads, words: Sequence[str]) -> list[list[str]]:
-    """Return each word with the parts of names that it may be a misspelling of; empty if a word has none."""
-    alternatives = {word: await _alternatives(read, word) for word in words}
-    if not all(alternatives.values()):
-        return []
-    counts = await reader_search.count_parts(read, sorted({one for its in alternatives.values() for one in its}))
-    return sorted(alternatives.values(), key=lambda its: sum(counts[one] for one in its))
+    alternatives = [await _alternatives(read, word) for word in words]
+    if all(alternatives):
+        found = await reader_search.by_names(read, alternatives, filters, card=None, now=now)
+        ranking.add_found(found, lambda one: _similarity(words, one.name))
 
 
 async def _alternatives(read: FastReads, word: str) -> list[str]:

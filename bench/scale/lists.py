@@ -253,7 +253,8 @@ def _named(case: str, *words: list[str], filters: Filters = NO_FILTERS, card: st
         "reader_search.by_names",
         lambda s: reader_search.by_names(s.session, words, filters, card=card, now=s.now),
         case,
-        max_rows=13 * reader_search.SCANNED,  # a reader has a dozen parts, which are read for each other word
+        # A reader has a dozen parts, which are read for each other word, or the readers with each word are intersected.
+        max_rows=max(13 * reader_search.SCANNED, len(words) * reader_search.INTERSECTED),
     )
 
 

@@ -10293,7 +10293,8 @@ export interface components {
          *           "summary": "Paid until March 1, 2027, then renews for $49.00"
          *         }
          *       ],
-         *       "next": "2026-03-01T18:00:00+00:00~rdr_0c5e"
+         *       "next": "2026-03-01T18:00:00+00:00~rdr_0c5e",
+         *       "truncated": false
          *     }
          */
         SubscribersOut: {
@@ -10304,6 +10305,13 @@ export interface components {
              * @example 2026-03-01T18:00:00+00:00~rdr_0c5e
              */
             next: string | null;
+            /**
+             * Truncated
+             * @description Whether more readers may match `q` than the pages of this list have. Add another part of the name.
+             * @default false
+             * @example false
+             */
+            truncated: boolean;
         };
         /**
          * SubscriptionEndOut

@@ -43,7 +43,7 @@ async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: O
             " FROM subscribers r JOIN subscriptions s ON s.subscriber_id = r.id JOIN payments p ON p.subscription_id = s.id"
         )
     )[0]
-    number = row.pop("invoice_number")
+    number, sub = row.pop("invoice_number"), row.pop("sub")
     for query in [
         "ada v",
         "ADA V",
@@ -55,6 +55,7 @@ async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: O
         number,
         number.lower(),
         "  Ada  ",
+        sub,
     ]:
         page = await search(robin, shop, q=query)
         assert names(page) == ["Ada van der Marlowe"], query
@@ -64,6 +65,15 @@ async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: O
         assert page.url.endswith(f"/console/readers/{row['id']}"), exact
         assert (await search(robin, shop, q=exact, edition="digital")).url.endswith(row["id"])
         assert names(await search(robin, shop, q=exact, edition="print")) == [], "the filters count for an ID, too"
+
+
+async def test_a_sign_in_id_that_is_somebodys_name_does_not_hide_them(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
+    await add_readers(shop, a="Kit Smith", b="Robin Lantern")
+    await shop.execute("UPDATE subscribers SET sub = 'smith' WHERE name = 'Robin Lantern'")
+    page = await search(robin, shop, q="smith")
+    assert page.url.endswith("/readers?q=smith")
+    assert names(page) == ["Robin Lantern", "Kit Smith"]
 
 
 async def test_a_reader_is_found_by_the_present_postal_address(shop: Shop, open_console: OpenConsole) -> None:
