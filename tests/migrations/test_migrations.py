@@ -97,6 +97,23 @@ async def test_print_terms_without_an_address_are_marked_in_batches(empty: str) 
     await connection.close()
 
 
+GROWING = {
+    "checkouts", "electronic_copies", "entitlements", "events", "grants", "intents", "labels", "notifications",
+    "outbox_events", "payments", "price_changes", "reader_name_parts", "reader_views", "subscribers", "subscriptions", "terms",
+    "webhook_deliveries", "webhook_lanes",
+}  # fmt: skip
+
+
+async def test_tables_that_grow_with_readers_are_vacuumed_before_a_fifth_of_them_has_changed(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    settings = "SELECT relname, reloptions FROM pg_class WHERE relkind = 'r' AND reloptions IS NOT NULL"
+    found = {
+        row["relname"] for row in await connection.fetch(settings) if "autovacuum_vacuum_" in str(row["reloptions"])
+    }
+    assert GROWING - found == set()
+    await connection.close()
+
+
 def test_the_older_versions_are_all_of_alembics_but_the_newest() -> None:
     newest, *older = (step.revision for step in ScriptDirectory.from_config(schema.config()).walk_revisions())
     assert schema.older_versions() == set(older)
