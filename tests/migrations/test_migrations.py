@@ -98,10 +98,25 @@ async def test_print_terms_without_an_address_are_marked_in_batches(empty: str) 
 
 
 GROWING = {
-    "checkouts", "electronic_copies", "entitlements", "events", "grants", "intents", "labels", "notifications",
-    "outbox_events", "payments", "price_changes", "reader_name_parts", "reader_views", "subscribers", "subscriptions", "terms",
-    "webhook_deliveries", "webhook_lanes",
-}  # fmt: skip
+    "checkouts",
+    "electronic_copies",
+    "entitlements",
+    "events",
+    "grants",
+    "intents",
+    "labels",
+    "notifications",
+    "outbox_events",
+    "payments",
+    "price_changes",
+    "reader_name_parts",
+    "reader_views",
+    "subscribers",
+    "subscriptions",
+    "terms",
+    "webhook_deliveries",
+    "webhook_lanes",
+}
 
 
 async def test_tables_that_grow_with_readers_are_vacuumed_before_a_fifth_of_them_has_changed(database: str) -> None:
