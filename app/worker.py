@@ -24,6 +24,7 @@ from app.domain.refunds import RefundRefused
 
 CONCURRENCY = 10  # keys of one job that a worker processes at the same time
 POLL_SECONDS = 1.0  # between the looks at which tables have due rows, when no notification arrives
+STOP_SECONDS = 5.0  # for running jobs to end once the worker is canceled; afterwards they are canceled too
 HOUSEKEEPING_SECONDS = 1800.0  # between two runs of the housekeeping; an overdue renewal is reported within an hour
 log = structlog.get_logger()
 
@@ -50,7 +51,12 @@ class Job:
 
 
 class Worker:
-    """Runs the jobs of due rows until it is canceled."""
+    """
+    Runs the jobs of due rows until it is canceled.
+
+    Then it claims no more, and running jobs have a moment to end before they are canceled as well. Their leases are renewed
+    until they have ended, so that no other worker runs the same job beside them.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Worker:
         concurrency: int = CONCURRENCY,
         catch_up: Callable[[str], Awaitable[bool]] | None = None,
         poll_seconds: float = POLL_SECONDS,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         """
         Create a worker.
@@ -71,7 +78,8 @@ class Worker:
         :param listen_dsn: where notifications are received; None: the worker only polls.
         :param catch_up: processes a large backlog; gets the worker's name and returns whether there was a backlog.
         """
-        self._concurrency, self._catch_up, self._poll_seconds = concurrency, catch_up, poll_seconds
+        self._concurrency, self._catch_up = concurrency, catch_up
+        self._poll_seconds, self._stop_seconds = poll_seconds, stop_seconds
         self.owner = f"worker-{secrets.token_hex(8)}"
         self._sessions, self._jobs, self._housekeeping = sessions, jobs, housekeeping
         self._lease, self._listen_dsn = lease, listen_dsn
@@ -97,11 +105,13 @@ class Worker:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
+        async with (
+            leases.renewing(self._sessions, self._in_hand, owner=self.owner, lease=self._lease),
+            asyncio.TaskGroup() as tasks,
+        ):
             for job in self._jobs:
                 tasks.create_task(self._loop(job, self._wakes[job.table]))
             tasks.create_task(self._poll())
-            tasks.create_task(leases.keep_renewing(self._sessions, self._in_hand, owner=self.owner, lease=self._lease))
             if self._housekeeping is not None:
                 tasks.create_task(self._run_housekeeping(self._housekeeping))
             if self._catch_up is not None:
@@ -157,7 +167,15 @@ class Worker:
         finally:
             self._in_hand -= Counter(one.key for one in claimed)
             claimed.clear()  # their leases expire, and another worker claims them
-            await asyncio.gather(*running, return_exceptions=True)
+            await self._stop(set(running))
+
+    async def _stop(self, running: set[asyncio.Task[None]]) -> None:
+        """Wait a moment for jobs to end, and cancel the others."""
+        if running:
+            await asyncio.wait(running, timeout=self._stop_seconds)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _claim(self, job: Job, limit: int) -> Sequence[leases.Claimed]:
         claim = job.claim or partial(leases.claim, table=job.table)

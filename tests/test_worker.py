@@ -1,7 +1,8 @@
 """The worker renews only its own leases, and stops when it is canceled."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -9,16 +10,24 @@ from sqlalchemy import text
 from app.db import inbox
 from app.db.engine import leases
 from app.db.engine.session import DatabaseUnreachable, Sessions
-from app.worker import Job, Worker
+from app.worker import Job, Worker, run_rows
 
 LEASE = timedelta(seconds=1)
 PATIENCE = 60.0  # seconds
 
 
-def worker(sessions: Sessions, job: Job) -> Worker:
+def worker(sessions: Sessions, job: Job, *, stop_seconds: float = 2 * PATIENCE) -> Worker:
     async def no_housekeeping() -> None: ...
 
-    return Worker(sessions, [job], housekeeping=no_housekeeping, lease=LEASE, listen_dsn=None)
+    return Worker(
+        sessions, [job], housekeeping=no_housekeeping, lease=LEASE, listen_dsn=None, stop_seconds=stop_seconds
+    )
+
+
+async def lease_ends(sessions: Sessions) -> datetime:
+    async with sessions.begin() as session:
+        ends: datetime = (await session.execute(text("SELECT until FROM leases"))).scalar_one()
+        return ends
 
 
 async def test_a_key_whose_release_was_lost_is_processed_again(sessions: Sessions) -> None:
@@ -55,18 +64,81 @@ async def test_a_key_in_progress_stays_leased_for_longer_than_one_lease(sessions
     try:
         async with asyncio.timeout(PATIENCE):
             await started.wait()
-            async with sessions.begin() as session:
-                first = await session.scalar(text("SELECT until FROM leases"))
-            renewed = first
+            first = renewed = await lease_ends(sessions)
             while renewed == first:
                 await asyncio.sleep(0.05)
-                async with sessions.begin() as session:
-                    renewed = await session.scalar(text("SELECT until FROM leases"))
+                renewed = await lease_ends(sessions)
         assert renewed > first
     finally:
         finish.set()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_canceled_worker_renews_its_leases_until_its_jobs_have_ended(sessions: Sessions) -> None:
+    started, finish, finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def run(_: leases.Claimed, __: str) -> None:
+        started.set()
+        await finish.wait()
+        finished.set()
+
+    async with sessions.begin() as session:
+        await inbox.request_refetch(session, "subscription:sub_1", why="test")
+    task = asyncio.create_task(worker(sessions, Job(table="events", run=run, claim=inbox.claim)).run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await started.wait()
+            task.cancel()
+            first = await lease_ends(sessions)
+            while await lease_ends(sessions) < first + 2 * LEASE:
+                await asyncio.sleep(0.05)
+            assert not task.done()
+            finish.set()
+            await asyncio.wait({task})
+        assert finished.is_set()
+        assert task.cancelled()
+    finally:
+        finish.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_job_that_takes_too_long_is_canceled_and_done_by_another_worker(sessions: Sessions) -> None:
+    started: asyncio.Queue[str] = asyncio.Queue()
+    done: asyncio.Queue[str] = asyncio.Queue()
+    can_end = asyncio.Event()
+
+    async def finish(_: str, *, by: str) -> None:
+        started.put_nowait(by)
+        await can_end.wait()
+        async with sessions.begin() as session:
+            await session.execute(text("UPDATE events SET due_at = NULL"))
+        done.put_nowait(by)
+
+    async def run(claimed: leases.Claimed, owner: str) -> None:
+        await run_rows(sessions, "events", claimed, owner, partial(finish, by=owner))
+
+    async with sessions.begin() as session:
+        await inbox.request_refetch(session, "subscription:sub_1", why="test")
+    job = Job(table="events", run=run)
+    first, second = worker(sessions, job, stop_seconds=0.1), worker(sessions, job)
+    stopping = asyncio.create_task(first.run())
+    async with asyncio.timeout(PATIENCE):
+        assert await started.get() == first.owner
+        stopping.cancel()
+        await asyncio.wait({stopping})
+    assert stopping.cancelled()
+
+    can_end.set()
+    working = asyncio.create_task(second.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            assert await done.get() == second.owner
+        assert done.empty()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 async def test_canceling_a_query_is_not_mistaken_for_a_database_outage(sessions: Sessions) -> None:

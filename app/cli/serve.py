@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gc
+import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from functools import partial
 from typing import Annotated
 
 import prometheus_client
+import structlog
 import typer
 
 from app.cli.startup import BAD_SETTINGS, command_settings
@@ -22,6 +25,7 @@ from app.settings import Settings
 # request sent at that moment would be lost.
 KEEP_ALIVE = 75
 COLLECT_AFTER = 20_000  # new objects
+END_SECONDS = 9.0  # for a worker to end by itself; Docker kills what still runs after 10
 STARTUP_FAILED = 3  # exit status, as uvicorn's own command has it
 
 
@@ -153,8 +157,20 @@ async def _work(settings: Settings) -> None:
         task = asyncio.create_task(make_worker(ctx).run())
         tune_garbage_collection()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            task.cancel()
+            loop.call_later(END_SECONDS, _exit_now)
+
         for ended in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(ended, task.cancel)
+            loop.add_signal_handler(ended, end)
         with contextlib.suppress(asyncio.CancelledError):
             await task
         recording.cancel()
+
+
+def _exit_now() -> None:
+    """Exit in spite of something that can't be canceled, such as a query on a silent connection. Leases expire."""
+    structlog.get_logger().error("worker_did_not_end", seconds=END_SECONDS)
+    logging.shutdown()
+    os._exit(1)
