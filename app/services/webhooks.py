@@ -29,7 +29,7 @@ from app.gateway.client import Gone
 
 Handler = Callable[[str], Awaitable[object]]  # gets the ID of the object
 CATCH_UP_KEY = "catching-up"  # the lease of the one worker that catches up
-CATCH_UP_BATCH = 5_000  # keys whose states are listed and kept in memory, at a few kilobytes each
+CATCH_UP_BATCH = leases.WINDOW  # keys whose states are listed and kept in memory, at a few kilobytes each
 LARGE_BODY = 64 * 1024  # bytes; Stripe's events are far shorter
 MAX_DEPTH = 3  # a refund needs its payment first, and a payment its subscription
 log = structlog.get_logger()
@@ -173,7 +173,7 @@ async def _fail(ctx: DatabaseContext, claimed: leases.Claimed, failure: Exceptio
 
 
 async def catch_up(
-    ctx: Context,
+    ctx: DatabaseContext,
     fetch_all: Callable[[Collection[str]], Awaitable[Mapping[str, StripeSubscriptionState]]],
     apply_events: Callable[[leases.Claimed, StripeSubscriptionState | None], Awaitable[None]],
     *,
@@ -194,14 +194,15 @@ async def catch_up(
             return False
         if not await leases.take(session, CATCH_UP_KEY, owner=owner, lease=lease):
             return False
-    in_hand: set[str] = set()
+    in_hand: dict[str, Sequence[str]] = {}  # the event IDs of each key
     async with (
         leases.keep_lease(ctx.sessions, CATCH_UP_KEY, owner=owner, lease=lease),
         leases.renewing(ctx.sessions, in_hand, owner=owner, lease=lease),
+        leases.postponing(ctx.sessions, "events", in_hand, lease=lease),
     ):
         async with ctx.sessions.begin() as session:
             claimed = await inbox.claim(session, owner=owner, lease=lease, limit=CATCH_UP_BATCH)
-        in_hand.update(one.key for one in claimed)
+        in_hand.update((one.key, one.ids) for one in claimed)
         try:
             listed = await fetch_all([_object_id(one) for one in claimed if one.version is not None])
         except StripeUnavailable as outage:
@@ -213,13 +214,17 @@ async def catch_up(
         async def apply_next() -> None:
             for one in queue:
                 await apply_events(one, listed.get(_object_id(one)) if one.version is not None else None)
-                in_hand.discard(one.key)
+                del in_hand[one.key]
 
-        await asyncio.gather(*(apply_next() for _ in range(ctx.settings.worker_concurrency)))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(ctx.settings.worker_concurrency):
+                tasks.create_task(apply_next())
     return True
 
 
-async def _postpone_all(ctx: Context, claimed: Sequence[leases.Claimed], outage: Exception, *, owner: str) -> None:
+async def _postpone_all(
+    ctx: DatabaseContext, claimed: Sequence[leases.Claimed], outage: Exception, *, owner: str
+) -> None:
     """Make events due again after a pause, without counting the attempt."""
     ids, error = [event_id for one in claimed for event_id in one.ids], f"{type(outage).__name__}: {outage}"
     async with ctx.sessions.begin() as session:

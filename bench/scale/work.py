@@ -83,6 +83,7 @@ WORK = (
     query(
         "leases.reschedule", lambda s: leases.reschedule(s.session, "events", s.ids("evt", 3), attempts=2, error="x")
     ),
+    query("leases.postpone", lambda s: leases.postpone(s.session, "events", s.ids("evt", 3), lease=LEASE)),
     query("leases.notify", lambda s: leases.notify(s.session)),
     query("inbox_writer.insert", lambda s: inbox_writer.insert(s.pool, [ReceivedEvent(_request("evt_new"), "{}")])),
     query(

@@ -9,7 +9,7 @@ during the work, and no session lock at all, so a transaction pooler can be used
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +28,7 @@ PER_KEY = 10_000  # rows of a key that are claimed together; the others are due 
 WINDOW = (
     2_000  # due rows that a claim looks at, from the oldest on, so that a leased key with millions costs it nothing
 )
+SLICE = 1_000  # rows that are postponed in one transaction
 log = structlog.get_logger()
 
 
@@ -72,6 +73,16 @@ def _counting(table: str, *, may_crash: bool) -> TextClause:
         RETURNING work_key, id, attempts
         """  # noqa: S608
     ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
+
+
+@cache
+def _postponing(table: str) -> TextClause:
+    return text(
+        f"""
+        UPDATE {_checked(table)} SET due_at = now() + :lease WHERE id = ANY(ARRAY(
+            SELECT id FROM {table} WHERE id = ANY(:ids) AND due_at <= now() + :lease / 2 FOR UPDATE SKIP LOCKED))
+        """  # noqa: S608
+    ).bindparams(bindparam("ids", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
 
 
 _TAKE_ALL = text(
@@ -196,7 +207,14 @@ async def renewing(sessions: Sessions, keys: Collection[str], *, owner: str, lea
     Only these keys are renewed. If the database is unreachable when a key is released, or when a claim is committed,
     the row of its lease is left behind; it must expire, so that any worker can claim the key again.
     """
-    task = asyncio.create_task(keep_renewing(sessions, keys, owner=owner, lease=lease))
+    async with _meanwhile(keep_renewing(sessions, keys, owner=owner, lease=lease)):
+        yield
+
+
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run a coroutine while the block runs."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
@@ -215,6 +233,44 @@ async def keep_renewing(sessions: Sessions, keys: Collection[str], *, owner: str
                 await renew(session, keys, owner=owner, lease=lease)
         except Exception as error:
             report("lease_renewal_failed", error)
+
+
+@asynccontextmanager
+async def postponing(
+    sessions: Sessions, table: str, rows: Mapping[str, Sequence[str]], *, lease: timedelta
+) -> AsyncIterator[None]:
+    """
+    Keep claimed rows from becoming due again while the block runs, for work on more rows than a claim looks at.
+
+    Leased rows that are due fill the window of every other claim, and hide the free ones behind them.
+
+    :param rows: the IDs of the rows of each key. The block may add and remove keys.
+    """
+    async with _meanwhile(_keep_postponing(sessions, table, rows, lease=lease)):
+        yield
+
+
+async def _keep_postponing(
+    sessions: Sessions, table: str, rows: Mapping[str, Sequence[str]], *, lease: timedelta
+) -> None:
+    while True:
+        await asyncio.sleep(lease.total_seconds() / 3)
+        try:
+            ids = [row_id for some in rows.values() for row_id in some]
+            for first in range(0, len(ids), SLICE):
+                async with sessions.begin() as session:
+                    await postpone(session, table, ids[first : first + SLICE], lease=lease)
+        except Exception as error:
+            report("postponing_failed", error)
+
+
+async def postpone(session: Session, table: str, ids: Sequence[str], *, lease: timedelta) -> None:
+    """
+    Make those rows that are due soon due after the lease instead.
+
+    Rows that are locked are left out: they are being closed, and waiting for them could end in a deadlock.
+    """
+    await session.execute(_postponing(table), {"ids": list(ids), "lease": lease})
 
 
 async def renew(session: Session, keys: Collection[str], *, owner: str, lease: timedelta) -> None:
