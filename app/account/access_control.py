@@ -29,6 +29,9 @@ from app.services import reader_sessions
 
 MAX_FORM_FIELDS = 30
 KEPT = "form"  # the cookie of a form that was submitted when its session had ended
+OTHER_SESSION = (
+    "You have signed in again since this page was opened, so nothing was changed. Check the form, then send it again."
+)
 EXPIRED = "Your session has expired, so nothing was changed. Please sign in and try again."
 
 OLDEST_SIGN_OUT = timedelta(days=30)  # since the sign-in: a computer may sleep with the account open
@@ -92,9 +95,9 @@ def form_route(
             return _keep(request, _ended_session(request, form), form)
         if calls_stripe:
             await account_of(request).ctx.caller_limits.take(Limit.STRIPE, session.sub)
-        if not has_form_token(form, session.form_token):
-            raise ForgedForm("This form is from an earlier session, so nothing was changed. Open the page again.")
         received = await _request(request, session, form)
+        if not has_form_token(form, session.form_token):
+            return await shown_by(replace(received, fault=Fault(message=OTHER_SESSION, status=403)))
         try:
             return await submit(received)
         except (DomainError, InvalidForm) as refusal:

@@ -116,15 +116,20 @@ def _is_urgent(item: WorkItem, now: datetime) -> bool:
 
 
 async def show(request: ConsoleRequest) -> Response:
-    """Show an item."""
+    """Show an item. A form that was filled in before the person signed in again is filled in with it."""
     item = await work_queue.get(request.ctx, request.path_param("item"), roles=request.staff.roles)
-    return await _show(request, item)
+    # The form keeps the version that the person saw, so that they are told of a change since then.
+    return await _show(request, item, version=_version(request) if "version" in request.form else item.marks.version)
 
 
 async def _show(
-    request: ConsoleRequest, item: WorkItem, *, problem: str = "", form: str = "", status: int = 200
+    request: ConsoleRequest, item: WorkItem, *, version: int, problem: str = "", form: str = "", status: int = 200
 ) -> Response:
-    """Show an item, with a problem beside the form that caused it, which keeps its input."""
+    """
+    Show an item, with a problem beside the form that caused it, which keeps its input.
+
+    :param version: of the item that the forms are for.
+    """
     members = [one for one in await staff_members.listed(request.ctx) if ROLES[item.kind] in one.roles]
     return request.render(
         "work_item.html",
@@ -138,7 +143,7 @@ async def _show(
         readers=await _readers(request, [item]),
         problem=problem,
         problem_form=form,
-        entered=request.form,
+        shown_version=version,
     )
 
 
@@ -225,7 +230,12 @@ async def _refused(request: ConsoleRequest, form: str, problem: str) -> Response
     item = await work_queue.get(request.ctx, request.path_param("item"), roles=request.staff.roles)
     changed = item.marks.version != _version(request)
     return await _show(
-        request, item, problem=CHANGED if changed else problem, form=form, status=409 if changed else 422
+        request,
+        item,
+        version=item.marks.version,
+        problem=CHANGED if changed else problem,
+        form=form,
+        status=409 if changed else 422,
     )
 
 
@@ -249,8 +259,8 @@ def _start_of_day(request: ConsoleRequest, day: date) -> datetime:
 
 ROUTES = [
     page_route(ITEM, show, role=Role.SUPPORT),
-    form_route("/queue/{item}/assign", assign, role=Role.SUPPORT, shown_at=ITEM),
-    form_route("/queue/{item}/snooze", snooze, role=Role.SUPPORT, shown_at=ITEM),
-    form_route("/queue/{item}/note", note, role=Role.SUPPORT, shown_at=ITEM),
-    form_route("/queue/{item}/dismiss", dismiss, role=Role.SUPPORT, shown_at=ITEM),
+    form_route("/queue/{item}/assign", assign, role=Role.SUPPORT, shown_at=ITEM, shown_by=show),
+    form_route("/queue/{item}/snooze", snooze, role=Role.SUPPORT, shown_at=ITEM, shown_by=show),
+    form_route("/queue/{item}/note", note, role=Role.SUPPORT, shown_at=ITEM, shown_by=show),
+    form_route("/queue/{item}/dismiss", dismiss, role=Role.SUPPORT, shown_at=ITEM, shown_by=show),
 ]

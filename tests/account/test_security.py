@@ -92,6 +92,20 @@ async def test_a_form_is_filled_in_again_after_its_session_ended(shop: Shop, ope
     assert "Your subscription has ended." in done.text
 
 
+async def test_a_form_of_an_earlier_session_stays_filled_in(shop: Shop, open_account: OpenAccount) -> None:
+    person = shop.person("nia")
+    await shop.subscribe(person)
+    nia = await open_account(person)
+    page = await nia.open("/cancel")
+    nia.use_session_of(person, form_token="u" * 32)  # as after a sign-in in another tab
+    again = await nia.submit(page, "/cancel", when="now", comment="Too many articles")
+    assert (again.status, "You have signed in again since this page was opened" in again.text) == (403, True)
+    values = again.form("/cancel").values()
+    assert (values["when"], values["comment"]) == ("now", "Too many articles")
+    assert "It renews" in (await nia.open("/")).text
+    assert "Your subscription has ended." in (await nia.submit(again, "/cancel")).text
+
+
 async def test_a_kept_form_is_not_shown_to_another_person(shop: Shop, open_account: OpenAccount) -> None:
     nia, ben = shop.person("nia"), shop.person("ben")
     await shop.subscribe(nia)

@@ -1,5 +1,9 @@
 """The work queue at the console: what each role sees, and what staff do with an item."""
 
+from datetime import timedelta
+
+import pytest
+
 from demo.browser import Page
 from tests.console.conftest import OpenConsole
 from tests.support.shop import Shop
@@ -87,6 +91,43 @@ async def test_an_item_is_assigned_noted_snoozed_and_wakes_up(shop: Shop, open_c
 
     actions = await shop.rows("SELECT action FROM audit_log WHERE object_id = 'ano_1' ORDER BY id")
     assert [row["action"] for row in actions] == ["work_item.assigned", "work_item.noted", "work_item.snoozed"]
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "value"),
+    [("note", "note", "Asked Ada."), ("snooze", "until", "2027-01-15"), ("dismiss", "reason", "Told Ada.")],
+)
+async def test_forms_of_an_item_keep_their_input_over_a_sign_in(
+    shop: Shop, open_console: OpenConsole, form: str, field: str, value: str
+) -> None:
+    robin = await open_console("agent@example.com")
+    await fill(shop)
+    tab = await robin.open("/queue/dp_2")
+    robin.browser._client.cookies.delete("newsstand_console")
+    await robin.open("/")  # in another tab: the provider still knows the person
+    again = await robin.submit(tab, f"/{form}", **{field: value})
+    assert (again.status, "You have signed in again" in again.text) == (403, True)
+    assert again.form(f"/{form}").values()[field] == value
+
+    await robin.backdate(idle_for=timedelta(minutes=61))
+    refused = await robin.submit(again, f"/{form}")
+    link = next(a for a in refused.find("a") if a.text == "Sign in and continue")
+    restored = await robin.browser.open(refused.resolve(link.attributes["href"]))
+    assert restored.form(f"/{form}").values()[field] == value
+    assert (await robin.submit(restored, f"/{form}")).status == 200
+
+
+async def test_a_change_during_a_sign_in_is_not_overwritten(shop: Shop, open_console: OpenConsole) -> None:
+    robin, sam = await open_console("agent@example.com"), await open_console("supervisor@example.com")
+    await fill(shop)
+    tab = await robin.open("/queue/dp_1")
+    await sam.submit(await sam.open("/queue/dp_1"), "/note", note="Sam’s note")
+    robin.browser._client.cookies.delete("newsstand_console")
+    await robin.open("/")
+    again = await robin.submit(tab, "/note", note="Robin’s note")
+    conflict = await robin.submit(again, "/note")
+    assert (conflict.status, "Someone else changed this item" in conflict.text) == (409, True)
+    assert conflict.form("/note").values()["note"] == "Robin’s note"
 
 
 async def test_a_snooze_ends_before_the_evidence_deadline(shop: Shop, open_console: OpenConsole) -> None:
