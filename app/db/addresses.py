@@ -65,14 +65,19 @@ _UNUSABLE = text(
 ).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("served", "after_country", "before_country")))
 
 
+_LACK = """
+    t.lacks_address AND t.copies_ended_at IS NULL AND (s.status <> ALL(:over) OR upper_inf(t.copies) OR upper(t.copies) > (
+        SELECT coalesce(max(number), 0) + 1 FROM issues WHERE coalesce(actual_mail_date, planned_mail_date) < :today))
+"""
 _LACKING = text(
-    """
+    f"""
     SELECT DISTINCT s.stripe_id FROM subscriptions s JOIN terms t ON t.subscription_id = s.id
-    WHERE s.stripe_id = ANY(:ids) AND t.lacks_address AND t.copies_ended_at IS NULL
-      AND (s.status <> ALL(:over) OR upper_inf(t.copies) OR upper(t.copies) > (
-          SELECT coalesce(max(number), 0) + 1 FROM issues WHERE coalesce(actual_mail_date, planned_mail_date) < :today))
-    """
+    WHERE s.stripe_id = ANY(:ids) AND {_LACK}
+    """  # noqa: S608 - a condition
 ).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("ids", "over")))
+_DOES_ANY_LACK = text(
+    f"SELECT EXISTS (SELECT FROM terms t JOIN subscriptions s ON s.id = t.subscription_id WHERE {_LACK})"  # noqa: S608
+).bindparams(bindparam("over", type_=ARRAY(TEXT)))
 _ROWS = table_of(Row)
 _OF_SUBSCRIBER = (
     select(*_ROWS.c)
@@ -164,6 +169,11 @@ async def is_of_checkout(session: Session, checkout_id: str) -> bool:
 async def lacking(session: Session, stripe_ids: Sequence[str], *, today: date) -> set[str]:
     """Return those of these subscriptions that have print, and whose reader has no permanent address: by Stripe's IDs."""
     return set(await session.scalars(_LACKING, {"ids": list(stripe_ids), "today": today, "over": sorted(OVER)}))
+
+
+async def does_any_lack(session: Session, *, today: date) -> bool:
+    """Return whether any subscription lacks an address as :func:`lacking` describes it."""
+    return bool(await session.scalar(_DOES_ANY_LACK, {"today": today, "over": sorted(OVER)}))
 
 
 async def remove(session: Session, address_id: str, *, now: datetime) -> None:

@@ -131,6 +131,7 @@ LABELS = (
     query("addresses.add", _save),
     query("addresses.is_of_checkout", lambda s: addresses.is_of_checkout(s.session, s.id("chk"))),
     query("addresses.lacking", lambda s: addresses.lacking(s.session, s.ids("sub"), today=TODAY)),
+    query("addresses.does_any_lack", lambda s: addresses.does_any_lack(s.session, today=TODAY)),
     query("addresses.remove", lambda s: addresses.remove(s.session, s.id("adr"), now=NOW)),
     query("addresses.due", lambda s: addresses.due(s.session, s.id("adr"))),
     query("addresses.finish", lambda s: addresses.finish(s.session, s.id("adr"))),

@@ -185,11 +185,10 @@ def _created_at(refetch: events.RefetchRequest) -> str:
 
 
 async def _list_subscriptions(run: Run, sweep: Sweep, range_: Range) -> ListPage[ListedSubscription]:
-    """List a page of subscriptions: with their customers in an import, or if one is unknown here or lacks an address."""
-    if sweep.kind != SweepKind.IMPORT:
+    """List a page of subscriptions: with customers in an import, if one is unknown here, or if a reader has no address."""
+    if sweep.kind != SweepKind.IMPORT and not await _is_an_address_lacking(run):
         page = await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=False)
-        states = [one.item.state for one in page.listed]
-        if not await _unknown_customers(run, states) and not await _lacking_addresses(run, states):
+        if not await _unknown_customers(run, [one.item.state for one in page.listed]):
             return page
     return await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=True)
 
@@ -200,6 +199,12 @@ async def _unknown_customers(run: Run, states: Sequence[StripeSubscriptionState]
     ours = {one.customer_id for one in states if any(item.plan in plans for item in one.items)}
     async with run.ctx.sessions.begin() as session:
         return ours - await rows.known_customers(session, sorted(ours))
+
+
+async def _is_an_address_lacking(run: Run) -> bool:
+    """Return whether copies are owed to any reader without an address. If so, each page is listed with its customers."""
+    async with run.ctx.sessions.begin() as session:
+        return await addresses.does_any_lack(session, today=run.now.astimezone(run.ctx.settings.zone).date())
 
 
 async def _lacking_addresses(run: Run, states: Sequence[StripeSubscriptionState]) -> set[str]:
