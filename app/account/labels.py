@@ -10,6 +10,7 @@ from app.domain.access_status import Notice
 from app.domain.declarations import DeclarationKind, Language
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.errors import DomainError
+from app.domain.print_renewals import starts_at_renewal
 from app.domain.promotion_codes import PromotionCodeInvalid
 from app.domain.refunds import ENDING
 from app.domain.subscriptions import SubscriptionStatus
@@ -182,9 +183,14 @@ def notice(found: Notice | None) -> str | None:
     return typographic(found.text) if found is not None and found.code not in SAID_BY_STATUS else None
 
 
-def editions(print_edition: object) -> str:
-    """Return what a subscription includes."""
-    return "Digital and print" if print_edition else "Digital"
+def editions(details: SubscriptionDetails, localization: Localization) -> str:
+    """Return what a subscription includes now, and from when on print, if only the next renewal includes it."""
+    subscription = details.subscription
+    if not starts_at_renewal(subscription, details.term):
+        return "Digital and print" if subscription.print_edition else "Digital"
+    if subscription.cancel_at is not None or subscription.current_period_end is None:
+        return "Digital"
+    return f"Digital. Print starts with your renewal on {localization.date(subscription.current_period_end)}"
 
 
 @pass_context

@@ -40,7 +40,9 @@ async def preview(request: AccountRequest) -> Response:
         countries=countries(prints.served, request.ctx.localization, prints.mailed_from),
         entered={"name": request.session.name or "", "country": prints.mailed_from, **request.form},
         address=book.permanent.checked.lines if book.permanent is not None else (),
+        renews_with_print=found.renews_with_print and not found.enabled,
         key=key or secrets.token_urlsafe(18),
+        drop_key=secrets.token_urlsafe(18),
     )
 
 

@@ -13,6 +13,7 @@ from app.aggregates.declarations import writing
 from app.domain.declarations import notice_of
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.issues import Issue
+from app.domain.print_renewals import starts_at_renewal
 from app.domain.subscriptions import NoSubscription
 from app.services import cancellations, declarations, sent_copies, subscriptions
 from app.services.subscriptions import SubscriptionDetails
@@ -41,6 +42,8 @@ async def show(request: AccountRequest) -> Response:
         price_change=details.price_change,
         plan=catalogue.plans.get(subscription.plan),
         headline=labels.status(details, request.ctx.localization, notice=notice_of(subscription.id, declared)),
+        editions=labels.editions(details, request.ctx.localization),
+        print_is_later=starts_at_renewal(subscription, details.term),
         notice=details.notice,
         notice_text=labels.notice(details.notice),
         upcoming=_dated(request, details.issues.upcoming[:UPCOMING]) if details.issues else [],

@@ -27,7 +27,6 @@ environment = Environment(
     lstrip_blocks=True,
 )
 environment.filters |= formatting.FILTERS | {
-    "editions": labels.editions,
     "other_access": labels.other_access,
     "declared": labels.declared,
     "invoice_status": labels.invoice_status,

@@ -155,6 +155,13 @@ class AddressBookOut(ApiModel):
         "calendar yet."
     )
 
+    price_changes: bool = Field(
+        default=False,
+        description="Whether the address changes the price of print. It is always `false`: a subscriber who moves to "
+        "another postage band keeps the price, in renewals too.",
+        examples=[False],
+    )
+
     @classmethod
     def of(cls, book: AddressBook) -> "AddressBookOut":
         """Return the body for the addresses of a reader."""
@@ -193,7 +200,11 @@ async def show_my_address(reader: CurrentReader, ctx: Ctx, now: Now) -> AddressB
 
 @router.put("/me/address", tags=["subscription"], responses=REFUSALS)
 async def save_my_address(body: AddressIn, reader: CurrentReader, ctx: Ctx, now: Now) -> AddressBookOut:
-    """Save my postal address, or a temporary one. Changes after an issue's label cut-off count for the next issue."""
+    """
+    Save my postal address, or a temporary one. Changes after an issue's label cut-off count for the next issue.
+
+    The price of print stays as it is, also in a country of another postage band.
+    """
     return AddressBookOut.of(await addresses.save_own(ctx, reader, body.to_address(), body.to_period(), now=now))
 
 

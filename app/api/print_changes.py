@@ -180,6 +180,12 @@ class PrintQuoteOut(ApiModel):
         description="The end of the term. From then on, renewals include print or not, at its plain price.",
         examples=["2027-03-01T18:00:00Z"],
     )
+    renews_with_print: bool = Field(
+        description="Whether the next renewal includes print, as it stands. With `enabled` false, the payment for print "
+        "arrived only after the last renewal: print can be added to the running term, or dropped before the next renewal, "
+        "with an amount of 0.",
+        examples=[False],
+    )
     change: PrintChangeOut | None = Field(description="A change that is in progress.", examples=[None])
 
     @classmethod
@@ -205,6 +211,7 @@ class PrintQuoteOut(ApiModel):
             from_balance=price(quote.from_balance),
             to_balance=price(sum(quote.to_balance.values())),
             until=quote.ends_at,
+            renews_with_print=found.renews_with_print,
             change=PrintChangeOut.of(found.change, []) if found.change is not None else None,
         )
 

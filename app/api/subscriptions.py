@@ -15,6 +15,7 @@ from app.domain.early_exits import NoEarlyExit
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.ledgers import Ledger
 from app.domain.price_migrations import PriceChange
+from app.domain.print_renewals import starts_at_renewal
 from app.domain.quotes import Quote
 from app.domain.refunds import GuaranteeUsed, PaidByCredit
 from app.domain.status_cells import ReaderAction
@@ -147,7 +148,16 @@ class SubscriptionOut(ApiModel):
     id: str = Field(examples=["scr_0c5e"])
     status: SubscriptionStatusText = Field(examples=["active"])
     plan: str = Field(examples=["annual"])
-    editions: list[Literal["digital", "print"]] = Field(examples=[["digital"]])
+    editions: list[Literal["digital", "print"]] = Field(
+        description="What it includes now. Print whose payment arrived only after the last renewal is not among them: it "
+        "starts with the next renewal, see `print_from`.",
+        examples=[["digital"]],
+    )
+    print_from: datetime | None = Field(
+        default=None,
+        description="When print starts, if the running term is without it and the next renewal includes it.",
+        examples=[None],
+    )
     term: TermOut | None
     issues: IssuesOut | None
     renews_at: datetime | None = Field(examples=["2027-03-01T18:00:00Z"])
@@ -176,11 +186,13 @@ class SubscriptionOut(ApiModel):
         subscription, term, quote = details.subscription, details.term, details.guarantee
         status = details.status
         ends_at = subscription.over_at or (status.until if status.has_lapsed else subscription.cancel_at)
+        is_later = starts_at_renewal(subscription, term)
         return cls(
             id=subscription.id,
             status=subscription.effective_status,
             plan=subscription.plan,
-            editions=["digital", "print"] if subscription.print_edition else ["digital"],
+            editions=["digital", "print"] if subscription.print_edition and not is_later else ["digital"],
+            print_from=subscription.current_period_end if is_later and ends_at is None else None,
             term=TermOut(starts_at=term.starts_at, ends_at=term.ends_at) if term else None,
             issues=IssuesOut.of(term, details.ledger) if term else None,
             renews_at=subscription.current_period_end if subscription.is_live and ends_at is None else None,

@@ -29,6 +29,7 @@ async def show_form(request: ConsoleRequest) -> Response:
         "print_edition.html",
         found=found,
         quote=quote,
+        renews_with_print=status.renews_with_print,
         is_addition=is_addition,
         change=status.change,
         fields=ADDRESS_FIELDS if is_addition and book.permanent is None else (),
@@ -36,7 +37,8 @@ async def show_form(request: ConsoleRequest) -> Response:
         address=book.permanent.checked.lines if book.permanent is not None else (),
         countries=countries(prints.served, ctx.localization, prints.mailed_from),
         filled=request.form or {"name": found.subscriber.name or "", "country": prints.mailed_from},
-        key=request.idempotency_key(),
+        key=(key := request.idempotency_key()),
+        drop_key=f"{key[:90]}-drop",
     )
 
 

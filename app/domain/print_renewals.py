@@ -7,10 +7,20 @@ from app.domain.invoices import InvoiceStatus
 from app.domain.print_changes import PrintChangeKind
 from app.domain.print_quotes import SECOND, PrintCase, PrintQuote, balance_parts, dropped_parts, refund_refusal
 from app.domain.refunds import NoCalendar
-from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState
+from app.domain.subscriptions import StripeInvoiceState, StripeSubscriptionState, Subscription, Term
 
 UNPAID = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.OPEN})
 _BILLED = UNPAID | {InvoiceStatus.PAID, InvoiceStatus.UNCOLLECTIBLE}
+
+
+def starts_at_renewal(subscription: Subscription, term: Term | None) -> bool:
+    """
+    Return whether the running term is without print, and the next renewal includes it.
+
+    So it is when the payment for print arrived only after the renewal.
+    """
+    includes = subscription.is_live and subscription.print_edition
+    return includes and term is not None and not term.print_edition
 
 
 def billed_since(seen: StripeSubscriptionState, dropped_at: datetime) -> list[tuple[StripeInvoiceState, datetime]]:

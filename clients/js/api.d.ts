@@ -304,6 +304,8 @@ export interface paths {
         /**
          * Save my postal address, or a temporary one
          * @description Changes after an issue's label cut-off count for the next issue.
+         *
+         *     The price of print stays as it is, also in a country of another postage band.
          */
         put: operations["save_my_address"];
         post?: never;
@@ -2288,6 +2290,7 @@ export interface components {
          *         "label_cutoff": "2026-05-28",
          *         "mail_date": "2026-06-09"
          *       },
+         *       "price_changes": false,
          *       "temporary": []
          *     }
          */
@@ -2302,6 +2305,13 @@ export interface components {
             temporary: components["schemas"]["AddressOut"][];
             /** @description In the answer to a temporary address, the first issue that is sent there. null if it is not on the calendar yet. */
             counts_from: components["schemas"]["CountsFromOut"] | null;
+            /**
+             * Price Changes
+             * @description Whether the address changes the price of print. It is always `false`: a subscriber who moves to another postage band keeps the price, in renewals too.
+             * @default false
+             * @example false
+             */
+            price_changes: boolean;
         };
         /**
          * AddressIn
@@ -9002,6 +9012,7 @@ export interface components {
          *         "formatted": "$49"
          *       },
          *       "reason": null,
+         *       "renews_with_print": false,
          *       "tax": {
          *         "amount": 4900,
          *         "currency": "usd",
@@ -9081,6 +9092,12 @@ export interface components {
              * @example 2027-03-01T18:00:00Z
              */
             until: string | null;
+            /**
+             * Renews With Print
+             * @description Whether the next renewal includes print, as it stands. With `enabled` false, the payment for print arrived only after the last renewal: print can be added to the running term, or dropped before the next renewal, with an amount of 0.
+             * @example false
+             */
+            renews_with_print: boolean;
             /**
              * @description A change that is in progress.
              * @example null
@@ -10496,6 +10513,7 @@ export interface components {
          *         "currency": "usd",
          *         "formatted": "$49"
          *       },
+         *       "print_from": null,
          *       "renews_at": "2027-03-01T18:00:00Z",
          *       "status": "active",
          *       "term": {
@@ -10527,11 +10545,18 @@ export interface components {
             plan: string;
             /**
              * Editions
+             * @description What it includes now. Print whose payment arrived only after the last renewal is not among them: it starts with the next renewal, see `print_from`.
              * @example [
              *       "digital"
              *     ]
              */
             editions: ("digital" | "print")[];
+            /**
+             * Print From
+             * @description When print starts, if the running term is without it and the next renewal includes it.
+             * @example null
+             */
+            print_from?: string | null;
             term: components["schemas"]["TermOut"] | null;
             issues: components["schemas"]["IssuesOut"] | null;
             /**

@@ -1,16 +1,18 @@
 """The pages about printed copies: where they are sent, a time without them, and one that did not arrive."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.account.conftest import AccountBrowser, OpenAccount
 from tests.support.labels import HOME, freeze, labels, move
-from tests.support.shop import Person, Shop
+from tests.support.print_edition import items, put, quote
+from tests.support.shop import START_TIME, Person, Shop
 
 CUTOFF = datetime(2026, 3, 9, 5, tzinfo=UTC)  # labels of issue 5 close with March 8, in the publisher's time zone
 MAILED = datetime(2026, 3, 20, 18, tzinfo=UTC)
 ISSUE = 5
+RENEWAL = START_TIME.replace(year=2027)
 
 
 @pytest.fixture
@@ -150,6 +152,35 @@ async def test_forms_of_other_sites_change_nothing(
     for stored in ("holds", "claims"):
         assert (await shop.get(f"/v1/me/{stored}", nia)).json()["data"] == []
     assert (await shop.get("/v1/me/address", nia)).json()["temporary"] == []
+
+
+async def test_print_that_was_paid_too_late_can_be_added_or_dropped(shop: Shop, open_account: OpenAccount) -> None:
+    await shop.plan_issues(60)
+    person = shop.person("nia")
+    await shop.subscribe(person)
+    await shop.advance_to(RENEWAL - timedelta(hours=3))
+    fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
+    await put(shop, person, enabled=True, amount=(await quote(shop, person))["amount"]["amount"], address=HOME)
+    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+    await shop.advance_to(RENEWAL + timedelta(hours=3))
+    await shop.stripe.delete(f"/_sandbox/faults/{fault}")
+    await shop.execute("UPDATE print_changes SET due_at = now()")
+    await shop.wait_until("SELECT bool_and(status = 'completed') FROM print_changes")
+    account = await open_account(person)
+
+    overview = await account.open("/")
+    page = await account.open("/print")
+    (drop,) = [one for one in page.find("form") if one.values().get("enabled") == "no"]
+    dropped = await account.browser.submit(page, drop)
+    await shop.wait_until_idle()
+
+    assert "Digital. Print starts with your renewal on March 1, 2028" in overview.text
+    assert "Add or drop the print edition" in overview.text
+    assert "Print isn’t part of this term" in page.text
+    assert "We charge your card $24 now" in page.text
+    assert "Print is no longer part of your subscription." in dropped.text
+    assert await items(shop) == ["newsstand_annual_digital"]
+    assert "Add the print edition" in (await account.open("/")).text
 
 
 async def _mail(shop: Shop) -> None:

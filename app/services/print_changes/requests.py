@@ -59,6 +59,7 @@ class PrintEditionStatus:
     enabled: bool
     quote: PrintQuote
     change: PrintChange | None
+    renews_with_print: bool  # whether the next renewal includes print, as it stands
 
 
 async def quote(ctx: Context, sub: str, *, only: str | None = None, now: datetime) -> PrintEditionStatus:
@@ -72,11 +73,12 @@ async def quote(ctx: Context, sub: str, *, only: str | None = None, now: datetim
     async with ctx.sessions.begin() as session:
         case = await cases.load(session, ctx, await cases.find(session, sub, only), state, now=now)
         open_change = await print_changes.undecided(session, case.subscription.id)
-    enabled = has_print(case)
+    enabled, renews = has_print(case), case.subscription.print_edition
     if enabled:
-        return PrintEditionStatus(enabled=enabled, quote=quote_removal(case, now=now), change=open_change)
-    bill = await cases.bill(ctx, case, state, now=now)
-    return PrintEditionStatus(enabled=enabled, quote=quote_addition(case, bill, now=now), change=open_change)
+        quoted = quote_removal(case, now=now)
+    else:
+        quoted = quote_addition(case, await cases.bill(ctx, case, state, now=now), now=now)
+    return PrintEditionStatus(enabled=enabled, quote=quoted, change=open_change, renews_with_print=renews)
 
 
 async def change(

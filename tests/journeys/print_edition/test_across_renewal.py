@@ -102,6 +102,9 @@ async def test_print_that_joins_after_the_renewal_can_be_added_to_the_new_term(s
     assert [one["code"] for one in anomalies] == ["print_unbilled"]
     offered = await quote(shop, ada)
     assert (offered["enabled"], offered["kind"], offered["amount"]["amount"]) == (False, "add", 24_00)
+    assert offered["renews_with_print"]
+    mine = (await shop.get("/v1/me/subscription", ada)).json()
+    assert (mine["editions"], mine["print_from"]) == (["digital"], mine["renews_at"])
 
     await change(shop, ada, enabled=True, key="print-2")
 
@@ -109,6 +112,8 @@ async def test_print_that_joins_after_the_renewal_can_be_added_to_the_new_term(s
     assert tuple(renewed.values()) == (True, "{[29,53)}")
     assert await items(shop) == [DIGITAL, PRINT]
     assert (await quote(shop, ada))["kind"] == "drop"
+    mine = (await shop.get("/v1/me/subscription", ada)).json()
+    assert (mine["editions"], mine["print_from"]) == (["digital", "print"], None)
     assert (await shop.get("/v1/support/anomalies", shop.agent)).json()["data"] == []
 
 
