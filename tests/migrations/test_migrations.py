@@ -119,7 +119,7 @@ GROWING = {
 }
 
 
-async def test_tables_that_grow_with_readers_are_vacuumed_before_a_fifth_of_them_has_changed(database: str) -> None:
+async def test_growing_tables_are_vacuumed_before_a_fifth_has_changed(database: str) -> None:
     connection = await asyncpg.connect(database)
     settings = "SELECT relname, reloptions FROM pg_class WHERE relkind = 'r' AND reloptions IS NOT NULL"
     found = {
