@@ -6,7 +6,7 @@ Which event types are about which kind of object is in :data:`app.domain.events.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from app.db import notifications as notifications_db
 from app.db import reader_names as reader_names_db
 from app.db.engine import leases
 from app.db.engine.dsn import listen_dsn
+from app.db.engine.outages import report
 from app.db.engine.session import Session
 from app.domain import events
 from app.domain.reconciliation import until_next
@@ -60,6 +61,12 @@ class RowUseCase(Protocol):
     """Completes the work of one due row."""
 
     async def __call__(self, ctx: Context, row_id: str, /, *, now: datetime) -> object: ...
+
+
+class UseCase(Protocol):
+    """Does what is due by policy time."""
+
+    async def __call__(self, ctx: Context, /, *, now: datetime) -> object: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,20 +306,34 @@ class Jobs:
             return await webhooks.catch_up(self._ctx, partial(subscriptions.fetch_all, self._ctx), apply, owner=owner)
 
     async def housekeeping(self) -> None:
-        """Delete rows that are past their retention period, and start what is due by policy time or by the settings."""
-        await idempotency.prune(self._ctx)
-        await revocations.prune(self._ctx)
-        await inbox_events.prune(self._ctx)
-        await inbox_events.reduce_payloads(self._ctx)
-        await reader_views.prune(self._ctx)
-        await retention.schedule(self._ctx)
-        await self._ctx.caller_limits.prune()
-        await schedule_reconciliation(self._ctx)
-        await label_runs.queue_unknown(self._ctx)
-        await label_runs.announce(self._ctx, now=await self._ctx.clock.policy())
-        now = await self._ctx.clock.policy()
-        await subscriptions.request_checks(self._ctx, now=now)
-        await price_migrations.queue_due(self._ctx, now=now)
+        """
+        Delete rows that are past their retention period, and start what is due by policy time or by the settings.
+
+        A step that fails is reported, and the others are run all the same.
+        """
+        ctx = self._ctx
+        steps: Mapping[str, Callable[[], Awaitable[object]]] = {
+            "idempotency": lambda: idempotency.prune(ctx),
+            "revocations": lambda: revocations.prune(ctx),
+            "events": lambda: inbox_events.prune(ctx),
+            "payloads": lambda: inbox_events.reduce_payloads(ctx),
+            "reader_views": lambda: reader_views.prune(ctx),
+            "retention": lambda: retention.schedule(ctx),
+            "caller_limits": lambda: ctx.caller_limits.prune(),
+            "reconciliation": lambda: schedule_reconciliation(ctx),
+            "unknown_issues": lambda: label_runs.queue_unknown(ctx),
+            "announcements": lambda: self._run_now(label_runs.announce),
+            "checks": lambda: self._run_now(subscriptions.request_checks),
+            "price_migrations": lambda: self._run_now(price_migrations.queue_due),
+        }
+        for name, step in steps.items():
+            try:
+                await step()
+            except Exception as failure:  # the other steps don't need this one
+                report("housekeeping_failed", failure, step=name)
+
+    async def _run_now(self, use_case: UseCase) -> None:
+        await use_case(self._ctx, now=await self._ctx.clock.policy())
 
 
 async def schedule_reconciliation(ctx: Context) -> None:

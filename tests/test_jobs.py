@@ -1,12 +1,20 @@
-"""The tables of background work are complete."""
+"""The tables of background work are complete, and a step that fails stops no other."""
 
 from datetime import UTC, datetime
 from typing import cast
 
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from app import main
 from app.context import Context
+from app.db.engine.session import Sessions
 from app.db.models import Base
 from app.domain.events import FAMILIES, RefetchKind
-from app.jobs import ROW_JOBS, event_handlers
+from app.jobs import ROW_JOBS, Jobs, event_handlers
+from app.services import catalogue
+from app.settings import Settings
+from tests.support.shop import CATALOGUE
 
 
 def test_every_table_with_due_rows_has_a_job() -> None:
@@ -21,3 +29,15 @@ def test_every_kind_of_object_in_an_event_has_a_handler() -> None:
     kinds = {kind for family in FAMILIES.values() for kind, _ in family.places}
     kinds |= {family.unknown_shape for family in FAMILIES.values() if family.unknown_shape is not None}
     assert kinds | {RefetchKind.DUPLICATES} == set(handlers)
+
+
+async def test_a_step_of_the_housekeeping_that_fails_stops_no_other(database: str, sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text("ALTER TABLE idempotent_requests RENAME TO renamed"))
+
+    async with main.open_context(Settings(database_url=SecretStr(database)), catalogue.load(CATALOGUE)) as ctx:
+        await Jobs(ctx).housekeeping()
+
+    async with sessions.begin() as session:
+        assert await session.scalar(text("SELECT count(*) FROM retention_runs")) == 1
+        assert await session.scalar(text("SELECT count(*) FROM sweeps WHERE by = 'schedule'")) == 1
