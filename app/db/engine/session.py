@@ -45,9 +45,15 @@ CONNECTION_LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,  # only a new connection is refused
     asyncpg.InternalClientError,
 )
-SERVER_TIMEOUTS = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError)  # trying again helps
+TRANSIENT = (  # trying again helps
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
 # Raised for a closed connection; for invalid input too, but then the error is a ValueError as well.
 CLOSED = (*CONNECTION_LOST, asyncpg.InterfaceError)
 UNAVAILABLE = (OSError, OperationalError, InterfaceError, PoolExhausted)  # the database is at fault, not the statement
@@ -156,8 +162,8 @@ def _test_if_idle(idle_after: timedelta, connection: DBAPIConnection, record: Co
 def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     """
     Treat every error of a lost connection as a disconnect, so that the pool discards its connections. A read-only server
-    counts as lost: after a failover, another one accepts writes. A time-out of the server is an outage too, but keeps the
-    connection.
+    counts as lost: after a failover, another one accepts writes. A time-out of the server or a deadlock is an outage too,
+    but keeps the connection.
 
     A cancellation ends a connection as well, but stays a cancellation: as an error it would be handled, and the task that
     was to end would go on.
@@ -167,8 +173,7 @@ def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     cause = context.original_exception.__cause__ or context.original_exception
     lost = isinstance(cause, (*CONNECTION_LOST, TimeoutError)) or is_read_only(cause) or _is_closed(context)
     context.is_disconnect = context.is_disconnect or lost
-    is_timeout = isinstance(cause, SERVER_TIMEOUTS)
-    if is_timeout or context.is_disconnect:
+    if isinstance(cause, TRANSIENT) or context.is_disconnect:
         return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
     return None
 

@@ -119,6 +119,22 @@ async def test_reads_on_one_connection_survive_a_restart_of_the_server(database:
     await pool.close()
 
 
+async def test_a_server_without_a_free_connection_is_an_outage(database: str) -> None:
+    owner = await asyncpg.connect(database)
+    await owner.execute("CREATE ROLE newsstand_full LOGIN CONNECTION LIMIT 0")
+    pool = await open_pool(database.replace("postgres@", "newsstand_full@", 1), size=2, pooler=False)
+    try:
+        with pytest.raises(DatabaseUnreachable, match="TooManyConnections"):
+            await FastReads(pool).fetch("SELECT 1")
+        with pytest.raises(DatabaseUnreachable, match="TooManyConnections"):
+            async with FastReads.on_one_connection(pool):
+                pass
+    finally:
+        await pool.close()
+        await owner.execute("DROP ROLE newsstand_full")
+        await owner.close()
+
+
 async def test_only_the_transaction_of_a_closed_connection_fails(sessions: Sessions, database: str) -> None:
     other = await asyncpg.connect(database)
 

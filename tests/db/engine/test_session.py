@@ -56,6 +56,7 @@ async def test_a_connection_to_a_read_only_server_is_replaced(sessions: Sessions
     assert await query(sessions, write) == 1
 
 
+LOCK_ROW = text("SELECT sub FROM sign_outs WHERE sub = :sub FOR UPDATE")
 LOCK = "SELECT pg_advisory_xact_lock(1)::text"
 SHORT = timedelta(milliseconds=100)
 
@@ -90,6 +91,28 @@ async def test_a_lock_timeout_is_an_outage_that_keeps_the_connection(database: s
             await query(sessions, LOCK)
 
     assert await query(sessions, "SELECT 1") == 1
+    await engine.dispose()
+
+
+async def test_a_deadlock_is_an_outage_that_keeps_the_connection(database: str, sessions: Sessions) -> None:
+    """So an attempt to apply an event doesn't count, and a request is answered 503."""
+    async with sessions.begin() as session:
+        await session.execute(text("INSERT INTO sign_outs (sub, at) VALUES ('ada', now()), ('ben', now())"))
+    engine = make_engine(database, pool_size=2)
+    locked = asyncio.Barrier(2)
+
+    async def lock(first: str, second: str) -> object:
+        async with make_sessions(engine).begin() as session:
+            await session.execute(LOCK_ROW, {"sub": first})
+            await locked.wait()
+            return await session.scalar(LOCK_ROW, {"sub": second})
+
+    ends = await asyncio.gather(lock("ada", "ben"), lock("ben", "ada"), return_exceptions=True)
+
+    assert sorted(map(str, ends))[1] in {"ada", "ben"}
+    (deadlock,) = [one for one in ends if isinstance(one, DatabaseUnreachable)]
+    assert "DeadlockDetectedError" in str(deadlock)
+    assert await query(make_sessions(engine), "SELECT 1") == 1
     await engine.dispose()
 
 
