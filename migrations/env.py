@@ -18,7 +18,7 @@ STATEMENT_TIMEOUT = "15min"
 ADVISORY_LOCK = 5_720_240_115  # any number that no other lock uses
 POLL_SECONDS = 0.5
 INVALID_INDEXES = """
-SELECT format('%I.%I', n.nspname, c.relname)
+SELECT format('%I.%I', n.nspname, c.relname), c.relname ~ '_cc(new|old)[0-9]*$' AS is_copy
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND n.nspname = current_schema() AND c.relkind = 'i'
 """
@@ -84,11 +84,20 @@ def _restore_timeouts(_: Connection, cursor: Any, statement: str, *__: object) -
 
 
 def _rebuild_invalid_indexes(connection: Connection) -> None:
-    """Rebuild the indexes that an interrupted build left invalid: every write maintains them, and no query uses them."""
-    invalid = list(connection.scalars(text(INVALID_INDEXES)))
+    """
+    Rebuild the indexes that an interrupted build left invalid: every write maintains them, and no query uses them.
+
+    An interrupted rebuild leaves the copy that it was making, or the one that it had replaced. These are dropped: rebuilt,
+    they would be duplicates that stay forever.
+    """
+    invalid = [(str(index), bool(is_copy)) for index, is_copy in connection.execute(text(INVALID_INDEXES))]
     connection.commit()
     with context.get_context().autocommit_block():
-        for index in invalid:
+        for index, is_copy in invalid:
+            if is_copy:
+                print(f"Dropping the index {index}, which an interrupted rebuild left behind ...", flush=True)
+                connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {index}"))
+        for index in [index for index, is_copy in invalid if not is_copy]:
             print(f"Rebuilding the index {index}, which an interrupted build left invalid ...", flush=True)
             connection.execute(text(f"REINDEX INDEX CONCURRENTLY {index}"))
 

@@ -75,3 +75,39 @@ async def test_an_invalid_index_is_rebuilt(database: str) -> None:
     assert "Rebuilding the index public.events_received_at_idx" in output
     assert await connection.fetchval(INVALID) == 0
     await connection.close()
+
+
+REBUILDS = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'REINDEX%' AND pid <> pg_backend_pid()"
+)
+INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'events'::regclass ORDER BY 1"
+
+
+async def test_an_interrupted_rebuild_leaves_no_second_index(database: str) -> None:
+    connection, writer = await asyncpg.connect(database), await asyncpg.connect(database)
+    before = await connection.fetch(INDEXES)
+    await connection.execute(
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_received_at_idx'::regclass"
+    )
+    transaction = writer.transaction()
+    await transaction.start()
+    await writer.execute("LOCK TABLE events IN ROW EXCLUSIVE MODE")
+    interrupted = migrate(database)
+    async with asyncio.timeout(TIMEOUT):
+        while not await connection.fetchval(f"SELECT count(*) > 0 {REBUILDS} AND wait_event_type = 'Lock'"):
+            await asyncio.sleep(0.1)
+    interrupted.kill()
+    await connection.execute(f"SELECT pg_terminate_backend(pid) {REBUILDS}")
+    await transaction.rollback()
+    async with asyncio.timeout(TIMEOUT):
+        while await connection.fetchval(f"SELECT count(*) > 0 {REBUILDS}"):
+            await asyncio.sleep(0.1)
+    assert await connection.fetchval(INVALID) == 2  # the index and its copy
+
+    output = await ended(migrate(database))
+
+    assert "Dropping the index public.events_received_at_idx_ccnew" in output
+    assert await connection.fetchval(INVALID) == 0
+    assert await connection.fetch(INDEXES) == before
+    await connection.close()
+    await writer.close()
