@@ -1,5 +1,6 @@
 """Subscribing: the plans, the way to the payment page, and the way back from it."""
 
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -24,10 +25,11 @@ async def show_plans(request: AccountRequest) -> Response:
     if request.fault is None and not await _may_subscribe(request):
         return request.redirect("/")
     offered = await plans.of_reader(request.ctx, request.sub, now=request.now)
+    codes = [plan.code for plan, _ in offered]
     return request.render(
         "subscribe.html",
         offered=offered,
-        chosen=_chosen(request, {plan.code for plan, _ in offered}),
+        chosen=request.form.get("choice") or chosen(request.query("plan"), request.query("edition"), codes),
         code=request.form.get("code") or request.query("code", max_length=LONGEST_CODE),
         left="left" in request.http.query_params,
         allow_duplicate=request.fault is not None and request.fault.code == "possible_duplicate",
@@ -103,12 +105,14 @@ async def _has_ended(request: AccountRequest) -> bool:
     return details.subscription.over_at is not None
 
 
-def _chosen(request: AccountRequest, codes: set[str]) -> str:
-    """Return the chosen plan and edition, as the form names them; empty: the first."""
-    if request.form.get("choice"):
-        return request.form["choice"]
-    plan, edition = request.query("plan"), request.query("edition")
-    return f"{plan or next(iter(codes))}:{edition or 'digital'}" if codes else ""
+def chosen(plan: str, edition: str, codes: Sequence[str]) -> str:
+    """
+    Return the plan and edition of a link, as the form names them.
+
+    :param plan: empty: the first one on sale.
+    :param codes: of the plans on sale, in the catalogue's order. Without any, nothing is chosen.
+    """
+    return f"{plan or codes[0]}:{edition or 'digital'}" if codes else ""
 
 
 ROUTES = [

@@ -1,12 +1,12 @@
 """What the pages call things, and what they say about a subscription, to its reader."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from app.domain.access_status import Notice
 from app.domain.declarations import DeclarationKind, Language
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.errors import DomainError
@@ -32,6 +32,7 @@ NEXT_PAYMENT: Mapping[str, str] = {
     SubscriptionStatus.TRIALING: "Your first payment is on {}.",
 }
 SAID_BY_STATUS = frozenset({"ended", "ends"})  # notices that only repeat the status
+PAID_PERIOD = "until the end of the period you paid for"
 ERRORS: Mapping[str, str] = {
     "already_subscribed": "You already have a subscription, so you don’t need another one.",
     "no_subscription": "You don’t have a subscription.",
@@ -39,6 +40,7 @@ ERRORS: Mapping[str, str] = {
     "no_withdrawal_right": "There is no right of withdrawal where you live.",
     "withdrawal_period_over": "Your withdrawal period has ended.",
     "already_ended": "Your subscription has already ended.",
+    "subscription_paused": "Your subscription is paused. To resume it, please contact us.",
     "stripe_unavailable": "Our payment processor isn’t responding. Nothing was changed. Please try again in a minute.",
     "stripe_refused": "Our payment processor declined this. Nothing was changed. Please try again, or ask us for help.",
     "database_unavailable": "We’re having trouble right now. Nothing was changed. Please try again in a minute.",
@@ -173,14 +175,29 @@ def status(details: SubscriptionDetails, localization: Localization, *, notice: 
     if ends:
         return f"Canceled. You have access until {ends}."
     follows = NEXT_PAYMENT.get(subscription.effective_status)
-    if follows and subscription.current_period_end is not None and subscription.is_live:
+    is_collected = subscription.collection_paused is None
+    if follows and subscription.current_period_end is not None and subscription.is_live and is_collected:
         return f"{message} {follows.format(localization.date(subscription.current_period_end))}"
     return message
 
 
-def notice(found: Notice | None) -> str | None:
-    """Return the text of a notice, unless the status says the same."""
-    return typographic(found.text) if found is not None and found.code not in SAID_BY_STATUS else None
+def notice(details: SubscriptionDetails, localization: Localization, *, headline: str) -> str | None:
+    """
+    Return the text of a notice, with the date until which the reader keeps access.
+
+    :param headline: what :func:`status` says. The notice doesn't repeat it.
+    """
+    found = details.notice
+    if found is None or found.code in SAID_BY_STATUS:
+        return None
+    text = typographic(found.text)
+    if found.until is not None and details.status.has_access:
+        until = f"until {localization.date(found.until)}"
+        text = text.replace(PAID_PERIOD, until)
+        if until not in f"{headline} {text}":
+            text += f" You keep access {until}."
+    sentences = re.split(r"(?<=[.!?]) ", text)
+    return " ".join(sentence for sentence in sentences if sentence not in headline) or None
 
 
 def editions(details: SubscriptionDetails, localization: Localization) -> str:

@@ -35,17 +35,18 @@ async def show(request: AccountRequest) -> Response:
     until = details.withdrawal.right.until if details.withdrawal.right is not None else None
     copies = await sent_copies.of_subscription(request.ctx, subscription.id)
     today = request.now.astimezone(request.ctx.rules.zone).date()
+    headline = labels.status(details, request.ctx.localization, notice=notice_of(subscription.id, declared))
     return request.render(
         "overview.html",
         details=details,
         subscription=subscription,
         price_change=details.price_change,
         plan=catalogue.plans.get(subscription.plan),
-        headline=labels.status(details, request.ctx.localization, notice=notice_of(subscription.id, declared)),
+        headline=headline,
         editions=labels.editions(details, request.ctx.localization),
         print_is_later=starts_at_renewal(subscription, details.term),
         notice=details.notice,
-        notice_text=labels.notice(details.notice),
+        notice_text=labels.notice(details, request.ctx.localization, headline=headline),
         upcoming=_dated(request, details.issues.upcoming[:UPCOMING]) if details.issues else [],
         latest=_dated(request, details.issues.served[-1:]) if details.issues else [],
         copies=copies[:COPIES],

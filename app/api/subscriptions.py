@@ -11,6 +11,7 @@ from app.api.listed_values import EndedBy, NoticeCode, RefundRefusal, Subscripti
 from app.api.models import STORABLE, ApiModel, OtherAccessOut, PriceOut
 from app.api.openapi import Described
 from app.api.problems import problems
+from app.domain.cancellations import SubscriptionPaused
 from app.domain.early_exits import NoEarlyExit
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.ledgers import Ledger
@@ -351,7 +352,7 @@ async def cancel_subscription(
 @router.post(
     "/resume",
     dependencies=[CALLS_STRIPE],
-    responses=problems(NoSubscription, AlreadyEnded, StripeRefused, StripeUnavailable),
+    responses=problems(NoSubscription, AlreadyEnded, SubscriptionPaused, StripeRefused, StripeUnavailable),
 )
 async def resume_subscription(reader: CurrentReader, ctx: Ctx, now: Now, prices: Prices) -> SubscriptionOut:
     """Resume my subscription. Undoes a scheduled cancellation."""

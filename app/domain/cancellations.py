@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.domain.errors import Conflict
 from app.domain.invoice_lines import billed_period
 from app.domain.invoices import InvoiceStatus
 from app.domain.money import Money, minimum
@@ -86,6 +87,18 @@ def probably_must_end_now(subscription: Subscription, terms: Sequence[Term]) -> 
     period_end = subscription.current_period_end
     is_unpaid = bool(known) and period_end is not None and period_end > max(known)
     return subscription.status in COLLECTS_LATER or subscription.status == SubscriptionStatus.PAST_DUE or is_unpaid
+
+
+class SubscriptionPaused(Conflict):
+    """The subscription has no scheduled end to undo, but it is paused at Stripe, where resuming it charges a new period."""
+
+    code = "subscription_paused"
+    title = "Subscription paused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The subscription is paused and has no scheduled end. Only the publisher can resume it, at Stripe"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -256,8 +256,8 @@ PAUSE_OVER = Cell(
     access=AccessRule.TERM,
     code="paused",
     reader="Your subscription is paused, and your access has ended. Subscribe again to continue reading.",
-    staff="The subscription itself is paused, and access has ended. Resuming starts and charges a new period. If the reader "
-    "subscribes again, this subscription is ended first.",
+    staff="The subscription itself is paused, and access has ended. Only Stripe's Dashboard can resume it, which starts and "
+    "charges a new period. If the reader subscribes again, this subscription is ended first.",
     summary="paused",
     action=ReaderAction.SUBSCRIBE,
     source=PAUSE,
@@ -265,22 +265,22 @@ PAUSE_OVER = Cell(
 PAUSED = Cell(
     access=AccessRule.TERM,
     code="paused",
-    reader="Your subscription is paused. You keep access until the end of the period you paid for.",
+    reader="Your subscription is paused. You keep access until the end of the period you paid for. To resume it, contact "
+    "us.",
     staff="The subscription itself is paused, and no unused time was credited: access continues until the end of the paid "
-    "term. Resuming starts and charges a new period.",
+    "term. Only Stripe's Dashboard can resume it, which starts and charges a new period.",
     summary="paused",
-    action=ReaderAction.RESUME,
     source=PAUSE,
     after=PAUSE_OVER,
 )
 PAUSED_CREDITED = Cell(
     access=AccessRule.PAUSE,
     code="paused",
-    reader="Your subscription is paused, and your unused time was credited. It has no access until it is resumed.",
-    staff="The subscription itself is paused, and Stripe credited the unused time, so access ended with the pause. Resuming "
-    "starts and charges a new period, less the credit.",
+    reader="Your subscription is paused, and your unused time was credited. You have no access until it is resumed. To "
+    "resume it, contact us.",
+    staff="The subscription itself is paused, and Stripe credited the unused time, so access ended with the pause. Only "
+    "Stripe's Dashboard can resume it, which starts and charges a new period, less the credit.",
     summary="paused, with credit for the unused time",
-    action=ReaderAction.RESUME,
     source=PAUSE,
 )
 PAUSED_UNPAID = Cell(

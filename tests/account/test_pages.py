@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from app.account.checkout import chosen
 from tests.account.conftest import OpenAccount
 from tests.support.shop import Shop
 
@@ -114,3 +117,15 @@ async def test_session_ends_when_it_is_idle_or_old(shop: Shop, open_account: Ope
     assert (await nia.open("/")).url.startswith(shop.issuer.url)
     nia.use_session_of(shop.person("nia"), started_at=datetime.now(UTC) - timedelta(hours=8, minutes=1))
     assert (await nia.open("/")).url.startswith(shop.issuer.url)
+
+
+@pytest.mark.parametrize(
+    ("plan", "edition", "codes", "expected"),
+    [
+        pytest.param("", "", ["monthly", "annual", "student"], "monthly:digital", id="the catalogue's first plan"),
+        pytest.param("annual", "print", ["monthly", "annual"], "annual:print", id="those of the link"),
+        pytest.param("", "", [], "", id="nothing is on sale"),
+    ],
+)
+def test_the_plan_of_the_link_is_chosen_or_the_first(plan: str, edition: str, codes: list[str], expected: str) -> None:
+    assert chosen(plan, edition, codes) == expected

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from tests.account.conftest import OpenAccount
 from tests.journeys.cancellations.test_ends import make_past_due
 from tests.support.shop import START_TIME, Shop
@@ -50,3 +52,49 @@ async def test_a_trial_says_when_it_ends_and_what_follows(shop: Shop, open_accou
     assert "You’re on a free trial. Your first payment is on March 31, 2026." in during, during
     assert "Cancel your subscription" in during
     assert "Your subscription is active." in after, after
+
+
+@pytest.mark.parametrize(
+    ("change", "parameters", "headline", "notice"),
+    [
+        pytest.param(
+            "/pause",
+            {"type": "subscription", "bill_for[unused_time_from][type]": "none"},
+            "Your subscription is paused.",
+            "You keep access until March 1, 2027. To resume it, contact us.",
+            id="paused",
+        ),
+        pytest.param(
+            "/pause",
+            {"type": "subscription"},
+            "Your subscription is paused.",
+            "Your subscription is paused, and your unused time was credited. You have no access until it is resumed. To "
+            "resume it, contact us.",
+            id="paused, with credit",
+        ),
+        pytest.param(
+            "",
+            {"pause_collection[behavior]": "void"},
+            "Your subscription is active.",
+            "Payments for your subscription are paused. You keep access until March 1, 2027.",
+            id="collection paused",
+        ),
+    ],
+)
+async def test_a_paused_subscription_is_told_once_and_names_a_contact(
+    shop: Shop, open_account: OpenAccount, change: str, parameters: dict[str, str], headline: str, notice: str
+) -> None:
+    person = shop.person("nia")
+    await shop.subscribe(person)
+    (row,) = await shop.rows("SELECT stripe_id FROM subscriptions")
+    await shop.stripe_post(f"/v1/subscriptions/{row['stripe_id']}{change}", **parameters)
+    await shop.wait_until_idle()
+    nia = await open_account(person)
+
+    page = await nia.open("/")
+
+    assert next(page.find("h1")).text == headline
+    told = next(page.find("section", class_="notice"))
+    assert next(told.find("p")).text == notice
+    assert [link.attributes["href"] for link in told.find("a")] == ["mailto:help@example.com"]
+    assert not list(told.find("button"))

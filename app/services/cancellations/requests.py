@@ -11,7 +11,7 @@ from app.context import Context
 from app.db import audit, intents, subscribers, subscriptions
 from app.db import declarations as declarations_db
 from app.db.engine.session import Session
-from app.domain.cancellations import end_of_unrenewed, must_end_now
+from app.domain.cancellations import SubscriptionPaused, end_of_unrenewed, must_end_now
 from app.domain.declarations import NOTICE_RUNS, DeclarationStatus
 from app.domain.early_exits import NoEarlyExit, early_exit
 from app.domain.errors import ConcurrentUpdate, StripeFault, StripeRefused, StripeUnavailable
@@ -22,6 +22,7 @@ from app.domain.subscriptions import (
     NoSubscription,
     StripeSubscriptionState,
     Subscription,
+    SubscriptionStatus,
 )
 from app.gateway import cancellations as at_stripe
 from app.gateway import subscriptions as subscriptions_at_stripe
@@ -111,6 +112,7 @@ async def resume(
     The parameters are those of :func:`cancel_at_period_end`.
 
     :raises AlreadyEnded: it has ended, or the reader has another one by now.
+    :raises SubscriptionPaused: it has no scheduled end, but it is paused at Stripe.
     """
 
     def change(state: StripeSubscriptionState) -> _Change | None:
@@ -123,6 +125,8 @@ async def resume(
         subscription = await _lock_open(session, sub, only)
     # Our copy may be older than a change in the portal.
     state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
+    if state.cancel_at is None and state.status == SubscriptionStatus.PAUSED:
+        raise SubscriptionPaused
     if state.cancel_at is None:  # perhaps Stripe hasn't heard of a notice yet
         async with ctx.sessions.begin() as session:
             subscription = await _lock_open(session, sub, subscription.id)

@@ -219,7 +219,9 @@ async def test_a_paused_subscription_is_billed_again_when_resumed(shop: Shop) ->
     assert await access_of(shop, ada) == ("ended", api_time(paused_at)), "the unused time was credited"
     shown = await notice(shop, ada)
     assert shown is not None
-    assert (shown["code"], shown["until"], shown["action"]) == ("paused", api_time(paused_at), "resume")
+    assert (shown["code"], shown["until"], shown["action"]) == ("paused", api_time(paused_at), None)
+    refused = await shop.post("/v1/me/subscription/resume", ada)
+    assert (refused.status_code, refused.json()["code"]) == (409, "subscription_paused"), "it would change nothing"
     await shop.advance_to(A_YEAR + timedelta(days=1))
 
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}/resume", **{"billing_cycle_anchor[type]": "now"})
