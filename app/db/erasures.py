@@ -99,7 +99,15 @@ async def start(session: Session, subscriber_id: str, *, sub: str, customer_id: 
     await session.execute(
         update(Subscriber)
         .where(Subscriber.id == subscriber_id)
-        .values(sub=replaced, email=None, name=None, indexed_name=None, email_verified=False, contact_as_of=None)
+        .values(
+            sub=replaced,
+            email=None,
+            name=None,
+            indexed_name=None,
+            joined_name=None,
+            email_verified=False,
+            contact_as_of=None,
+        )
     )
     await session.execute(delete(ReaderNamePart).where(ReaderNamePart.subscriber_id == subscriber_id))
     await session.execute(

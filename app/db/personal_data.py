@@ -345,6 +345,9 @@ TABLES: Mapping[str, Table] = {
                 purpose="Says in which language they are told something", kept=UNTIL_ERASED, erased="NULL"
             ),
             "indexed_name": Column(purpose="Says which name the search finds", kept=UNTIL_ERASED, erased="NULL"),
+            "joined_name": Column(
+                purpose="Says which name the search finds without its dashes", kept=UNTIL_ERASED, erased="NULL"
+            ),
             "stripe_customer_id": Column(purpose="The customer at Stripe", kept=UNTIL_ERASED, erased="NULL"),
         },
         of="id = :reader",

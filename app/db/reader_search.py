@@ -4,7 +4,7 @@ The search for readers: by a complete value, by the beginning of an email addres
 Every statement reads a bounded part of an index, in the index's order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -284,9 +284,10 @@ async def details(read: Reads, ids: Sequence[str]) -> dict[str, SubscriberRecord
     return {row.id: of_row(row, row.formerly or ()) for row in await read.execute(_DETAILS, {"ids": list(ids)})}
 
 
-def _found(rows: Sequence[Record], *, is_cut: bool = False) -> Found:
+def _found(rows: Iterable[Record], *, is_cut: bool = False) -> Found:
     """Return the readers of rows, of which one more than :data:`MATCHES` was requested."""
-    return Found([_candidate(row) for row in rows[:MATCHES]], is_cut=is_cut or len(rows) > MATCHES)
+    candidates = [_candidate(row) for row in rows]
+    return Found(candidates[:MATCHES], is_cut=is_cut or len(candidates) > MATCHES)
 
 
 def _candidate(row: Record) -> Candidate:

@@ -16,6 +16,7 @@ MOST_TERMS = 12  # of one search
 LONGEST_CODE = 9  # letters and digits of a postal code that is searched without its space, as "SW1A1AA"
 SHORTEST_PART = 3  # letters of a part that is not the beginning of a word
 SHORTEST_PART_ELSEWHERE = 2  # in scripts with less than a letter for each sound
+DASHES = "-‐‑‒–—―־﹣－"  # what joins two names to one, as in Anne-Marie
 SHORT_WORD = 3  # letters; such words are often written together with the next, as in "De la Cruz" and "Delacruz"
 ADDRESS = "@"  # begins the parts of postal addresses; no word has it
 APOSTROPHES = "'’‘‛ʼʻʽʹ`´＇′"  # what people and keyboards put into a name such as O'Brien
@@ -65,7 +66,7 @@ def terms_of(query: str) -> list[str]:
 
 def parts_of(names: Iterable[str]) -> frozenset[str]:
     """Return the indexed parts of a reader's names. A search finds a name by the beginning of any part."""
-    return frozenset(part for name in names for part in _parts(words_of(name)))
+    return frozenset(part for name in names for part in (*_parts(words_of(name)), *_joined(name)))
 
 
 def address_parts_of(addresses: Iterable[str]) -> frozenset[str]:
@@ -95,6 +96,14 @@ def _parts(words: list[str]) -> Iterator[str]:
             yield joined
             if len(following) > SHORT_WORD:
                 break
+
+
+def _joined(name: str) -> Iterator[str]:
+    """Yield the names with a dash, written together: "annemarie" for "Anne-Marie", and the ends of longer ones."""
+    for token in name.split()[:MOST_WORDS]:
+        if any(one in token for one in DASHES):
+            words = words_of(token)
+            yield from ("".join(words[start:])[:LONGEST_WORD] for start in range(len(words) - 1))
 
 
 def matches(term: str, parts: Iterable[str]) -> bool:

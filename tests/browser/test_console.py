@@ -83,6 +83,51 @@ def test_html_in_names_searches_and_notes_is_shown_as_text(new_visitor: NewVisit
     expect(robin.page.get_by_role("row", name="Requested by the reader")).to_have_count(1)
 
 
+def test_typing_a_search_keeps_the_filters_and_enter_too(new_agent: NewAgent) -> None:
+    sam = new_agent("supervisor@example.com")
+    sam.open("/readers?status=past_due&complimentary=yes")
+    with sam.page.expect_request("**/readers?*part=1*") as typed:
+        sam.page.get_by_role("searchbox").press_sequentially("zzyx")
+    sam.expect_text("No readers match “zzyx” and the filters")
+    assert "status=past_due" in typed.value.url
+    assert "complimentary=yes" in typed.value.url
+    expect(sam.page.get_by_role("link", name="Export as CSV")).to_be_hidden()
+    sam.page.get_by_role("checkbox", name="Complimentary").uncheck()
+    sam.page.get_by_role("button", name="Filter").click()
+    expect(sam.page).to_have_url(re.compile(r"/readers\?.*q=zzyx"))
+    expect(sam.page).to_have_url(re.compile("status=past_due"))
+    expect(sam.page.get_by_role("checkbox", name="Complimentary")).not_to_be_checked()
+    sam.page.get_by_role("searchbox").fill("zzyy")
+    sam.press("Enter")
+    expect(sam.page).to_have_url(re.compile(r"/readers\?q=zzyy&status=past_due$"))
+    page_checks.check(sam.page)
+
+
+def test_without_script_a_search_keeps_the_filters(new_agent: NewAgent) -> None:
+    sam = new_agent("supervisor@example.com", scripts=False)
+    sam.open("/readers?status=past_due")
+    sam.page.get_by_role("searchbox").fill("zzyy")
+    sam.page.get_by_role("searchbox").press("Enter")
+    expect(sam.page).to_have_url(re.compile(r"/readers\?q=zzyy&status=past_due$"))
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(429, "Too many searches"), (503, "The search didn't respond")], ids=["limit", "outage"]
+)
+def test_a_search_that_fails_leaves_the_page_as_it_is(new_agent: NewAgent, status: int, message: str) -> None:
+    """The answer comes from the browser: the service refuses a search only after hundreds."""
+    robin = new_agent("admin@example.com")
+    robin.open("/issues")
+    url = robin.page.url
+    robin.page.route("**/readers?*part=1*", lambda route: route.fulfill(status=status, body="<h1>Refused</h1>"))
+    robin.page.get_by_role("searchbox").press_sequentially("mar")
+    expect(robin.page.locator(".search-popup")).to_contain_text(message)
+    assert robin.page.url == url
+    robin.page.unroute_all()
+    robin.page.get_by_role("searchbox").press_sequentially("zyx")
+    expect(robin.page.locator(".search-popup")).to_contain_text("No readers match “marzyx”")
+
+
 def test_cancel_resume_extend_comp_and_goodwill_with_approval(new_visitor: NewVisitor, new_agent: NewAgent) -> None:
     """Checks every page on the way."""
     reader, robin, sam, alex = (

@@ -122,6 +122,22 @@ async def test_any_part_of_a_name_finds_its_reader(shop: Shop, open_console: Ope
     assert names(await search(robin, shop, q="fuente brien")) == []
 
 
+async def test_a_dash_in_a_name_makes_no_difference(shop: Shop, open_console: OpenConsole) -> None:
+    """The name was indexed by a release that did not join its words."""
+    robin = await open_console("agent@example.com")
+    await add_readers(shop, anne="Anne-Marie Weber", maria="Annemarie Klein", jean="Jean‑Luc‑Noël Picard")
+    await shop.execute(
+        "DELETE FROM reader_name_parts"
+        " WHERE part IN ('annemarie', 'jeanlucnoel', 'lucnoel') AND subscriber_id <> 'rdr_maria'"
+    )
+    await shop.execute("UPDATE subscribers SET joined_name = NULL")
+    await shop.wait_until("SELECT count(*) = 2 FROM subscribers WHERE joined_name = name")
+    for query in ["annemarie", "Anne-Marie", "anne marie"]:
+        assert set(names(await search(robin, shop, q=query))) >= {"Anne-Marie Weber"}, query
+    assert set(names(await search(robin, shop, q="annemarie"))) == {"Anne-Marie Weber", "Annemarie Klein"}
+    assert names(await search(robin, shop, q="lucnoel")) == ["Jean‑Luc‑Noël Picard"]
+
+
 async def test_most_similar_name_comes_first(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
     await add_readers(shop, a="Annabel Lantern", b="Ann Lantern", c="Joann Lanterns", d="Lantern Annette Long")

@@ -9,6 +9,17 @@ if (search) {
   let request = null;
   let timer = 0;
   let lastQuery = search.value.trim();
+  const FAILED = "The search didn't respond. Press Enter to search.";
+  const TOO_MANY = "Too many searches. Wait a moment, then continue typing.";
+
+  // On the list of readers, the search and the filters are used together.
+  const filters = document.querySelector("[data-reader-filters]");
+  filters?.addEventListener("formdata", ({ formData }) => formData.set("q", search.value.trim()));
+  search.form.addEventListener("formdata", ({ formData }) => {
+    if (!filters) return;
+    for (const name of [...formData.keys()]) if (name !== "q") formData.delete(name);
+    for (const [name, value] of new FormData(filters)) if (name !== "q" && value) formData.append(name, value);
+  });
 
   const results = () => {
     let element = document.querySelector("[data-search-results]");
@@ -22,6 +33,14 @@ if (search) {
     }
     return element;
   };
+  // The page stays as it is: somebody may be filling in a form.
+  const showProblem = text => {
+    const message = document.createElement("p");
+    message.className = "message";
+    message.textContent = text;
+    results().replaceChildren(message);
+    lastQuery = ""; // so that the next letter tries again
+  };
   const update = async () => {
     const query = search.value.trim();
     if (query === lastQuery) return;
@@ -30,13 +49,14 @@ if (search) {
     request = new AbortController();
     const popup = document.querySelector(".search-popup");
     if (!query && popup) return popup.remove();
-    const url = `${search.form.action}?q=${encodeURIComponent(query)}`;
+    for (const element of document.querySelectorAll("[data-without-query]")) element.hidden = Boolean(query);
+    const url = `${search.form.action}?${new URLSearchParams(new FormData(search.form))}`;
     try {
       const response = await fetch(`${url}&part=1`, { signal: request.signal });
-      if (response.redirected || !response.ok) return void (location.href = url);
-      results().innerHTML = await response.text(); // the template escapes everything
+      if (response.redirected || !response.ok) showProblem(response.status === 429 ? TOO_MANY : FAILED);
+      else results().innerHTML = await response.text(); // the template escapes everything
     } catch (error) {
-      if (error.name !== "AbortError") lastQuery = "";
+      if (error.name !== "AbortError") showProblem(FAILED);
     }
   };
   search.addEventListener("input", () => {

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
 from app.db.engine.outages import report
 from app.db.engine.session import Session, Sessions, notify_after_commit
 from app.domain.backoff import retry_delay
+from app.domain.reader_names import DASHES
 
 CHANNEL = "newsstand_work"
 PER_KEY = 10_000  # rows of a key that are claimed together; the others are due again after them
@@ -111,12 +112,14 @@ class Claimed:
 
 
 # Work that is found otherwise than by its oldest ``due_at``: the condition that there is some.
+_JOINED_DUE = f"name ~ '[{DASHES}]' AND name IS DISTINCT FROM joined_name"
 _LOOKS = {
     "webhook_lanes": "EXISTS (SELECT FROM webhook_endpoints w WHERE disabled_at IS NULL AND EXISTS"
     " (SELECT FROM webhook_lanes WHERE endpoint_id = w.id AND due_at <= now()))",
     "outbox_events": "(SELECT id FROM outbox_events WHERE queued_at IS NULL ORDER BY sequence LIMIT 1) IS NOT NULL",
-    "reader_name_parts": "(SELECT id FROM subscribers WHERE name IS DISTINCT FROM indexed_name ORDER BY id LIMIT 1)"
-    " IS NOT NULL",
+    "reader_name_parts": "(SELECT id FROM subscribers WHERE name IS DISTINCT FROM indexed_name ORDER BY id LIMIT 1)"  # noqa: S608
+    " IS NOT NULL OR (SELECT id FROM subscribers"
+    f" WHERE {_JOINED_DUE} ORDER BY id LIMIT 1) IS NOT NULL",
 }
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import ForeignKey, Identity, Index, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
+from app.domain.reader_names import DASHES
 
 
 class Subscriber(Base):
@@ -24,8 +25,14 @@ class Subscriber(Base):
     indexed_name: Mapped[
         str | None
     ]  # the name whose parts are in ``reader_name_parts``; if it differs, a worker adds them
+    joined_name: Mapped[str | None]  # the same for parts without the dashes of a name, which came later
     __table_args__ = (
         Index("subscribers_unindexed_idx", "id", postgresql_where=text("name IS DISTINCT FROM indexed_name")),
+        Index(
+            "subscribers_unjoined_idx",
+            "id",
+            postgresql_where=text(f"name ~ '[{DASHES}]' AND name IS DISTINCT FROM joined_name"),
+        ),
         Index("subscribers_created_at_idx", "created_at", "id"),
     )
 
