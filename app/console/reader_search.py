@@ -61,7 +61,7 @@ async def search(request: ConsoleRequest) -> Response:
         results=results,
         too_long=too_long,
         chosen=chosen,
-        search_keeps_filters=True,
+        search_filters=chosen,
         is_filtered=any(chosen.values()),
         statuses=list(SubscriptionStatus),
         plans=plans,
