@@ -72,9 +72,11 @@ def stripe(
             typer.echo(one.words)
         for one in report.unusual:
             typer.echo(f"{one.words} [{one.code}]")
+        if (unlisted := report.counts.for_review - len(report.for_review)) > 0:
+            typer.echo(f"... and {unlisted:,} more need review", err=True)
         typer.echo(summary(report), err=True)
         made, would = report.sweep.counts.get("subscribers", 0), "would be " if dry_run else ""
-        review = f"{len(report.for_review)} need review"
+        review = f"{report.counts.for_review} need review"
         typer.echo(f"{made} {would}imported or assigned to their reader; {review}.", err=True)
     if report.for_review:
         raise typer.Exit(NEEDS_REVIEW)

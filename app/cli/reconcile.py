@@ -22,8 +22,9 @@ def reconcile(
     """Compare every subscription, payment and refund with Stripe, and repair the differences.
 
     First, events that Stripe could not deliver are stored; with --since, all missing events since then. Then Stripe's
-    lists are read, 100 objects a call. Each difference is printed, and workers fetch the object again as if a webhook had
-    arrived. This runs automatically every night; run it manually after an outage (see the runbook).
+    lists are read, 100 objects a call. Workers fetch each object that differs again as if a webhook had arrived, and the
+    first 1,000 differences are printed. This runs automatically every night; run it manually after an outage (see the
+    runbook).
 
     You can stop it at any time; the next run continues. If nothing differs, it changes nothing.
 
@@ -40,8 +41,10 @@ def reconcile(
     else:
         for one in report.differences:
             typer.echo(one.words + ("" if one.key is not None else "  (needs review; nothing was changed)"))
+        if report.unlisted:
+            typer.echo(f"... and {report.unlisted:,} more", err=True)
         typer.echo(summary(report), err=True)
-        typer.echo(_result(len(report.differences), len(report.for_review), dry_run=dry_run), err=True)
+        typer.echo(_result(report.counts.total, report.counts.for_review, dry_run=dry_run), err=True)
     if report.for_review or (dry_run and report.differences):
         raise typer.Exit(NEEDS_REVIEW)
 

@@ -133,6 +133,8 @@ def print_json(report: Report) -> None:
                 "started_at": sweep.created_at.isoformat(),
                 "finished_at": sweep.finished_at.isoformat() if sweep.finished_at else None,
                 "looked_at": dict(sweep.counts),
+                "total": report.counts.total,  # the lists have the first thousand
+                "for_review": report.counts.for_review,
                 "differences": [
                     {"object": one.object_id, "words": one.words, "looked_at_anew": one.key}
                     for one in report.differences

@@ -8,9 +8,9 @@ else advanced the sweep. So a sweep can be interrupted anywhere, and two workers
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import bindparam, delete, func, select, text, update
+from sqlalchemy import and_, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 
 from app.db import inbox
@@ -26,6 +26,7 @@ from app.domain.reconciliation import PHASES, Difference, SweepKind, SweepPhase
 
 WORK_KEY = "reconcile"
 SCHEDULE = "schedule"  # ``by`` of scheduled sweeps
+_FOR_REVIEW = and_(DifferenceRow.key.is_(None), DifferenceRow.code.is_(None))  # no refetch resolves them
 A_MOMENT = timedelta(minutes=1)  # in which workers apply an event, unless something is wrong
 
 
@@ -187,11 +188,32 @@ async def advance(
     return _sweep(moved)
 
 
-async def differences(session: Session, sweep_id: str) -> list[Difference]:
-    """Return the differences of a sweep, in order."""
-    rows = await session.scalars(
-        select(DifferenceRow).where(DifferenceRow.sweep_id == sweep_id).order_by(DifferenceRow.id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DifferenceCounts:
+    """How many differences a sweep found, and how many of them staff must check."""
+
+    total: int
+    for_review: int
+
+
+async def count_differences(session: Session, sweep_id: str) -> DifferenceCounts:
+    """Return how many differences a sweep found."""
+    counted = await session.execute(
+        select(func.count(), func.count().filter(_FOR_REVIEW)).where(DifferenceRow.sweep_id == sweep_id)
     )
+    total, for_review = counted.one()
+    return DifferenceCounts(total=total, for_review=for_review)
+
+
+async def differences(
+    session: Session, sweep_id: str, *, only: Literal["for_review", "unusual"] | None = None, limit: int
+) -> list[Difference]:
+    """Return the first differences of a sweep, in order."""
+    query = select(DifferenceRow).where(DifferenceRow.sweep_id == sweep_id)
+    if only is not None:
+        query = query.where(_FOR_REVIEW if only == "for_review" else DifferenceRow.code.is_not(None))
+    # Not by the primary key's index: it begins with the differences of all earlier sweeps.
+    rows = await session.scalars(query.order_by(DifferenceRow.id + 0).limit(limit))
     return [Difference(object_id=row.object_id, words=row.words, key=row.key, code=row.code) for row in rows]
 
 

@@ -219,7 +219,12 @@ LISTS = (
     query("revocations.after", lambda s: revocations.after(s.session, s.rows("revocations") // 2, limit=1000)),
     query(
         "reconciliation.differences",
-        lambda s: reconciliation.differences(s.session, s.id("swp", 7)),
+        lambda s: reconciliation.differences(s.session, s.id("swp", 7), limit=1000),
+        max_rows=200_000,
+    ),
+    query(
+        "reconciliation.count_differences",
+        lambda s: reconciliation.count_differences(s.session, s.id("swp", 7)),
         max_rows=200_000,
     ),
     query("subscribers.with_email", lambda s: subscribers.with_email(s.session, "reader-1234@example.com")),

@@ -47,7 +47,7 @@ async def recover(
     async with ctx.sessions.begin() as session:
         started_at = await rows.database_time(session)
         is_settled = not await rows.pending_work(session, before=started_at)
-    earlier: list[str] | None = None
+    earlier: tuple[int, list[str]] | None = None
     words: list[str] = []
     for number in range(MAX_ROUNDS):
         sweep, _ = await begin(
@@ -55,10 +55,13 @@ async def recover(
         )
         report = await run(ctx, sweep.id, now=await ctx.clock.policy(), progress=sweeping(number + 1))
         words = [one.words for one in report.differences]
-        if is_settled and (not words or words == earlier):
+        if report.unlisted:
+            words.append(f"{report.unlisted} other differences")
+        found = (report.counts.total, list(words))
+        if is_settled and (not words or found == earlier):
             break
         left = await settle(ctx, work=work, settling=settling, patience=patience)
-        is_settled, earlier = not left, words
+        is_settled, earlier = not left, found
         if left:
             others = left.rows - len(left.failing)
             words += [*left.failing, *([f"{others} other rows are still being processed"] if others > 0 else [])]

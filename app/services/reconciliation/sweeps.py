@@ -19,7 +19,8 @@ from app.aggregates import imports
 from app.context import Context
 from app.db import addresses, subscriptions
 from app.db import reconciliation as rows
-from app.db.reconciliation import Sweep
+from app.db.engine.session import Session
+from app.db.reconciliation import DifferenceCounts, Sweep
 from app.domain import events
 from app.domain.errors import NotFound
 from app.domain.events import InvalidEvent, with_mode
@@ -47,27 +48,30 @@ from app.services.reconciliation.import_preview import ImportPreview
 from app.services.reconciliation.running import Found, Importing, Phase, Progress, Run, is_preview
 
 RETENTION = timedelta(days=90)  # of completed sweeps
+MOST_LISTED = 1_000  # differences of a report
 EVENT_TYPES = batches(events.TYPES_WITH_EFFECT, of=at_stripe.MAX_EVENT_TYPES)
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The result of a sweep."""
+    """
+    The result of a sweep. A large import or recovery finds millions of differences, so only the first are listed.
+
+    ``for_review`` are the first of those that a refetch does not repair. ``unusual`` is what staff will see after the
+    import, each with the code of its anomaly; only a preview has them.
+    """
 
     sweep: Sweep
+    counts: DifferenceCounts
     differences: list[Difference]
+    for_review: list[Difference]
+    unusual: list[Difference]
 
     @property
-    def for_review(self) -> list[Difference]:
-        """The differences that a refetch does not repair."""
-        return [one for one in self.differences if one.key is None and one.code is None]
-
-    @property
-    def unusual(self) -> list[Difference]:
-        """What staff will see after the import, each with the code of its anomaly. Only a preview has them."""
-        newest = {(one.object_id, one.code): one for one in self.differences if one.code is not None}
-        return list(newest.values())
+    def unlisted(self) -> int:
+        """The number of differences that are not listed."""
+        return self.counts.total - len(self.differences)
 
 
 async def begin(
@@ -138,12 +142,23 @@ async def run(
     while sweep.phase != SweepPhase.DONE:
         sweep = await _PHASES[sweep.phase].run(arguments, sweep)
     async with ctx.sessions.begin() as session:
-        found = await rows.differences(session, sweep_id)
+        report = await _report(session, sweep)
         await rows.clear_due(session, sweep_id)
-    for one in found:
+    for one in report.differences:
         log.warning("difference_found", words=one.words, key=one.key, dry_run=sweep.dry_run)
-    log.info("reconciled", sweep=sweep.id, kind=sweep.kind, differences=len(found), **sweep.counts)
-    return Report(sweep=sweep, differences=found)
+    log.info("reconciled", sweep=sweep.id, kind=sweep.kind, differences=report.counts.total, **sweep.counts)
+    return report
+
+
+async def _report(session: Session, sweep: Sweep) -> Report:
+    unusual = await rows.differences(session, sweep.id, only="unusual", limit=MOST_LISTED)
+    return Report(
+        sweep=sweep,
+        counts=await rows.count_differences(session, sweep.id),
+        differences=await rows.differences(session, sweep.id, limit=MOST_LISTED),
+        for_review=await rows.differences(session, sweep.id, only="for_review", limit=MOST_LISTED),
+        unusual=list({(one.object_id, one.code): one for one in unusual}.values()),  # the newest of each
+    )
 
 
 def _events_since(run: Run, sweep: Sweep) -> datetime:
