@@ -10,6 +10,7 @@ from app.console.state import CONSOLE
 from app.console.templating import is_https
 from app.domain.api_keys import DEFAULT_LIFE, DEFAULT_OVERLAP, LONGEST_LIFE, LONGEST_NAME, LONGEST_OVERLAP, ApiKey
 from app.domain.callers import ApiScope, Role
+from app.domain.errors import NotFound
 from app.services import api_keys
 from app.services.api_keys import NewKey
 
@@ -68,8 +69,9 @@ async def create(request: ConsoleRequest) -> Response:
 async def rotate(request: ConsoleRequest) -> Response:
     """Replace a key, which stays valid for the overlap, and show the new one."""
     key_id = request.path_param("key")
+    field = f"overlap-{key_id}"  # there is one for each key on the page
     with request.fields() as fields:
-        days = fields.integer("overlap", minimum=0, maximum=LONGEST_OVERLAP.days)
+        days = fields.integer(field, minimum=0, maximum=LONGEST_OVERLAP.days)
     made = await api_keys.rotate(
         request.ctx, key_id, by=request.staff.actor, now=request.ctx.clock.real(), overlap=timedelta(days=days)
     )
@@ -119,6 +121,24 @@ async def show_new(request: ConsoleRequest) -> Response:
     return response
 
 
+async def confirm_revocation(request: ConsoleRequest) -> Response:
+    """Show what revoking a key does, for confirmation."""
+    key_id = request.path_param("key")
+    key = next((one for one in await api_keys.list_all(request.ctx) if one.id == key_id), None)
+    if key is None:
+        raise NotFound(f"No such API key: {key_id}")
+    used = request.ctx.localization.date(key.last_used_at) if key.last_used_at else "never"
+    return request.render(
+        "confirm.html",
+        question=f"Revoke the API key “{key.name}”?",
+        effects=["Servers that use it are refused at once.", f"It was last used: {used}."],
+        path=f"/api-keys/{key.id}/revoke",
+        hidden={},
+        button="Revoke the key",
+        back="/api-keys",
+    )
+
+
 async def revoke(request: ConsoleRequest) -> Response:
     """Revoke a key immediately."""
     key_id = request.path_param("key")
@@ -133,5 +153,6 @@ ROUTES = [
     form_route(
         "/api-keys/{key}/rotate", rotate, role=Role.ADMIN, recent_sign_in=True, shown_by=show, shown_at="/api-keys"
     ),
-    form_route("/api-keys/{key}/revoke", revoke, role=Role.ADMIN, shown_by=show, shown_at="/api-keys"),
+    page_route("/api-keys/{key}/revoke", confirm_revocation, role=Role.ADMIN, recent_sign_in=True),
+    form_route("/api-keys/{key}/revoke", revoke, role=Role.ADMIN, recent_sign_in=True, shown_by=confirm_revocation),
 ]

@@ -75,6 +75,21 @@ async def export(request: ConsoleRequest) -> Response:
     )
 
 
+async def confirm_close(request: ConsoleRequest) -> Response:
+    """Show what closing a month does, for confirmation."""
+    month = parse_month(request.form.get("month") or request.query("month", max_length=MAX_MONTH))
+    name = request.ctx.localization.month_and_year(month)
+    return request.render(
+        "confirm.html",
+        question=f"Close {name}?",
+        effects=[f"The figures of {name} become final.", "What becomes known later appears in the next month."],
+        path=CLOSE,
+        hidden={"month": f"{month:%Y-%m}"},
+        button=f"Close {name}",
+        back=f"/liability?{urlencode({'month': f'{month:%Y-%m}'})}",
+    )
+
+
 async def close(request: ConsoleRequest) -> Response:
     """Close a month."""
     month = parse_month(request.text("month", max_length=7))
@@ -138,10 +153,12 @@ def _chart(history: liability.History, localization: Localization) -> Chart:
     )
 
 
+CLOSE = "/liability/close"
 ROUTES = [
     page_route("/liability", show, role=Role.FINANCE),
     page_route("/liability/{name}.svg", chart, role=Role.FINANCE, is_fragment=True),
     page_route("/liability/subscriptions", subscriptions, role=Role.FINANCE),
     page_route("/liability.csv", export, role=Role.FINANCE),
-    form_route("/liability/close", close, role=Role.FINANCE, recent_sign_in=True, shown_at="/liability"),
+    page_route(CLOSE, confirm_close, role=Role.FINANCE, recent_sign_in=True),
+    form_route(CLOSE, close, role=Role.FINANCE, recent_sign_in=True, shown_by=confirm_close),
 ]

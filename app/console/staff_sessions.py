@@ -16,6 +16,23 @@ async def show(request: ConsoleRequest) -> Response:
     return request.render("staff_sessions.html", sessions=sessions, own=request.staff.cookie.id)
 
 
+async def confirm_end(request: ConsoleRequest) -> Response:
+    """Show whose sessions end, for confirmation."""
+    sub = (request.form.get("sub") or request.query("sub", max_length=LONGEST_SUB)).strip()
+    if not sub or not sub.isprintable() or len(sub) > LONGEST_SUB:
+        return request.redirect("/staff", flash="Enter the person’s ID at the identity provider.")
+    name = request.staff_names.get(sub, sub)
+    return request.render(
+        "confirm.html",
+        question=f"End all sessions of {name}?",
+        effects=["They are signed out of the console in every browser.", "Their access tokens are refused in the API."],
+        path=END,
+        hidden={"sub": sub},
+        button="End all sessions",
+        back="/staff",
+    )
+
+
 async def end(request: ConsoleRequest) -> Response:
     """End all sessions of a person. They must enter their credentials to sign in again."""
     sub = request.text("sub", max_length=LONGEST_SUB)
@@ -25,7 +42,9 @@ async def end(request: ConsoleRequest) -> Response:
     return request.redirect("/staff", flash=f"{counted(ended, 'session')} of {sub} ended.")
 
 
+END = "/staff/end-sessions"
 ROUTES = [
     page_route("/staff", show, role=Role.ADMIN),
-    form_route("/staff/end-sessions", end, role=Role.ADMIN, shown_at="/staff"),
+    page_route(END, confirm_end, role=Role.ADMIN),
+    form_route(END, end, role=Role.ADMIN),
 ]

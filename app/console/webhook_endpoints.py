@@ -174,6 +174,23 @@ async def replay(request: ConsoleRequest) -> Response:
     return request.redirect(f"{PATH}/{endpoint_id}", flash=f"Sending {counted(queued, 'event')} again.")
 
 
+async def confirm_removal(request: ConsoleRequest) -> Response:
+    """Show what deleting a webhook endpoint does, for confirmation."""
+    endpoint = await webhook_endpoints.get(request.ctx, request.path_param("endpoint"))
+    return request.render(
+        "confirm.html",
+        question=f"Delete the webhook endpoint “{endpoint.name}”?",
+        effects=[
+            f"{endpoint.url} gets no more events.",
+            "Its secret is deleted, and events that wait for it are not sent.",
+        ],
+        path=f"{PATH}/{endpoint.id}/delete",
+        hidden={},
+        button="Delete the endpoint",
+        back=f"{PATH}/{endpoint.id}",
+    )
+
+
 async def remove(request: ConsoleRequest) -> Response:
     """Delete a webhook endpoint."""
     await webhook_endpoints.remove(request.ctx, request.path_param("endpoint"), by=request.staff.actor)
@@ -191,5 +208,6 @@ ROUTES = [
     form_route(f"{ONE}/enable", enable, role=Role.ADMIN, shown_by=show_one, shown_at=ONE),
     form_route(f"{ONE}/test", send_test, role=Role.ADMIN, shown_by=show_one, shown_at=ONE),
     form_route(f"{ONE}/replay", replay, role=Role.ADMIN, shown_by=show_one, shown_at=ONE),
-    form_route(f"{ONE}/delete", remove, role=Role.ADMIN, shown_by=show_one, shown_at=ONE),
+    page_route(f"{ONE}/delete", confirm_removal, role=Role.ADMIN),
+    form_route(f"{ONE}/delete", remove, role=Role.ADMIN, shown_by=confirm_removal),
 ]

@@ -206,3 +206,17 @@ async def test_cookies_are_secure_over_https(shop: Shop, open_console: OpenConso
 def test_sign_in_returns_to_pages_of_the_console_only(wanted: str) -> None:
     assert return_paths.safe(wanted, below=CONSOLE) == "/console/"
     assert return_paths.safe("/console/readers?q=ada", below=CONSOLE) == "/console/readers?q=ada"
+
+
+async def test_ending_sessions_and_closing_a_month_ask_first(shop: Shop, open_console: OpenConsole) -> None:
+    robin, alex = await open_console("agent@example.com"), await open_console("admin@example.com")
+    forms = (await alex.open("/staff")).find("form", action="/console/staff/end-sessions")
+    assert [form.attributes["method"] for form in forms] == ["get"]
+    question = await alex.open("/staff/end-sessions?sub=staff-agent")
+    assert "End all sessions of Robin Vance?" in question.text
+    assert (await robin.open("/")).status == 200, "the page only asks"
+    assert "of staff-agent ended." in (await alex.submit(question, "/end-sessions")).text
+    assert (await robin.open("/")).url.startswith(shop.issuer.url)
+    assert "Enter the person’s ID" in (await alex.open("/staff/end-sessions")).text
+    assert (await alex.open("/liability/close?month=soon")).status in {409, 422}
+    assert (await alex.open("/api-keys/key_made_up/revoke")).status == 404

@@ -25,7 +25,7 @@ async def test_a_month_is_shown_listed_downloaded_and_closed(shop: Shop, open_co
     for path in ("/liability/subscriptions?month=2026-03", "/liability.csv?month=2026-03"):
         assert subscription["id"] in (await noor.open(path)).text
 
-    closed = await noor.submit(march, "/liability/close")
+    closed = await noor.submit(await noor.open("/liability/close?month=2026-03"), "/liability/close")
     assert "March 2026 is closed." in closed.text
     assert "these figures are final" in closed.text
     assert "Close March 2026" not in closed.text

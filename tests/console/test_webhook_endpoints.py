@@ -25,7 +25,10 @@ async def test_an_endpoint_is_managed_at_the_console(shop: Shop, open_console: O
     replayed = await alex.submit(await alex.open(one), f"{row['id']}/replay", since="2026-03-01")
     off = await alex.submit(await alex.open(one), f"{row['id']}/disable")
     on = await alex.submit(await alex.open(one), f"{row['id']}/enable")
-    deleted = await alex.submit(await alex.open(one), f"{row['id']}/delete")
+    late = await alex.submit(await alex.open(one), f"{row['id']}/replay", since="soon", delivered_too="yes")
+    question = await alex.open(f"{one}/delete")
+    assert len(await shop.rows("SELECT FROM webhook_endpoints")) == 1, "the page only asks"
+    deleted = await alex.submit(question, f"{row['id']}/delete")
 
     assert row["types"] == ["copy.mailed"]
     assert "Sending the test obx_" in sent.text
@@ -33,6 +36,8 @@ async def test_an_endpoint_is_managed_at_the_console(shop: Shop, open_console: O
     assert "Sending 0 events again." in replayed.text
     assert "The endpoint is disabled." in off.text
     assert "The endpoint is enabled." in on.text
+    assert (late.status, late.form("/replay").values().get("delivered_too")) == (422, "yes"), "the check mark is kept"
+    assert "Delete the webhook endpoint “the site”?" in question.text
     assert "There are no webhook endpoints." in deleted.text
     log = await shop.rows("SELECT action, after FROM audit_log WHERE action = 'webhook_endpoint.created'")
     assert secret not in json.dumps([dict(entry) for entry in log], default=str)

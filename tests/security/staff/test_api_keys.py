@@ -202,10 +202,15 @@ async def test_keys_are_managed_at_the_console(shop: Shop, open_console: OpenCon
     assert (await call(shop, key, "POST", "/v1/entitlements/check", check)).status_code == 200
     made_id = next(row["id"] for row in await shop.rows("SELECT id FROM api_keys WHERE name = 'the archive'"))
 
-    rotated = await alex.submit(await alex.open("/api-keys"), f"/{made_id}/rotate", overlap="3")
+    field = f"overlap-{made_id}"
+    late = await alex.submit(await alex.open("/api-keys"), f"/{made_id}/rotate", **{field: "999"})
+    (box,) = late.find("input", id=field)
+    assert (late.status, box.attributes["value"], box.attributes["aria-invalid"]) == (422, "999", "true")
+    assert [link.attributes["href"] for link in late.find("a") if "whole number" in link.text] == [f"#{field}"]
+    rotated = await alex.submit(await alex.open("/api-keys"), f"/{made_id}/rotate", **{field: "3"})
     newer = next(field.attributes["value"] for field in rotated.find("input", id="key"))
     assert f"The old key {made_id} stays valid until" in rotated.text
-    listed = await alex.submit(await alex.open("/api-keys"), f"/{made_id}/revoke")
+    listed = await alex.submit(await alex.open(f"/api-keys/{made_id}/revoke"), f"/{made_id}/revoke")
     assert f"{made_id} is revoked" in listed.text
     assert newer not in listed.text
     async with asyncio.timeout(TIMEOUT):

@@ -38,9 +38,12 @@ NEED_A_RECENT_SIGN_IN = {
     "GET /readers/{reader}/personal-data",
     "GET /readers/{reader}/export",
     "POST /readers/{reader}/erase",
+    "GET /liability/close",
     "POST /liability/close",
     "POST /api-keys",
     "POST /api-keys/{key}/rotate",
+    "GET /api-keys/{key}/revoke",
+    "POST /api-keys/{key}/revoke",
     "POST /webhook-endpoints",
     "POST /webhook-endpoints/{endpoint}/rotate",
 }
