@@ -93,6 +93,7 @@ async def test_print_terms_without_an_address_are_marked_in_batches(empty: str) 
         "SELECT count(*) FILTER (WHERE lacks_address), count(DISTINCT xmin::text::bigint) FILTER (WHERE lacks_address)"
     )
     found = await connection.fetchrow(f"{marked} FROM terms WHERE xmin::text::bigint > $1", before)
+    assert found is not None
     assert tuple(found) == (6000, 3)
     await connection.close()
 
