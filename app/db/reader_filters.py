@@ -71,7 +71,7 @@ _IS_OF_STATUS = (
 )
 _ENDS_SOON = (
     "s.cancel_at >= :now AND s.cancel_at < :soon AND s.ended_at IS NULL AND s.ended_here_at IS NULL"
-    " AND s.cancel_at IS NOT NULL"
+    f" AND s.cancel_at IS NOT NULL AND {_IS_CURRENT}"
 )
 
 

@@ -1,6 +1,7 @@
 """What staff look for in the list of readers: a search and filters."""
 
 import contextlib
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ from app.domain.subscriptions import UNPAID, SubscriptionStatus
 from app.domain.text import is_storable
 
 ENDS_SOON = timedelta(days=30)  # until the scheduled end of a subscription
+_INVOICE = re.compile(r"^(invoice\b[\s:.]*)?(no\.\s*|number\s+)?#?\s*", re.IGNORECASE)  # as in "Invoice #NS-0001"
 LAST_DIGITS = 4  # of a card, as on receipts
 LONGEST_QUERY = 300  # characters; an email address has up to 254
 
@@ -66,6 +68,12 @@ class Position:
             if moment.tzinfo is not None and found and is_storable(found):
                 return cls(at=moment, id=found)
         raise BadCursor("Use the `next` value of a page of the same list")
+
+
+def value_of(query: str) -> str | None:
+    """Return a query that may be one complete value, such as an ID, without "#" or "Invoice"; None if it has words."""
+    plain = _INVOICE.sub("", query)
+    return plain if plain and " " not in plain else None
 
 
 def card_digits(terms: list[str]) -> str | None:

@@ -14,7 +14,7 @@ from app.domain.staff_members import MOST_STAFF, STAFF
 
 BATCH_SIZE = 1000  # entries in one transaction
 READER_PREFIX = "rdr_"
-MOST_READERS = 20  # people that a name may mean
+MOST_READERS = reader_search.MATCHES  # people that a name may mean
 PROGRAMS = frozenset({"policy", "stripe"})  # actors that are no people
 
 

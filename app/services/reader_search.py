@@ -25,7 +25,7 @@ from app.domain.current_subscription import current_subscription
 from app.domain.pages import BadCursor, Page
 from app.domain.reader_names import anywhere, misspellings, terms_of
 from app.domain.reader_names import words_of as words_in
-from app.domain.reader_search import Filters, Position, card_digits
+from app.domain.reader_search import Filters, Position, card_digits, value_of
 from app.domain.reader_views import Place, Viewer
 from app.domain.subscriptions import OVER, Subscription, SubscriptionStatus
 
@@ -190,7 +190,8 @@ async def _details(ctx: Context, read: FastReads, ids: Sequence[str], *, now: da
 async def _search(read: FastReads, query: str, filters: Filters, *, now: datetime) -> tuple[_Ranking, str | None]:
     """Return the ranked candidates, and the reader with an ID."""
     ranking, words = _Ranking(), terms_of(query)
-    by_value = await reader_search.by_value(read, query) if " " not in query else []
+    value = value_of(query)
+    by_value = await reader_search.by_value(read, value) if value is not None else []
     exact = next((reader for reader, found_by in by_value if found_by == "id"), None)
     ranking.is_cut = len(by_value) >= reader_search.EMAILS
     fitting = {reader for reader, _ in by_value}

@@ -36,6 +36,16 @@ VALUES ('dp_1', 'ch_1', 'rdr_Disputed', 'needs_response', 4900, 'usd', 'fraudule
 """
 
 
+async def test_an_older_subscription_that_ends_does_not_list_its_reader(shop: Shop, open_console: OpenConsole) -> None:
+    """The current subscription counts, and a reader with two that end is listed once."""
+    robin = await open_console("agent@example.com")
+    await fill(shop)
+    await shop.execute("UPDATE subscriptions SET status = 'active', cancel_at = '2026-03-09' WHERE id = 'scr_7'")
+    assert names(await search(robin, shop, ends_soon="yes")) == ["Ending"]
+    await shop.execute("UPDATE subscriptions SET cancel_at = '2026-03-11' WHERE id = 'scr_8'")
+    assert names(await search(robin, shop, ends_soon="yes")) == ["Ending", "Back"]
+
+
 async def fill(shop: Shop) -> None:
     for statement in READERS.split(";"):
         await shop.execute(statement)

@@ -59,6 +59,16 @@ async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: O
     ]:
         page = await search(robin, shop, q=query)
         assert names(page) == ["Ada van der Marlowe"], query
+    for query in [f"#{number}", f"Invoice {number}", f"invoice #{number.lower()}", f"Invoice No. {number}"]:
+        assert names(await search(robin, shop, q=query)) == ["Ada van der Marlowe"], query
+    await shop.execute(
+        "INSERT INTO refunds (id, act_id, payment_id, subscriber_id, basis, amount, tax, currency, reason, requested_by,"
+        " status, created_at, work_key, stripe_refund_id, credit_note_id)"
+        " SELECT 'rfd_1', 'rfd_1', p.id, s.subscriber_id, 'goodwill', 100, 0, 'usd', 'other', 'staff:x', 'succeeded',"
+        " now(), 'k', 're_1', 'cn_1'"
+        " FROM payments p JOIN subscriptions s ON s.id = p.subscription_id"
+    )
+    row |= {"refund": "rfd_1", "stripe_refund": "re_1", "credit_note": "cn_1"}
     assert names(await robin.open("/readers?part=1&q=marl")) == ["Ada van der Marlowe"]
     for exact in row.values():
         page = await search(robin, shop, q=exact)

@@ -120,6 +120,11 @@ class Subscription(Base, Due):
             "id",
             postgresql_where=text("cancel_at IS NOT NULL AND ended_at IS NULL"),
         ),
+        Index(
+            "subscriptions_renewal_invoice_idx",
+            text("(renewal ->> 'invoice_id')"),
+            postgresql_where=text("renewal ->> 'invoice_id' IS NOT NULL"),
+        ),
         Index("subscriptions_card_last4_idx", "card_last4", "created_at", "id"),
     )
 
@@ -265,6 +270,7 @@ class Refund(Base, Due):
     __table_args__ = (
         CheckConstraint("amount > 0", name="amount_positive"),
         Index("refunds_one_unresolved_idx", "payment_id", unique=True, postgresql_where=text("status = 'processing'")),
+        Index("refunds_credit_note_id_idx", "credit_note_id", postgresql_where=text("credit_note_id IS NOT NULL")),
         Index("refunds_act_id_idx", "act_id", postgresql_where=text("act_id IS NOT NULL")),
         Index("refunds_status_idx", "status", "created_at", "id"),
         Index("refunds_created_at_idx", "created_at", "id"),
