@@ -19,6 +19,14 @@ GUIDE = Path(__file__).parents[2] / "docs" / "integrate" / "account-page.md"
 (PAGE,) = re.findall("^```html\n(.*?)^```", GUIDE.read_text(), re.M | re.S)
 
 
+STATES = {
+    "past_due": ("Cancel", "Update my card"),
+    "unpaid": ("Cancel", "Update my card"),
+    "paused": ("Cancel",),
+    "incomplete": ("Cancel",),
+}
+
+
 @contextmanager
 def site(pages: dict[str, str]) -> Iterator[str]:
     """Serve the page that ``pages`` has at the time of a request. Return the origin."""
@@ -58,7 +66,7 @@ async def test_a_reader_can_do_everything_on_the_page(database: str, sandbox: An
             pages["account"] = PAGE.replace("https://newsstand.example.com", shop.url)
             reader = shop.person()
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-            page = await browser.new_page()
+            page = await browser.new_page(timezone_id="Pacific/Kiritimati")  # its days are not the publisher's
             page.set_default_timeout(TIMEOUT * 1000)
             expect.set_options(timeout=TIMEOUT * 1000)
             errors: list[str] = []
@@ -82,6 +90,16 @@ async def test_a_reader_can_do_everything_on_the_page(database: str, sandbox: An
             await expect(message).to_have_text(re.compile("2027"))
             await page.get_by_role("button", name="Resume").click()
             await expect(message).to_have_text("Renews on March 1, 2027 for $49.")
+
+            for status, buttons in STATES.items():
+                await shop.execute(f"UPDATE subscriptions SET status = '{status}'")
+                await page.goto(f"{origin}/account")
+                for name in buttons:
+                    await expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
+                await expect(page.get_by_role("button", name="Resume")).to_have_count(0)
+                assert "1970" not in (await message.inner_text())
+            await shop.execute("UPDATE subscriptions SET status = 'active'")
+            await page.goto(f"{origin}/account")
 
             await page.get_by_role("button", name="Get my money back").click()
             await expect(message).to_have_text("Refund $49? Your access ends immediately.")
