@@ -81,7 +81,7 @@ async def test_a_trial_says_when_it_ends_and_what_follows(shop: Shop, open_accou
         ),
     ],
 )
-async def test_a_paused_subscription_is_told_once_and_names_a_contact(
+async def test_a_paused_subscription_is_described_once_with_a_contact(
     shop: Shop, open_account: OpenAccount, change: str, parameters: dict[str, str], headline: str, notice: str
 ) -> None:
     person = shop.person("nia")
