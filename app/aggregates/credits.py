@@ -4,7 +4,7 @@ Credits of a subscription, and what follows from them. The caller holds the subs
 They come from a fetched subscription, or from the steps that complete its end at Stripe.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from app.aggregates import cancellations
@@ -120,9 +120,10 @@ async def return_to_balance(
                 before={"subscription": subscription.id, "currency": invoice.currency},
                 after={"amount": intent.parameters["amount"]},
             )
-            if intent.first:
+            is_another = _is_another(intent, invoice, after_one=has_returned)
+            if is_another:
                 await action.record(session, reason=reason)
-        await _send_return(sessions, gateway, subscription, intent, action)
+        await _send_return(sessions, gateway, subscription, intent, action, is_another=is_another)
         has_returned = True
 
 
@@ -135,15 +136,29 @@ async def _intend_return(session: Session, invoice: StripeInvoiceState, amount: 
     plain = {"invoice": invoice.id, "amount": amount, "credit_amount": amount}
     parameters = {**plain, "metadata": {OUR_RETURN: new_id("ret")}}
     intent = await intents.record(session, invoice.id, RETURN, parameters)
-    metadata = intent.parameters.get("metadata")
-    if isinstance(metadata, dict):
-        is_over = any(note.our_return == metadata[OUR_RETURN] for note in invoice.credit_notes)
-    else:  # of the release before, which repeats a key only if the amount that is due has not changed
-        is_over = intent.parameters != plain
-    if is_over:
+    is_of_release_before = "metadata" not in intent.parameters  # it repeats a key only if the amount has not changed
+    if intent.parameters != plain if is_of_release_before else _was_made(intent.parameters, invoice):
         await intents.settle(session, intent.key)
         intent = await intents.record(session, invoice.id, RETURN, parameters)
     return intent
+
+
+def _was_made(parameters: Mapping[str, object], invoice: StripeInvoiceState) -> bool:
+    """Return whether the credit note of a stored return was fetched with its invoice."""
+    metadata = parameters.get("metadata")
+    return isinstance(metadata, dict) and any(note.our_return == metadata[OUR_RETURN] for note in invoice.credit_notes)
+
+
+def _is_another(intent: intents.Intent, invoice: StripeInvoiceState, *, after_one: bool) -> bool:
+    """
+    Return whether the audit log has an entry of its own for an intent. A repetition of one that Stripe refused has none.
+
+    :param after_one: whether the one before was made just now.
+    """
+    if intent.previous is None:
+        return intent.first
+    has_changed = intent.previous.get("amount") != intent.parameters["amount"]
+    return after_one or has_changed or _was_made(intent.previous, invoice)
 
 
 async def _send_return(
@@ -152,12 +167,14 @@ async def _send_return(
     subscription: Subscription,
     intent: intents.Intent,
     action: stored.RecordedAction,
+    *,
+    is_another: bool,
 ) -> None:
     """Send a stored return. The audit log has the first refusal, and not those of a worker that repeats it."""
 
     async def record_refusal(session: Session, refusal: StripeRefused | Gone) -> None:
         await subscribers.lock(session, subscription.subscriber_id)
-        if intent.attempt == 1 and await intents.is_open(session, intent.key):
+        if (is_another or intent.attempt == 1) and await intents.is_open(session, intent.key):
             await action.record_refusal(session, refusal)
 
     request = at_stripe.return_to_balance(gateway, intent.parameters, key=intent.key)

@@ -21,6 +21,7 @@ class Intent:
     parameters: Mapping[str, object]
     created_at: datetime
     first: bool = False  # the first intent of this action for the row
+    previous: Mapping[str, object] | None = None  # parameters of the attempt before, if this one was just stored
 
 
 async def record(session: Session, row_id: str, action: str, parameters: Mapping[str, object]) -> Intent:
@@ -43,7 +44,7 @@ async def record(session: Session, row_id: str, action: str, parameters: Mapping
     )
     session.add(row)
     await session.flush()
-    return _intent(row, first=newest is None)
+    return _intent(row, first=newest is None, previous=newest.parameters if newest is not None else None)
 
 
 async def rows_with(session: Session, action: str, row_ids: Sequence[str]) -> set[str]:
@@ -68,7 +69,7 @@ async def settle(session: Session, key: str) -> None:
     await session.execute(update(Row).where(Row.key == key, Row.settled_at.is_(None)).values(settled_at=func.now()))
 
 
-def _intent(row: Row, *, first: bool = False) -> Intent:
+def _intent(row: Row, *, first: bool = False, previous: Mapping[str, object] | None = None) -> Intent:
     return Intent(
         key=row.key,
         row_id=row.row_id,
@@ -77,4 +78,5 @@ def _intent(row: Row, *, first: bool = False) -> Intent:
         parameters=row.parameters,
         created_at=row.created_at,
         first=first,
+        previous=previous,
     )

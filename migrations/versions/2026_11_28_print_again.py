@@ -50,7 +50,9 @@ def upgrade() -> None:
             postgresql_concurrently=True,
             if_not_exists=True,
         )
-        if not op.get_context().as_sql:
+        if op.get_context().as_sql:  # a script can't loop
+            op.execute(_MARK.replace("WHERE invoice_id > :after AND invoice_id <= :last AND", "WHERE"))
+        else:
             _mark_terms_without_address()
         op.create_index(
             "postal_addresses_unusable_idx",

@@ -36,7 +36,7 @@ async def nothing_listed(_: Collection[str]) -> Mapping[str, StripeSubscriptionS
     return {}
 
 
-async def test_a_backlog_in_hand_hides_no_event_from_other_workers(sessions: Sessions) -> None:
+async def test_other_workers_find_events_beside_a_large_backlog(sessions: Sessions) -> None:
     is_listing, can_end = asyncio.Event(), asyncio.Event()
 
     async def fetch_all(_: Collection[str]) -> Mapping[str, StripeSubscriptionState]:

@@ -29,7 +29,23 @@ OUTAGE = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
 )
+# The server is there, but others were in the way: a lock, or a deadlock. Trying again helps.
+BUSY = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
 log = structlog.get_logger()
+
+
+def is_busy(error: BaseException | None) -> bool:
+    """Return whether a statement failed because of others. Such an error is the cause of what we and SQLAlchemy raise."""
+    while error is not None:
+        if isinstance(error, BUSY):
+            return True
+        error = error.__cause__
+    return False
 
 
 class OutageLog:
@@ -41,7 +57,10 @@ class OutageLog:
         self._failures = 0
 
     def failed(self, what: str, error: BaseException) -> None:
-        """Count a failure that an outage caused, and log it if it is the first one for a while."""
+        """Count a failure that an outage caused, and log it if it is the first one for a while. A busy database is none."""
+        if is_busy(error):
+            log.warning("database_busy", during=what, error=f"{type(error).__name__}: {error}"[:300])
+            return
         now = time.monotonic()
         self._failures += 1
         self._failed_at = now

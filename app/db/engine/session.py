@@ -24,7 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.engine import connections
 from app.db.engine.connections import COMMAND_TIMEOUT
-from app.db.engine.outages import POOL_FILTER
+from app.db.engine.outages import BUSY, POOL_FILTER, is_busy
 
 T = TypeVar("T")
 QUERY_TIMEOUT = 2.0  # seconds, for queries that a page view waits for
@@ -47,12 +47,6 @@ CONNECTION_LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,  # only a new connection is refused
     asyncpg.InternalClientError,
-)
-TRANSIENT = (  # trying again helps
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
 )
 # Raised for a closed connection; for invalid input too, but then the error is a ValueError as well.
 CLOSED = (*CONNECTION_LOST, asyncpg.InterfaceError)
@@ -162,8 +156,8 @@ def _test_if_idle(idle_after: timedelta, connection: DBAPIConnection, record: Co
 def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     """
     Treat every error of a lost connection as a disconnect, so that the pool discards its connections. A read-only server
-    counts as lost: after a failover, another one accepts writes. A time-out of the server or a deadlock is an outage too,
-    but keeps the connection.
+    counts as lost: after a failover, another one accepts writes. After a time-out of the server or a deadlock, trying
+    again helps too, but the connection is kept.
 
     A cancellation ends a connection as well, but stays a cancellation: as an error it would be handled, and the task that
     was to end would go on.
@@ -173,7 +167,7 @@ def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     cause = context.original_exception.__cause__ or context.original_exception
     lost = isinstance(cause, (*CONNECTION_LOST, TimeoutError)) or is_read_only(cause) or _is_closed(context)
     context.is_disconnect = context.is_disconnect or lost
-    if isinstance(cause, TRANSIENT) or context.is_disconnect:
+    if isinstance(cause, BUSY) or context.is_disconnect:
         return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
     return None
 
@@ -205,6 +199,8 @@ def is_unreachable(error: BaseException) -> bool:
 
 def remedy(error: BaseException) -> str | None:
     """Return what an operator can do about a database error, or None if the error is a bug."""
+    if is_busy(error):
+        return f"The database is busy: {error}. Try again."
     if is_unreachable(error):
         where = "NEWSSTAND_DATABASE_URL, or for newsstand migrate NEWSSTAND_MIGRATION_DATABASE_URL"
         return f"The database is unreachable: {error}. Check {where}."

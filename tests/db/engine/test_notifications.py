@@ -31,7 +31,7 @@ async def test_a_process_knows_at_the_commit_whose_entitlements_it_changed(datab
     await engine.dispose()
 
 
-async def test_what_many_requests_send_together_belongs_to_none_of_them(database: str) -> None:
+async def test_a_request_does_not_send_the_notifications_of_others(database: str) -> None:
     """Otherwise the request that comes first in a moment has one statement more, and errors are logged as its own."""
     pool = await open_pool(database, size=1, pooler=False)
     notifier = Notifier(pool)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from app.db.engine import leases, outages
 from app.db.engine.outages import OutageLog, is_outage, report
-from app.db.engine.session import DatabaseUnreachable, make_engine, make_sessions
+from app.db.engine.session import DatabaseUnreachable, make_engine, make_sessions, remedy
 from app.worker import Job, Worker
 from tests.support.database_proxy import database_proxy
 from tests.support.timeouts import TIMEOUT
@@ -39,6 +39,20 @@ def own_log() -> None:
 )
 def test_only_a_lost_database_counts_as_an_outage(error: BaseException, lost: bool) -> None:
     assert is_outage(error) == lost
+
+
+def test_a_busy_database_is_no_outage() -> None:
+    """A deadlock keeps its connection, so an outage that it began would not end, and would hide the next one."""
+    deadlock = DatabaseUnreachable("deadlock detected")
+    deadlock.__cause__ = asyncpg.DeadlockDetectedError("deadlock detected")
+    before = outages.OUTAGES._value.get()
+    with capture_logs() as logs:
+        report("event_not_applied", deadlock)
+        report("event_not_applied", DatabaseUnreachable("gone"))
+
+    assert [one["event"] for one in logs] == ["database_busy", "database_lost"]
+    assert outages.OUTAGES._value.get() == before + 1
+    assert "busy" in str(remedy(deadlock))
 
 
 def test_other_failures_are_logged_one_by_one() -> None:

@@ -116,7 +116,7 @@ async def test_a_double_issue_comes_from_the_newer_term_while_the_older_is_dispu
     assert await shop.rows("SELECT term FROM labels") == [{"term": rows[1]["invoice_id"]}]
 
 
-async def test_our_credit_note_after_the_cutoff_revives_no_copy_refunded_before_it(shop: Shop) -> None:
+async def test_a_later_credit_note_of_ours_brings_no_refunded_copy_back(shop: Shop) -> None:
     await shop.plan_issues(50)
     ada = shop.person("ada")
     await shop.open_checkout(ada)  # makes the customer

@@ -1,6 +1,7 @@
 """What is returned of renewals that billed print although it had been dropped: once, and nothing that went back already."""
 
 import asyncio
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -184,3 +185,22 @@ async def test_print_of_an_uncollectible_renewal_is_returned_when_it_is_paid_lat
     assert tuple(renewed.values()) == ("{}", None)
     (row,) = await shop.rows("SELECT status, due_at FROM print_changes")
     assert tuple(row.values()) == ("completed", None)
+
+
+async def test_each_return_to_the_balance_is_in_the_audit_log(shop: Shop) -> None:
+    """A change of print and the end of the subscription return parts of the same invoice, one after the other."""
+    await shop.plan_issues(50)
+    ada = shop.person()
+    await subscribe_with_credit(shop, ada, 20_00, print_edition=True)
+    quoted = await quote(shop, ada)
+    await put(shop, ada, enabled=False, amount=quoted["amount"]["amount"])
+    await shop.wait_until_idle()
+    (charge,) = (await shop.stripe_get("/v1/charges"))["data"]
+    await shop.stripe_post("/v1/refunds", charge=charge["id"])
+    await shop.wait_until("SELECT closed_at IS NOT NULL FROM subscriptions")
+    await shop.wait_until_idle()
+
+    recorded = await shop.rows("SELECT after FROM audit_log WHERE action = 'invoice.return_to_balance' ORDER BY id")
+    assert (
+        sorted(json.loads(row["after"])["amount"] for row in recorded) == sorted(await _returned(shop)) == [657, 1343]
+    )
