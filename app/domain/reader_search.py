@@ -10,7 +10,8 @@ from app.domain.subscriptions import UNPAID, SubscriptionStatus
 from app.domain.text import is_storable
 
 ENDS_SOON = timedelta(days=30)  # until the scheduled end of a subscription
-_INVOICE = re.compile(r"^(invoice\b[\s:.]*)?(no\.\s*|number\s+)?#?\s*", re.IGNORECASE)  # as in "Invoice #NS-0001"
+# As in "Invoice #NS-0001". Words without a separator after them belong to the value.
+_INVOICE = re.compile(r"^(invoice(?=[\s:#])[\s:]*)?((no\.|number)(?=[\s:#])[\s:]*)?#?\s*", re.IGNORECASE)
 LAST_DIGITS = 4  # of a card, as on receipts
 LONGEST_QUERY = 300  # characters; an email address has up to 254
 
@@ -72,7 +73,7 @@ class Position:
 
 def value_of(query: str) -> str | None:
     """Return a query that may be one complete value, such as an ID, without "#" or "Invoice"; None if it has words."""
-    plain = _INVOICE.sub("", query)
+    plain = query if "@" in query else _INVOICE.sub("", query)
     return plain if plain and " " not in plain else None
 
 
