@@ -75,10 +75,27 @@ async def sign_out(request: AccountRequest) -> Response:
     return await _sign_out(request.http, request.session)
 
 
+async def _sign_out_late(request: Request, session: ReaderSession) -> Response:
+    """
+    Sign out the reader of a session that has expired: the provider may still know them.
+
+    A session that a sign-out ended only loses its cookie: whoever has a copy must not end the reader's later sessions.
+    """
+    ctx = account_of(request).ctx
+    await ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")
+    if await reader_sessions.is_signed_out(ctx, session.sub, since=session.started_at):
+        log.warning("account_sign_out_of_ended_session", sub=session.sub, started_at=session.started_at.isoformat())
+        return _without_cookies(request)
+    return await _sign_out(request, session)
+
+
 async def _sign_out(request: Request, session: ReaderSession) -> Response:
-    """Sign out the person of a session, even if it has ended: the provider may still know them."""
     ctx = account_of(request).ctx
     await reader_sessions.sign_out(ctx, session.sub, now=ctx.clock.real())
+    return _without_cookies(request)
+
+
+def _without_cookies(request: Request) -> Response:
     response = RedirectResponse(f"{ACCOUNT}/signed-out", 303)
     for name in (sessions.COOKIE, templating.FLASH):
         cookies.delete(request, response, name)
@@ -143,5 +160,5 @@ ROUTES = [
     Route("/signed-in", complete, methods=["GET"]),
     Route("/signed-out", signed_out, methods=["GET"]),
     Route(BACK_CHANNEL_LOGOUT, log_out, methods=["POST"]),
-    form_route("/sign-out", sign_out, shown_by=show, calls_stripe=False, after_session=_sign_out),
+    form_route("/sign-out", sign_out, shown_by=show, calls_stripe=False, after_session=_sign_out_late),
 ]

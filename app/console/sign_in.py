@@ -103,10 +103,27 @@ async def sign_out(request: ConsoleRequest) -> Response:
     return await _sign_out(request.http, request.staff.cookie)
 
 
-async def _sign_out(request: Request, cookie: SessionCookie) -> Response:
-    """Sign out the person of a session, even if it has ended: the provider may still know them."""
+async def _sign_out_late(request: Request, cookie: SessionCookie) -> Response:
+    """
+    Sign out the person of a session that has expired: the provider may still know them.
+
+    A session that somebody ended only loses its cookie: whoever has a copy must not end the person's later sessions.
+    """
     ctx = console_of(request).ctx
-    await staff_sessions.sign_out(ctx, cookie.sub, by=f"staff:{cookie.sub}", now=ctx.clock.real())
+    await ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")
+    if await staff_sessions.was_ended(ctx, cookie.id, sub=cookie.sub, last_used_at=cookie.last_used_at):
+        log.warning("console_sign_out_of_ended_session", session=cookie.id, sub=cookie.sub)
+        return _without_cookie(request)
+    return await _sign_out(request, cookie)
+
+
+async def _sign_out(request: Request, cookie: SessionCookie) -> Response:
+    ctx = console_of(request).ctx
+    await staff_sessions.sign_out(ctx, cookie.sub, session_id=cookie.id, by=f"staff:{cookie.sub}", now=ctx.clock.real())
+    return _without_cookie(request)
+
+
+def _without_cookie(request: Request) -> Response:
     response = RedirectResponse(f"{CONSOLE}/signed-out", status_code=303)
     response.delete_cookie(
         session_cookie_name(request), path=CONSOLE, httponly=True, samesite="lax", secure=is_https(request)
@@ -158,6 +175,6 @@ ROUTES = [
     Route("/signed-out", signed_out, methods=["GET"]),
     access_control.page_route(kept_forms.CONTINUE, access_control.show_kept_form, role=access_control.ANY_ROLE),
     access_control.form_route(
-        access_control.SIGN_OUT, sign_out, role=access_control.ANY_ROLE, shown_at="/", after_session=_sign_out
+        access_control.SIGN_OUT, sign_out, role=access_control.ANY_ROLE, shown_at="/", after_session=_sign_out_late
     ),
 ]

@@ -21,6 +21,7 @@ BOOKS = "Part of the books, which tax law requires to be kept"
 ACCOUNTABILITY = "Says which member of staff did something to someone's money, access or data"
 FAULT = "Helps to find the cause of a failure; an error message of Stripe may quote what it is about"
 UNTIL_ERASED = "until the reader is erased: on request, or after NEWSSTAND_FORMER_READERS_KEPT"
+SESSION_KEPT = "until the session expires, or 30 days after somebody ended it"
 
 
 def _staff(purpose: str = ACCOUNTABILITY, kept: str = "as long as the entry") -> Column:
@@ -314,9 +315,9 @@ TABLES: Mapping[str, Table] = {
     "staff_sessions": Table(
         plain="id roles started_at signed_in_at acr checked_at checking_until ended_at",
         personal={
-            "sub": _staff("Identifies the member of staff who is signed in", "NEWSSTAND_SESSION_LIFETIME"),
-            "name": _staff("Shows who is signed in", "NEWSSTAND_SESSION_LIFETIME"),
-            "sid": _staff("Ends the session with the identity provider's", "NEWSSTAND_SESSION_LIFETIME"),
+            "sub": _staff("Identifies the member of staff who is signed in", SESSION_KEPT),
+            "name": _staff("Shows who is signed in", SESSION_KEPT),
+            "sid": _staff("Ends the session with the identity provider's", SESSION_KEPT),
             "refresh_token": _staff("Checks the roles again; encrypted", "until the session ends"),
         },
         of="sub = :sub",

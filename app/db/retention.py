@@ -194,7 +194,14 @@ EXPIRIES = (
     Expiry(
         what="sessions of staff",
         kept="session_lifetime",
-        statement=_expire("staff_sessions", "DELETE FROM staff_sessions", "started_at < now() - :kept"),
+        statement=_expire(
+            "staff_sessions", "DELETE FROM staff_sessions", "ended_at IS NULL AND started_at < now() - :kept"
+        ),
+    ),
+    Expiry(
+        what="sessions of staff that were ended",  # a copied cookie of one must not sign the person out
+        kept=timedelta(days=30),
+        statement=_expire("staff_sessions", "DELETE FROM staff_sessions", "ended_at < now() - :kept"),
     ),
     Expiry(
         what="names of former staff",

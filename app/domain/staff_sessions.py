@@ -74,11 +74,14 @@ class StoredSession:
     ended_at: datetime | None = None
     signed_out_at: datetime | None = None  # when the person last signed out anywhere, or was signed out
 
+    @property
+    def was_ended(self) -> bool:
+        """Whether a sign-out, an administrator or the identity provider ended the session. One that expired was not."""
+        return self.ended_at is not None or (self.signed_out_at is not None and self.started_at <= self.signed_out_at)
+
     def is_open(self, *, lifetime: timedelta, now: datetime) -> bool:
         """Return whether the session still gives access."""
-        was_signed_out = self.signed_out_at is not None and self.started_at <= self.signed_out_at
-        is_in_time = self.started_at <= now < self.started_at + lifetime
-        return self.ended_at is None and not was_signed_out and is_in_time
+        return not self.was_ended and self.started_at <= now < self.started_at + lifetime
 
     def needs_check(self, *, interval: timedelta, now: datetime) -> bool:
         """Return whether the provider must confirm the roles again."""

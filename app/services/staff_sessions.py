@@ -143,11 +143,26 @@ async def _record_end(session: Session, sub: str, *, reason: str) -> None:
     await audit.record(session, actor=PROVIDER, action="console.session_ended", object_id=f"staff:{sub}", reason=reason)
 
 
-async def sign_out(ctx: Context, sub: str, *, by: str, now: datetime) -> None:
-    """End every session of a person that began before now, in every browser, on their own request."""
+async def sign_out(ctx: Context, sub: str, *, session_id: str, by: str, now: datetime) -> None:
+    """
+    End every session of a person that began before now, in every browser, on their own request.
+
+    :param session_id: the session that asks for it, which the audit log names.
+    """
     async with ctx.sessions.begin() as session:
         await _end_all(session, sub, now)
-        await audit.record(session, actor=by, action="console.signed_out", object_id="console")
+        await audit.record(
+            session, actor=by, action="console.signed_out", object_id="console", after={"session": session_id}
+        )
+
+
+async def was_ended(ctx: Context, session_id: str, *, sub: str, last_used_at: datetime) -> bool:
+    """Return whether a session was ended before it expired, so its cookie may be in the wrong hands."""
+    stored = await staff_sessions.find(ctx.reads, session_id)
+    if stored is not None:
+        return stored.was_ended
+    last = await sign_outs.last(ctx.reads, sub)
+    return last is not None and last_used_at <= last
 
 
 async def end_all(ctx: Context, sub: str, *, by: str, now: datetime) -> int:

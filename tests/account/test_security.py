@@ -148,6 +148,19 @@ async def test_signing_out_of_an_ended_session_signs_out(shop: Shop, open_accoun
     assert "password" in back.form("/authorize").values()
 
 
+async def test_a_session_that_was_signed_out_signs_nobody_out(shop: Shop, open_account: OpenAccount) -> None:
+    nia = shop.person("nia")
+    thief, owner = await open_account(nia), await open_account(nia)
+    page, copied = await thief.open("/"), thief.session()
+    await owner.submit(await owner.open("/"), "/sign-out")
+    owner.use_session_of(nia)
+    for _ in range(2):
+        thief.use(copied)
+        assert "You’re signed out" in (await thief.submit(page, "/sign-out")).text
+        assert thief.browser.cookies(COOKIE) == []
+        assert (await owner.open("/")).url == f"{shop.url}/account/"
+
+
 async def test_sign_ins_in_two_tabs_both_succeed(shop: Shop, open_account: OpenAccount) -> None:
     ada = await open_account()
     one, two = await ada.open("/"), await ada.open("/subscribe")

@@ -109,6 +109,29 @@ async def test_sign_out_of_an_expired_session_signs_the_person_out(
     assert "password" in back.form("/authorize").values(), "the provider asks for the credentials again"
 
 
+@pytest.mark.parametrize(
+    "ended_by",
+    [
+        "UPDATE staff_sessions SET ended_at = now()",
+        "WITH gone AS (DELETE FROM staff_sessions) INSERT INTO sign_outs (sub, at) VALUES ('staff-agent', now())",
+    ],
+    ids=["ended", "signed out, and its row deleted"],
+)
+async def test_a_session_that_was_ended_signs_nobody_out(shop: Shop, open_console: OpenConsole, ended_by: str) -> None:
+    thief = await open_console("agent@example.com")
+    page, (copied,) = await thief.open("/"), thief.browser.cookies("newsstand_console")
+    await shop.execute(ended_by)
+    robin = await open_console()
+    await robin.sign_in("agent@example.com")
+    for _ in range(2):
+        thief.browser._client.cookies.set("newsstand_console", copied, domain="127.0.0.1", path="/console")
+        out = await thief.submit(page, "/sign-out")
+        assert out.url.endswith("/console/signed-out")
+        assert thief.browser.cookies("newsstand_console") == []
+        assert (await robin.open("/readers")).url.endswith("/console/readers")
+    assert await shop.rows("SELECT FROM audit_log WHERE action = 'console.signed_out'") == []
+
+
 async def test_session_in_use_stays_open_and_its_cookie_is_renewed(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
     await robin.backdate(idle_for=timedelta(minutes=59), started_at=timedelta(hours=7))
@@ -122,7 +145,7 @@ async def test_session_in_use_stays_open_and_its_cookie_is_renewed(shop: Shop, o
 async def test_sign_out_ends_all_sessions_of_the_person(shop: Shop, open_console: OpenConsole) -> None:
     at_work, at_home = await open_console("agent@example.com"), await open_console("agent@example.com")
     sam = await open_console("supervisor@example.com")
-    (copied,) = at_work.browser.cookies("newsstand_console")
+    (copied,), session_id = at_work.browser.cookies("newsstand_console"), at_work.session().id
 
     await at_work.submit(await at_work.open("/"), "/sign-out")
 
@@ -134,5 +157,7 @@ async def test_sign_out_ends_all_sessions_of_the_person(shop: Shop, open_console
     assert (await sam.open("/")).status == 200, "other people stay signed in"
     page = await (await open_console()).sign_in("agent@example.com")
     assert page.status == 200, "the person can sign in again"
-    written = await shop.rows("SELECT actor FROM audit_log WHERE action = 'console.signed_out'")
-    assert written == [{"actor": "staff:staff-agent"}]
+    written = await shop.rows(
+        "SELECT actor, after ->> 'session' AS session FROM audit_log WHERE action = 'console.signed_out'"
+    )
+    assert written == [{"actor": "staff:staff-agent", "session": session_id}]

@@ -87,6 +87,8 @@ OLD_AND_NEW: Mapping[str, str] = {  # a row that has expired, and a row that has
     " VALUES ('{id}', '{id}', 'x', 'ada@example.com', now() - interval '{age}')",
     "sessions of staff": "INSERT INTO staff_sessions (id, sub, name, roles, started_at, checked_at)"
     " VALUES ('{id}', 'a', 'Robin', '{{support}}', now() - interval '{age}', now())",
+    "sessions of staff that were ended": "INSERT INTO staff_sessions (id, sub, name, roles, started_at, checked_at,"
+    " ended_at) VALUES ('{id}', 'a', 'Robin', '{{support}}', now(), now(), now() - interval '{age}')",
     "sign-outs": "INSERT INTO sign_outs (sub, at) VALUES ('{id}', now() - interval '{age}')",
     "names of former staff": "INSERT INTO staff_members (sub, name, roles, seen_at)"
     " VALUES ('{id}', 'Robin Vance', '{{support}}', now() - interval '{age}')",
