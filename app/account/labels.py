@@ -7,6 +7,7 @@ from datetime import datetime
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
+from app.domain.cancellations import SubscriptionPaused
 from app.domain.declarations import DeclarationKind, Language
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.errors import DomainError
@@ -56,6 +57,7 @@ ERRORS: Mapping[str, str] = {
     "possible_duplicate": "Another account with your email address already has a subscription. "
     "Sign out and use that account, or subscribe with this one too.",
 }
+PAUSED_UNPAID = "Your subscription is paused, because a payment failed. It resumes when you pay the open invoice."
 PROMOTION_CODES: Mapping[str, str] = {
     "first_time_only": "The code “{code}” is only for new subscribers.",
     "below_minimum": "The code “{code}” is only for larger orders.",
@@ -143,6 +145,8 @@ def error(problem: DomainError) -> str:
     if isinstance(problem, PromotionCodeInvalid):
         text = PROMOTION_CODES.get(str(problem.facts.get("reason")), "The code “{code}” isn’t valid or has expired.")
         return text.format(code=problem.facts.get("promotion_code"))
+    if isinstance(problem, SubscriptionPaused) and problem.awaits_payment:
+        return PAUSED_UNPAID
     text = ERRORS.get(problem.code) or str(problem)
     return typographic(text if text.endswith((".", "!", "?")) else f"{text}.")
 

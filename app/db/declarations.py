@@ -95,13 +95,15 @@ async def set_outcome(session: Session, declared: Declaration, *, due_in: timede
     )
 
 
-async def revoke_notice(session: Session, subscription_id: str) -> None:
-    """Record that a subscription goes on after all."""
-    await session.execute(
+async def revoke_notice(session: Session, subscription_id: str) -> bool:
+    """Record that a subscription goes on after all. Return whether it was to end."""
+    revoked = await session.scalars(
         update(Row)
         .where(Row.subscription_id == subscription_id, Row.status.in_(REVOCABLE))
         .values(status=DeclarationStatus.REVOKED, due_at=None)
+        .returning(Row.id)
     )
+    return bool(revoked.all())
 
 
 async def settle(session: Session, declaration_id: str, *, by: str, now: datetime) -> None:

@@ -90,15 +90,19 @@ def probably_must_end_now(subscription: Subscription, terms: Sequence[Term]) -> 
 
 
 class SubscriptionPaused(Conflict):
-    """The subscription has no scheduled end to undo, but it is paused at Stripe, where resuming it charges a new period."""
+    """
+    The subscription has no scheduled end to undo, but it is paused at Stripe. The publisher can resume it, or a payment.
+
+    :param awaits_payment: whether it is paused because a payment failed, and resumes when its open invoice is paid.
+    """
 
     code = "subscription_paused"
     title = "Subscription paused"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "The subscription is paused and has no scheduled end. Only the publisher can resume it, at Stripe"
-        )
+    def __init__(self, *, awaits_payment: bool = False) -> None:
+        how = "It resumes when its open invoice is paid" if awaits_payment else "Only the publisher can resume it"
+        super().__init__(f"The subscription is paused and has no scheduled end. {how}")
+        self.awaits_payment = awaits_payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

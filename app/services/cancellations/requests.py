@@ -16,6 +16,7 @@ from app.domain.declarations import NOTICE_RUNS, DeclarationStatus
 from app.domain.early_exits import NoEarlyExit, early_exit
 from app.domain.errors import ConcurrentUpdate, StripeFault, StripeRefused, StripeUnavailable
 from app.domain.reasons import EndReason
+from app.domain.renewals import PAYMENT_FAILURES
 from app.domain.subscriptions import (
     AlreadyEnded,
     ForeignStripeObject,
@@ -125,12 +126,13 @@ async def resume(
         subscription = await _lock_open(session, sub, only)
     # Our copy may be older than a change in the portal.
     state = await subscriptions_at_stripe.fetch(ctx.gateway, subscription.stripe_id)
-    if state.cancel_at is None and state.status == SubscriptionStatus.PAUSED:
-        raise SubscriptionPaused
     if state.cancel_at is None:  # perhaps Stripe hasn't heard of a notice yet
         async with ctx.sessions.begin() as session:
             subscription = await _lock_open(session, sub, subscription.id)
-            await declarations_db.revoke_notice(session, subscription.id)
+            was_to_end = await declarations_db.revoke_notice(session, subscription.id)
+        if not was_to_end and state.status == SubscriptionStatus.PAUSED:
+            failed = state.pause is not None and state.pause.reason in PAYMENT_FAILURES
+            raise SubscriptionPaused(awaits_payment=failed and state.pay_url is not None)
     subscription, _ = await _reschedule(ctx, sub, state, change, reason=reason, by=by, only=subscription.id, now=now)
     if subscription.cancel_at is not None and subscription.is_live:
         raise StripeUnavailable("Stripe did not resume the subscription; try again")

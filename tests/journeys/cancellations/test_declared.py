@@ -228,6 +228,25 @@ async def test_reader_who_resumes_keeps_the_renewed_term(shop: Shop) -> None:
     assert await shop.may_read(ada)
 
 
+async def test_reader_who_resumes_while_paused_takes_their_notice_back(shop: Shop) -> None:
+    ada = await renewed_in_berlin(shop)
+    assert (await shop.post("/v1/me/subscription/cancel", ada, {"when": "notice"})).status_code == 200
+    (held,) = (await shop.overview(ada))["subscriptions"]
+    path = f"/v1/subscriptions/{held['stripe_id']}"
+    await shop.stripe_post(path, cancel_at_period_end="false")
+    await shop.stripe_post(f"{path}/pause", type="subscription", **{"bill_for[unused_time_from][type]": "none"})
+    await shop.wait_until_idle()
+    (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
+    assert declared["status"] == "scheduled", "Stripe doesn't know of it"
+
+    assert (await shop.post("/v1/me/subscription/resume", ada)).status_code == 200
+
+    (declared,) = (await shop.get("/v1/me/declarations", ada)).json()["data"]
+    assert declared["status"] == "revoked"
+    again = await shop.post("/v1/me/subscription/resume", ada)
+    assert again.json()["code"] == "subscription_paused", "there is nothing left to undo"
+
+
 async def test_notice_survives_a_kill_before_stripe_heard_of_it(killable_shop: Shop) -> None:
     shop = killable_shop
     ada = await renewed_in_berlin(shop)

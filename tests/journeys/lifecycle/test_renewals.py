@@ -249,6 +249,8 @@ async def test_a_subscription_paused_on_its_first_failed_payment_has_the_grace_p
     assert shown is not None
     assert shown["pay_url"] == invoice["hosted_invoice_url"]
     assert (await shop.open_checkout(ada)).json()["code"] == "already_subscribed"
+    resumed = (await shop.post("/v1/me/subscription/resume", ada)).json()
+    assert (resumed["code"], "when its open invoice is paid" in resumed["detail"]) == ("subscription_paused", True)
     await shop.advance_to(GRACE_ENDS)
     await assert_over(shop, ada, GRACE_ENDS)
 

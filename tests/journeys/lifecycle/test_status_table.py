@@ -222,6 +222,7 @@ async def test_a_paused_subscription_is_billed_again_when_resumed(shop: Shop) ->
     assert (shown["code"], shown["until"], shown["action"]) == ("paused", api_time(paused_at), None)
     refused = await shop.post("/v1/me/subscription/resume", ada)
     assert (refused.status_code, refused.json()["code"]) == (409, "subscription_paused"), "it would change nothing"
+    assert "Only the publisher can resume it" in refused.json()["detail"]
     await shop.advance_to(A_YEAR + timedelta(days=1))
 
     await shop.stripe_post(f"/v1/subscriptions/{stripe_id}/resume", **{"billing_cycle_anchor[type]": "now"})
