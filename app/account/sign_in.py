@@ -137,7 +137,13 @@ async def log_out(request: Request) -> Response:
 
 def _attempts(request: Request) -> AttemptCookies:
     cipher = account_of(request).attempt_cipher
-    return AttemptCookies(name=cookies.name_of(request, ATTEMPT), path=ACCOUNT, cipher=cipher, secure=is_https(request))
+    return AttemptCookies(
+        name=cookies.name_of(request, ATTEMPT),
+        path=ACCOUNT,
+        redirect_uri=absolute_url(request, "/signed-in"),
+        cipher=cipher,
+        secure=is_https(request),
+    )
 
 
 def _logout_refused(reason: str) -> Response:

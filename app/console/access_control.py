@@ -59,6 +59,8 @@ def page_route(path: str, page: Page, *, role: str, recent_sign_in: bool = False
 
     async def endpoint(request: Request) -> Response:
         staff = session_of(request)
+        if staff is None and "part" in request.query_params:
+            return Response(status_code=401)  # the search's script asks, which can't sign in
         if staff is None:
             return RedirectResponse(_sign_in_url(_path_of(request)), 303)
         await _require_role(request, staff, role, path)

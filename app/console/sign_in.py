@@ -150,7 +150,13 @@ def _sign_in(request: Request) -> SignInConfig:
 
 def _attempts(request: Request) -> AttemptCookies:
     cipher = _sign_in(request).attempt_cipher
-    return AttemptCookies(name=ATTEMPT_COOKIE, path=CONSOLE, cipher=cipher, secure=is_https(request))
+    return AttemptCookies(
+        name=ATTEMPT_COOKIE,
+        path=CONSOLE,
+        redirect_uri=_absolute_url(request, "/signed-in"),
+        cipher=cipher,
+        secure=is_https(request),
+    )
 
 
 def _absolute_url(request: Request, path: str) -> str:

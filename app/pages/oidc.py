@@ -5,10 +5,11 @@ The provider returns two tokens. The ID token, verified here, proves that the re
 token, verified as in the API, says who the person is and which roles they have.
 """
 
+import hashlib
 import secrets
 import ssl
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -63,11 +64,11 @@ class SignInAttempt:
         now: datetime,
     ) -> "SignInAttempt":
         """Start a sign-in with new random values."""
-        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
         return cls(
             state=state,
-            nonce=nonce,
-            verifier=verifier + state,
+            nonce=_nonce_of(verifier),
+            verifier=verifier,
             redirect_uri=redirect_uri,
             return_path=return_path,
             max_age=int(max_age.total_seconds()),
@@ -77,16 +78,28 @@ class SignInAttempt:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of the cookie that keeps the attempt."""
-        return asdict(self)
+        """Return the content of the cookie that keeps the attempt. It is short, because each tab can have one."""
+        again, started_at = int(self.again), round(self.started_at, 3)
+        return {"a": [self.state, self.verifier, self.return_path, self.max_age, again, self.acr_values, started_at]}
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> "SignInAttempt | None":
+    def from_dict(cls, content: dict[str, Any], *, redirect_uri: str) -> "SignInAttempt | None":
         """Return the attempt that a cookie kept. None: its fields are those of another release."""
         try:
-            return cls(**content)
-        except TypeError:
+            state, verifier, return_path, max_age, again, acr_values, started_at = content["a"]
+        except (KeyError, TypeError, ValueError):
             return None
+        return cls(
+            state=state,
+            nonce=_nonce_of(verifier),
+            verifier=verifier,
+            redirect_uri=redirect_uri,
+            return_path=return_path,
+            max_age=max_age,
+            again=bool(again),
+            acr_values=acr_values,
+            started_at=started_at,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +272,11 @@ class OIDCClient:
         async with httpx2.AsyncClient(timeout=TIMEOUT, verify=self._tls) as client:
             content: object = (await client.get(url)).raise_for_status().json()
         return content
+
+
+def _nonce_of(verifier: str) -> str:
+    """Return the nonce of a sign-in. It doesn't reveal the verifier."""
+    return hashlib.sha256(f"nonce {verifier}".encode()).hexdigest()
 
 
 def _auth_time(claims: dict[str, Any]) -> datetime | None:

@@ -25,6 +25,7 @@ class AttemptCookies:
 
     name: str  # how the names of the cookies begin
     path: str
+    redirect_uri: str  # where the provider returns to
     cipher: CookieCipher
     secure: bool
 
@@ -64,7 +65,7 @@ class AttemptCookies:
 
     def _read(self, request: Request, name: str, now: datetime) -> SignInAttempt | None:
         content = self.cipher.decrypt(request.cookies.get(name, ""), max_age=MAX_AGE, now=now)
-        return SignInAttempt.from_dict(content) if content is not None else None
+        return SignInAttempt.from_dict(content, redirect_uri=self.redirect_uri) if content is not None else None
 
     def _started_at(self, request: Request, name: str, now: datetime) -> float:
         attempt = self._read(request, name, now)

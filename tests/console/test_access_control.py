@@ -1,9 +1,11 @@
 """Sign-in, roles, forged forms and security headers, on every page and form of the console."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
+import httpx2
 import pytest
 from starlette.routing import Route
 
@@ -27,7 +29,7 @@ STAFF = {
 
 
 def attempts_of(browser: ConsoleBrowser) -> list[str]:
-    """Return the cookies of the sign-ins in progress."""
+    """Return the cookies of the sign-ins in progress: one for each."""
     jar = browser.browser._client.cookies.jar
     return [cookie.value or "" for cookie in jar if cookie.name.startswith("newsstand_sign_in")]
 
@@ -151,6 +153,27 @@ async def test_only_the_newest_sign_ins_are_kept_in_a_browser(shop: Shop, open_c
         long[-1], long[-1].form("/authorize"), email="agent@example.com", password=DEMO_PASSWORD
     )
     assert newest.url.endswith("x" * 900)
+
+
+async def test_cookies_of_many_tabs_that_open_at_once_stay_small(shop: Shop) -> None:
+    async with httpx2.AsyncClient() as client:
+        paths = [f"{CONSOLE}/readers/rdr_{number:032x}" for number in range(14)]
+        starts = [client.get(f"{shop.url}{CONSOLE}/sign-in", params={"next": path}) for path in paths]
+        cookies = {
+            (cookie.name, cookie.value)
+            for answer in await asyncio.gather(*starts)
+            for cookie in answer.cookies.jar
+            if cookie.name.startswith("newsstand_sign_in_")
+        }
+    assert len(cookies) == 14
+    assert len("; ".join(f"{name}={value}" for name, value in cookies)) < 6000  # proxies refuse more than 8,000
+
+
+async def test_the_live_search_starts_no_sign_in(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console()
+    answer = await robin.browser._client.get(f"{shop.url}/console/readers?q=ada&part=1", follow_redirects=False)
+    assert (answer.status_code, answer.headers["cache-control"]) == (401, "no-store")
+    assert attempts_of(robin) == []
 
 
 async def test_session_cookie_is_encrypted_and_authenticated(shop: Shop, open_console: OpenConsole) -> None:

@@ -95,7 +95,7 @@ def try_cookie(fuzzer: Fuzzer, _: Path) -> None:
         value = CIPHER.encrypt(content if isinstance(content, dict) else {"odd": content}, now=NOW)
     hour = timedelta(hours=1)
     SessionCookie.from_value(value, CIPHER, idle=hour, now=NOW)
-    SignInAttempt.from_dict(CIPHER.decrypt(value, max_age=hour, now=NOW) or {})
+    SignInAttempt.from_dict(CIPHER.decrypt(value, max_age=hour, now=NOW) or {}, redirect_uri="")
 
 
 def try_url(fuzzer: Fuzzer, _: Path) -> None:
