@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -82,12 +82,18 @@ class SignInAttempt:
         again, started_at = int(self.again), round(self.started_at, 3)
         return {"a": [self.state, self.verifier, self.return_path, self.max_age, again, self.acr_values, started_at]}
 
+    def to_older_dict(self) -> dict[str, Any]:
+        """Return the content of the cookie that the last release keeps an attempt in."""
+        return asdict(self)
+
     @classmethod
     def from_dict(cls, content: dict[str, Any], *, redirect_uri: str) -> "SignInAttempt | None":
         """Return the attempt that a cookie kept. None: its fields are those of another release."""
         try:
+            if "a" not in content:
+                return cls(**content)  # of the last release
             state, verifier, return_path, max_age, again, acr_values, started_at = content["a"]
-        except (KeyError, TypeError, ValueError):
+        except (TypeError, ValueError):
             return None
         return cls(
             state=state,

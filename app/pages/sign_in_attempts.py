@@ -20,7 +20,8 @@ class AttemptCookies:
     """
     The cookies of the sign-ins in progress: one for each, because each tab can start one.
 
-    A browser that reopens its tabs starts them at once, so a cookie that they shared would keep only the last.
+    A browser that reopens its tabs starts them at once, so a cookie that they shared would keep only the last. The last
+    release has such a cookie, called ``name``. It is kept too, so that either release can finish what the other has started.
     """
 
     name: str  # how the names of the cookies begin
@@ -32,15 +33,8 @@ class AttemptCookies:
     def save(self, request: Request, response: Response, attempt: SignInAttempt, *, now: datetime) -> None:
         """Add an attempt, and delete the oldest beyond the most that are kept."""
         value = self.cipher.encrypt(attempt.to_dict(), now=now)
-        response.set_cookie(
-            self._name_of(attempt.state),
-            value,
-            path=self.path,
-            max_age=int(MAX_AGE.total_seconds()),
-            httponly=True,
-            samesite="lax",
-            secure=self.secure,
-        )
+        self._set(response, self._name_of(attempt.state), value)
+        self._set(response, self.name, self.cipher.encrypt(attempt.to_older_dict(), now=now))
         others = [name for name in request.cookies if name.startswith(f"{self.name}_")]
         others.sort(key=lambda name: self._started_at(request, name, now), reverse=True)
         length = len(value)
@@ -52,11 +46,12 @@ class AttemptCookies:
     def find(self, request: Request, *, now: datetime) -> SignInAttempt | None:
         """Return the attempt that the identity provider's redirect belongs to, by its ``state``. None: there is none."""
         state = request.query_params.get("state", "")
-        attempt = self._read(request, self._name_of(state), now)
-        return attempt if attempt is not None and attempt.state == state else None
+        found = (self._read(request, name, now) for name in (self._name_of(state), self.name))
+        return next((attempt for attempt in found if attempt is not None and attempt.state == state), None)
 
     def delete(self, request: Request, response: Response) -> None:
-        """Delete the attempt that the identity provider's redirect belongs to."""
+        """Delete the attempt that the identity provider's redirect belongs to, and the last release's cookie."""
+        self._delete(response, self.name)
         self._delete(response, self._name_of(request.query_params.get("state", "")))
 
     def _name_of(self, state: str) -> str:
@@ -70,6 +65,17 @@ class AttemptCookies:
     def _started_at(self, request: Request, name: str, now: datetime) -> float:
         attempt = self._read(request, name, now)
         return attempt.started_at if attempt is not None else 0.0
+
+    def _set(self, response: Response, name: str, value: str) -> None:
+        response.set_cookie(
+            name,
+            value,
+            path=self.path,
+            max_age=int(MAX_AGE.total_seconds()),
+            httponly=True,
+            samesite="lax",
+            secure=self.secure,
+        )
 
     def _delete(self, response: Response, name: str) -> None:
         response.delete_cookie(name, path=self.path, httponly=True, samesite="lax", secure=self.secure)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import httpx2
@@ -13,11 +14,13 @@ from app.console import app as console
 from app.console.state import CONSOLE
 from app.domain.callers import IMPLIED_ROLES
 from app.pages import return_paths
+from app.pages.cookies import CookieCipher
 from demo.browser import Browser
 from demo.identity_provider.users import DEMO_PASSWORD
-from tests.console.conftest import ConsoleBrowser, OpenConsole
+from tests.console.conftest import SESSION_KEY, ConsoleBrowser, OpenConsole
 from tests.support.shop import Shop
 
+ATTEMPT_CIPHER = CookieCipher(SESSION_KEY, purpose="console: attempt")
 PUBLIC = {"/sign-in", "/signed-in", "/signed-out", "/backchannel-logout"}
 STAFF = {
     "agent": "support",
@@ -31,7 +34,7 @@ STAFF = {
 def attempts_of(browser: ConsoleBrowser) -> list[str]:
     """Return the cookies of the sign-ins in progress: one for each."""
     jar = browser.browser._client.cookies.jar
-    return [cookie.value or "" for cookie in jar if cookie.name.startswith("newsstand_sign_in")]
+    return [cookie.value or "" for cookie in jar if cookie.name.startswith("newsstand_sign_in_")]
 
 
 def pages(method: str) -> Iterator[tuple[str, str]]:
@@ -137,6 +140,24 @@ async def test_sign_ins_in_several_tabs_all_succeed(shop: Shop, open_console: Op
         )
         assert (page.status, page.url) == (200, f"{shop.url}/console{path}")
     assert attempts_of(robin) == []
+
+
+@pytest.mark.parametrize("unknown", ["newsstand_sign_in_", "newsstand_sign_in"], ids=["older", "newer"])
+async def test_another_release_can_finish_a_sign_in(shop: Shop, open_console: OpenConsole, unknown: str) -> None:
+    """The release before this one knows one cookie for all sign-ins, with all fields of the last one."""
+    robin = await open_console()
+    page = await robin.open("/readers")
+    jar = robin.browser._client.cookies
+    (older,) = robin.browser.cookies("newsstand_sign_in")
+    kept = ATTEMPT_CIPHER.decrypt(older, max_age=timedelta(minutes=10), now=datetime.now(UTC)) or {}
+    assert set(kept) == {
+        *("state", "nonce", "verifier", "redirect_uri", "return_path", "max_age", "again", "acr_values", "started_at")
+    }
+    for name in [cookie.name for cookie in jar.jar]:
+        if name == unknown or (unknown.endswith("_") and name.startswith(unknown)):
+            jar.delete(name)
+    back = await robin.browser.submit(page, page.form("/authorize"), email="agent@example.com", password=DEMO_PASSWORD)
+    assert (back.status, back.url) == (200, f"{shop.url}/console/readers")
 
 
 async def test_only_the_newest_sign_ins_are_kept_in_a_browser(shop: Shop, open_console: OpenConsole) -> None:
