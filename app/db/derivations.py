@@ -55,7 +55,7 @@ class Ordered:
     id: str
     change: Mapping[str, Any]
     repeated: int
-    is_later: bool  # whether it was ordered a day ago, so that no worker of the release before runs anymore
+    is_later: bool  # whether it was first repeated a day ago, so that no worker of the release before runs anymore
 
     @property
     def is_done(self) -> bool:
@@ -231,9 +231,10 @@ _MUST_REPEAT = text(
 )
 _SPECIAL_ISSUES = text(
     """
-    SELECT ordered.id, ordered.change, ordered.created_at <= now() - interval '1 day' AS is_later,
-        (SELECT count(*) FROM derivation_runs WHERE change->>'repeats' = ordered.id) AS repeated
-    FROM derivation_runs ordered WHERE ordered.id = 'run_special_issues'
+    SELECT ordered.id, ordered.change, count(repeat.id) AS repeated,
+        coalesce(min(repeat.created_at) <= now() - interval '1 day', false) AS is_later
+    FROM derivation_runs ordered LEFT JOIN derivation_runs repeat ON repeat.change->>'repeats' = ordered.id
+    WHERE ordered.id = 'run_special_issues' GROUP BY ordered.id
     """
 )
 _QUEUE = text(

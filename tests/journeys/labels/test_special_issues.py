@@ -24,9 +24,10 @@ async def test_terms_of_an_earlier_release_get_special_issues_at_once_and_a_day_
     async with main.open_context(shop.settings, catalogue.load(Path(shop.settings.catalogue))) as ctx:
         assert await derivations.repeat_special_issues(ctx)  # nothing was ordered
         await shop.execute(runpy.run_path(str(MIGRATION))["ORDER"])
-        for created in ("now()", "now()", "now() - interval '25 hours'", "now() - interval '25 hours'"):
+        await shop.execute("UPDATE derivation_runs SET created_at = now() - interval '7 days'")  # no process ran since
+        for first in ("now()", "now()", "now() - interval '25 hours'", "now() - interval '25 hours'"):
             await shop.execute(earlier)
-            await shop.execute(f"UPDATE derivation_runs SET created_at = {created} WHERE id = 'run_special_issues'")
+            await shop.execute(f"UPDATE derivation_runs SET created_at = {first} WHERE change->>'repeats' IS NOT NULL")
             is_done = await derivations.repeat_special_issues(ctx)
             await shop.wait_until_idle()
             (row,) = await shop.rows("SELECT upper(copies) AS after FROM terms")
