@@ -41,6 +41,7 @@ class Run:
     ctx: Context
     now: datetime  # policy time
     since: datetime | None
+    is_address_lacking: bool  # copies are owed to a reader without an address, so pages are listed with their customers
     importing: Importing
     preview: ImportPreview
     progress: Progress  # called after each page

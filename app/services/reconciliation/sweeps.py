@@ -125,6 +125,7 @@ async def run(
     async with ctx.sessions.begin() as session:
         sweep = await rows.by_id(session, sweep_id)
         full_before = await rows.finished_since(session, within=FULL_INTERVAL)
+        is_address_lacking = await addresses.does_any_lack(session, today=now.astimezone(ctx.settings.zone).date())
     if sweep is None:
         raise NotFound("No such sweep")
     since = comparison_start(
@@ -134,6 +135,7 @@ async def run(
         ctx=ctx,
         now=now,
         since=since,
+        is_address_lacking=is_address_lacking,
         importing=importing or Importing(),
         preview=ImportPreview(ctx),
         progress=progress,
@@ -201,7 +203,7 @@ def _created_at(refetch: events.RefetchRequest) -> str:
 
 async def _list_subscriptions(run: Run, sweep: Sweep, range_: Range) -> ListPage[ListedSubscription]:
     """List a page of subscriptions: with customers in an import, if one is unknown here, or if a reader has no address."""
-    if sweep.kind != SweepKind.IMPORT and not await _is_an_address_lacking(run):
+    if sweep.kind != SweepKind.IMPORT and not run.is_address_lacking:
         page = await at_stripe.subscriptions(run.ctx.gateway, range_, with_customers=False)
         if not await _unknown_customers(run, [one.item.state for one in page.listed]):
             return page
@@ -214,12 +216,6 @@ async def _unknown_customers(run: Run, states: Sequence[StripeSubscriptionState]
     ours = {one.customer_id for one in states if any(item.plan in plans for item in one.items)}
     async with run.ctx.sessions.begin() as session:
         return ours - await rows.known_customers(session, sorted(ours))
-
-
-async def _is_an_address_lacking(run: Run) -> bool:
-    """Return whether copies are owed to any reader without an address. If so, each page is listed with its customers."""
-    async with run.ctx.sessions.begin() as session:
-        return await addresses.does_any_lack(session, today=run.now.astimezone(run.ctx.settings.zone).date())
 
 
 async def _lacking_addresses(run: Run, states: Sequence[StripeSubscriptionState]) -> set[str]:

@@ -13,6 +13,7 @@ from app.context import Context
 from app.domain.reconciliation import SweepKind
 from app.services import catalogue, reconciliation
 from app.services.reconciliation import Report
+from bench import query_recorder
 from bench.stripe_lists import Copies, StripeLists, copied_id
 from tests.support.shop import START_TIME, Shop
 
@@ -65,9 +66,13 @@ async def test_all_differences_in_a_long_list_are_found_once(shop: Shop) -> None
         sweep, _ = await reconciliation.begin(
             ctx, kind=SweepKind.RECONCILE, by="operator:test", dry_run=True, since=None
         )
-        report = await reconciliation.run(ctx, sweep.id, now=START_TIME)
+        async with query_recorder.record_statements(ctx.pool) as sent:
+            report = await reconciliation.run(ctx, sweep.id, now=START_TIME)
 
     check_report(report)
+    assert sum("SELECT EXISTS (SELECT FROM terms" in one for one, _ in sent) == 1, (
+        "it reads many terms: not on every page"
+    )
     assert lists.together["/v1/subscriptions"] >= SIZE / 100 / 2, "most pages are read at the same time"
 
 
