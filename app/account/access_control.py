@@ -96,7 +96,8 @@ def form_route(
         if calls_stripe:
             await account_of(request).ctx.caller_limits.take(Limit.STRIPE, session.sub)
         received = await _request(request, session, form)
-        if not has_form_token(form, session.form_token):
+        earlier = session.earlier if after_session is not None else ""  # only a sign-out may come from an earlier page
+        if not has_form_token(form, session.form_token, earlier=earlier):
             return await shown_by(replace(received, fault=Fault(message=OTHER_SESSION, status=403)))
         try:
             return await submit(received)
@@ -167,7 +168,7 @@ def _ended_session(request: Request, form: dict[str, str], *, max_age: timedelta
     :raises ForgedForm: if no page of that session sent it.
     """
     before = sessions.expired(request, max_age=max_age)
-    if before is None or not has_form_token(form, before.form_token):
+    if before is None or not has_form_token(form, before.form_token, earlier=before.earlier if max_age else ""):
         raise ForgedForm(EXPIRED)
     return before
 

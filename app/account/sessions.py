@@ -20,6 +20,7 @@ from starlette.responses import Response
 from app.account import cookies
 from app.account.state import account_of
 from app.domain.callers import Reader
+from app.pages.forms import earlier_tokens
 
 SCOPE_KEY = "newsstand.reader"  # where the middleware puts the session in the ASGI scope
 COOKIE = "session"
@@ -37,10 +38,15 @@ class ReaderSession:
     form_token: str  # in every form of this session, against cross-site request forgery
     started_at: datetime
     last_used_at: datetime
+    earlier: str = ""  # the form tokens of the reader's sessions before, whose pages may sign out
 
     @classmethod
-    def start(cls, reader: Reader, *, now: datetime) -> "ReaderSession":
-        """Start a session of a person who has signed in."""
+    def start(cls, reader: Reader, *, now: datetime, before: "ReaderSession | None" = None) -> "ReaderSession":
+        """
+        Start a session of a person who has signed in.
+
+        :param before: the session that the browser had, if any.
+        """
         return cls(
             sub=reader.sub,
             email=reader.email,
@@ -49,6 +55,7 @@ class ReaderSession:
             form_token=secrets.token_urlsafe(24),
             started_at=now,
             last_used_at=now,
+            earlier=earlier_tokens(before.form_token, before.earlier) if before and before.sub == reader.sub else "",
         )
 
     @property
@@ -73,7 +80,7 @@ class ReaderSession:
             self.last_used_at.timestamp(),
         ]
         packed = zlib.compress(json.dumps(content, ensure_ascii=False).encode())
-        return {"session": base64.b64encode(packed).decode()}
+        return {"session": base64.b64encode(packed).decode(), "earlier": self.earlier}
 
     @classmethod
     def unpack(cls, content: dict[str, str]) -> "ReaderSession | None":
@@ -90,6 +97,7 @@ class ReaderSession:
                 form_token=str(token),
                 started_at=datetime.fromtimestamp(started_at, UTC),
                 last_used_at=datetime.fromtimestamp(last_used_at, UTC),
+                earlier=str(content.get("earlier", "")),
             )
         except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, OverflowError, OSError):
             return None

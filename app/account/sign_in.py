@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from app.account import cookies, sessions, templating
-from app.account.access_control import form_route
+from app.account.access_control import OLDEST_SIGN_OUT, form_route
 from app.account.middleware import BACK_CHANNEL_LOGOUT
 from app.account.request import AccountRequest
 from app.account.sessions import ReaderSession
@@ -66,7 +66,11 @@ async def complete(request: Request) -> Response:
         return RedirectResponse(f"{ACCOUNT}/sign-in?{again}", 303)
     response = RedirectResponse(attempt.return_path, status_code=303)
     _attempts(request).delete(request, response)
-    sessions.save(request, response, ReaderSession.start(person, now=now))
+    sessions.save(
+        request,
+        response,
+        ReaderSession.start(person, now=now, before=sessions.expired(request, max_age=OLDEST_SIGN_OUT)),
+    )
     return response
 
 

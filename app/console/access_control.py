@@ -114,7 +114,7 @@ def form_route(
         await _require_role(request, staff, role, path)
         if role:  # everybody may always sign out
             await console_of(request).ctx.caller_limits.take(Limit.STRIPE, staff.sub)
-        is_ours = has_form_token(form, staff.form_token)
+        is_ours = has_form_token(form, staff.form_token, earlier=staff.cookie.earlier if path == SIGN_OUT else "")
         if not is_ours:
             await record_refusal(request, staff, "console.form_refused", "form token of another session", path=path)
         if is_ours and recent_sign_in and not _signed_in_recently(request, staff):
@@ -159,7 +159,7 @@ def _ended_session(request: Request, form: dict[str, str], *, max_age: timedelta
     :raises ForgedForm: if no page of that session sent it.
     """
     cookie = expired_cookie(request, max_age=max_age)
-    if cookie is None or not has_form_token(form, cookie.form_token):
+    if cookie is None or not has_form_token(form, cookie.form_token, earlier=cookie.earlier if max_age else ""):
         raise ForgedForm("Your session has expired, so nothing was changed. Sign in and try again.")
     return cookie
 

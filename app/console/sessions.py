@@ -14,6 +14,7 @@ from starlette.requests import Request
 
 from app.domain.staff_sessions import StoredSession
 from app.pages.cookies import CookieCipher
+from app.pages.forms import earlier_tokens
 
 SCOPE_KEY = "newsstand.staff"  # where the middleware puts the session in the ASGI scope
 RENEW_AFTER = timedelta(minutes=1)  # the cookie is renewed at most this often
@@ -27,11 +28,22 @@ class SessionCookie:
     sub: str
     form_token: str  # in every form of this session, against cross-site request forgery
     last_used_at: datetime
+    earlier: str = ""  # the form tokens of the person's sessions before, whose pages may sign out
 
     @classmethod
-    def start(cls, stored: StoredSession) -> "SessionCookie":
-        """Return the cookie of a new session."""
-        return cls(id=stored.id, sub=stored.sub, form_token=secrets.token_urlsafe(24), last_used_at=stored.started_at)
+    def start(cls, stored: StoredSession, *, before: "SessionCookie | None" = None) -> "SessionCookie":
+        """
+        Return the cookie of a new session.
+
+        :param before: the cookie that the browser had, if any.
+        """
+        return cls(
+            id=stored.id,
+            sub=stored.sub,
+            form_token=secrets.token_urlsafe(24),
+            last_used_at=stored.started_at,
+            earlier=earlier_tokens(before.form_token, before.earlier) if before and before.sub == stored.sub else "",
+        )
 
     def to_value(self, cipher: CookieCipher, *, now: datetime) -> str:
         """Return the value of the cookie, with ``now`` as the time of last use."""
@@ -40,6 +52,7 @@ class SessionCookie:
             "sub": self.sub,
             "form_token": self.form_token,
             "seen": now.timestamp(),
+            "earlier": self.earlier,
         }
         return cipher.encrypt(content, now=now)
 
@@ -56,7 +69,13 @@ class SessionCookie:
             last_used_at = datetime.fromtimestamp(content["seen"], UTC)
         except (KeyError, TypeError, ValueError, OverflowError, OSError):
             return None
-        return cls(id=str(texts[0]), sub=str(texts[1]), form_token=str(texts[2]), last_used_at=last_used_at)
+        return cls(
+            id=str(texts[0]),
+            sub=str(texts[1]),
+            form_token=str(texts[2]),
+            last_used_at=last_used_at,
+            earlier=str(content.get("earlier", "")),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

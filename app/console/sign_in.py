@@ -80,7 +80,11 @@ async def complete(request: Request) -> Response:
     )
     response = RedirectResponse(attempt.return_path, status_code=303)
     _attempts(request).delete(request, response)
-    set_session_cookie(request, response, SessionCookie.start(stored))
+    set_session_cookie(
+        request,
+        response,
+        SessionCookie.start(stored, before=expired_cookie(request, max_age=access_control.OLDEST_SIGN_OUT)),
+    )
     return response
 
 

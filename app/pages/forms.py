@@ -25,7 +25,25 @@ def same_origin(request: Request, *, url: str | None) -> bool:
     return origin.partition("://")[2] == request.headers.get("host")
 
 
-def has_form_token(form: Mapping[str, object], form_token: str) -> bool:
-    """Tell whether a form has the token of a session."""
+EARLIER_SESSIONS = 3  # of the same person in a browser, whose pages may still sign out
+
+
+def has_form_token(form: Mapping[str, object], form_token: str, *, earlier: str = "") -> bool:
+    """
+    Tell whether a form has the token of a session.
+
+    :param earlier: the tokens of earlier sessions that will do too; see :func:`earlier_tokens`.
+    """
     token = form.get("form_token")
-    return isinstance(token, str) and secrets.compare_digest(token.encode(), form_token.encode())
+    if not isinstance(token, str):
+        return False
+    return any(secrets.compare_digest(token.encode(), one.encode()) for one in (form_token, *earlier.split()))
+
+
+def earlier_tokens(token: str, before: str) -> str:
+    """
+    Return the form tokens of a session and of those before it, the newest first, separated by spaces.
+
+    Their pages may still be open in other tabs, and may sign out.
+    """
+    return " ".join([token, *before.split()][:EARLIER_SESSIONS])

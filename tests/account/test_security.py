@@ -161,6 +161,17 @@ async def test_a_session_that_was_signed_out_signs_nobody_out(shop: Shop, open_a
         assert (await owner.open("/")).url == f"{shop.url}/account/"
 
 
+async def test_a_page_of_an_earlier_session_signs_out(shop: Shop, open_account: OpenAccount) -> None:
+    ada = await open_account()
+    page = await ada.sign_in()
+    for _ in range(2):  # in another tab
+        ada.backdate(last_used_at=timedelta(hours=2))
+        assert (await ada.open("/subscribe")).url == f"{shop.url}/account/subscribe"
+    assert ada.session().form_token not in page.text
+    assert "You’re signed out" in (await ada.submit(page, "/sign-out")).text
+    assert ada.browser.cookies(COOKIE) == []
+
+
 async def test_sign_ins_in_two_tabs_both_succeed(shop: Shop, open_account: OpenAccount) -> None:
     ada = await open_account()
     one, two = await ada.open("/"), await ada.open("/subscribe")

@@ -132,6 +132,33 @@ async def test_a_session_that_was_ended_signs_nobody_out(shop: Shop, open_consol
     assert await shop.rows("SELECT FROM audit_log WHERE action = 'console.signed_out'") == []
 
 
+async def test_a_page_of_an_earlier_session_signs_out(shop: Shop, open_console: OpenConsole) -> None:
+    robin, sam = await open_console("agent@example.com"), await open_console("supervisor@example.com")
+    oldest = await robin.open("/")
+    for _ in range(2):  # in another tab
+        await robin.backdate(idle_for=timedelta(hours=9))
+        assert (await robin.open("/readers")).url.endswith("/console/readers")
+    token = oldest.form("/sign-out").values()["form_token"]
+    await robin.post("/readers/rdr_1/holds/hld_1/lift", {"form_token": token}, origin=shop.url)
+    refused = await shop.rows("SELECT FROM audit_log WHERE action = 'console.form_refused'")
+    assert len(refused) == 1, "it may only sign out"
+    (others,) = sam.browser.cookies("newsstand_console")
+    robin_jar = robin.browser._client.cookies
+    (own,) = robin.browser.cookies("newsstand_console")
+    robin_jar.set("newsstand_console", others, domain="127.0.0.1", path="/console")
+    assert (await robin.submit(oldest, "/sign-out")).status == 403, "another person stays signed in"
+    robin_jar.set("newsstand_console", own, domain="127.0.0.1", path="/console")
+    assert (await robin.submit(oldest, "/sign-out")).url.endswith("/console/signed-out")
+    assert await shop.rows("SELECT FROM staff_sessions WHERE ended_at IS NULL AND sub = 'staff-agent'") == []
+    assert (await sam.open("/")).url == f"{shop.url}/console/"
+
+
+def test_the_next_person_in_a_browser_accepts_no_earlier_page() -> None:
+    later = [SessionCookie.start(replace(ROBIN, id=f"ses_{number}"), before=COOKIE) for number in range(2)]
+    assert later[0].earlier == COOKIE.form_token
+    assert SessionCookie.start(replace(ROBIN, sub="sam"), before=later[1]).earlier == ""
+
+
 async def test_session_in_use_stays_open_and_its_cookie_is_renewed(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
     await robin.backdate(idle_for=timedelta(minutes=59), started_at=timedelta(hours=7))
