@@ -11,7 +11,6 @@ from app.domain.cancellations import SubscriptionPaused
 from app.domain.declarations import DeclarationKind, Language
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.errors import DomainError
-from app.domain.print_renewals import starts_at_renewal
 from app.domain.promotion_codes import PromotionCodeInvalid
 from app.domain.refunds import ENDING
 from app.domain.subscriptions import SubscriptionStatus
@@ -207,7 +206,7 @@ def notice(details: SubscriptionDetails, localization: Localization, *, headline
 def editions(details: SubscriptionDetails, localization: Localization) -> str:
     """Return what a subscription includes now, and from when on print, if only the next renewal includes it."""
     subscription = details.subscription
-    if not starts_at_renewal(subscription, details.term):
+    if not details.print_is_later:
         return "Digital and print" if subscription.print_edition else "Digital"
     if subscription.cancel_at is not None or subscription.current_period_end is None:
         return "Digital"

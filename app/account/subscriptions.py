@@ -13,7 +13,6 @@ from app.aggregates.declarations import writing
 from app.domain.declarations import notice_of
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.issues import Issue
-from app.domain.print_renewals import starts_at_renewal
 from app.domain.subscriptions import NoSubscription
 from app.services import cancellations, declarations, sent_copies, subscriptions
 from app.services.subscriptions import SubscriptionDetails
@@ -44,7 +43,7 @@ async def show(request: AccountRequest) -> Response:
         plan=catalogue.plans.get(subscription.plan),
         headline=headline,
         editions=labels.editions(details, request.ctx.localization),
-        print_is_later=starts_at_renewal(subscription, details.term),
+        print_is_later=details.print_is_later,
         notice=details.notice,
         notice_text=labels.notice(details, request.ctx.localization, headline=headline),
         upcoming=_dated(request, details.issues.upcoming[:UPCOMING]) if details.issues else [],

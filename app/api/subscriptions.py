@@ -16,7 +16,6 @@ from app.domain.early_exits import NoEarlyExit
 from app.domain.errors import StripeRefused, StripeUnavailable
 from app.domain.ledgers import Ledger
 from app.domain.price_migrations import PriceChange
-from app.domain.print_renewals import starts_at_renewal
 from app.domain.quotes import Quote
 from app.domain.refunds import GuaranteeUsed, PaidByCredit
 from app.domain.status_cells import ReaderAction
@@ -187,7 +186,7 @@ class SubscriptionOut(ApiModel):
         subscription, term, quote = details.subscription, details.term, details.guarantee
         status = details.status
         ends_at = subscription.over_at or (status.until if status.has_lapsed else subscription.cancel_at)
-        is_later = starts_at_renewal(subscription, term)
+        is_later = details.print_is_later
         return cls(
             id=subscription.id,
             status=subscription.effective_status,

@@ -12,9 +12,8 @@ from app.domain import reader_summary
 from app.domain.callers import Role
 from app.domain.disputes import Dispute
 from app.domain.entitlements import OPEN_ENDED, Grant
-from app.domain.print_renewals import starts_at_renewal
 from app.domain.refunds import CONFIRMED, Refund
-from app.domain.subscriptions import Payment, Subscription, SubscriptionStatus, Term
+from app.domain.subscriptions import Payment, Subscription, SubscriptionStatus
 from app.localization import Localization
 from app.pages.formatting import lower_first
 from app.services import support
@@ -66,8 +65,7 @@ async def _show(request: ConsoleRequest, reader_id: str) -> Response:
         ),
         extendable=_extendable(overview),
         printable=_printable(request, overview),
-        print_is_later=overview.current is not None
-        and starts_at_renewal(overview.current[0], _newest(overview.current[1])),
+        print_is_later=current is not None and current[0].id in overview.print_is_later,
         edition_of=edition_of,
         cancelable=_cancelable(overview),
         now=request.now,
@@ -101,16 +99,12 @@ def _is_open(subscription: Subscription) -> bool:
     return subscription.can_be_canceled
 
 
-def edition_of(subscription: Subscription, terms: Sequence[Term], localization: Localization) -> str:
+def edition_of(subscription: Subscription, overview: Overview, localization: Localization) -> str:
     """Return what a subscription includes, and from when on print, if only the next renewal includes it."""
-    if not starts_at_renewal(subscription, _newest(terms)):
+    if subscription.id not in overview.print_is_later:
         return "print and digital" if subscription.print_edition else "digital"
     renews_at = subscription.current_period_end if subscription.cancel_at is None else None
     return f"digital, print from {localization.date(renews_at)} on" if renews_at is not None else "digital"
-
-
-def _newest(terms: Sequence[Term]) -> Term | None:
-    return terms[-1] if terms else None
 
 
 def _ended_line(subscription: Subscription, plans: Mapping[str, str], localization: Localization) -> tuple[str, str]:

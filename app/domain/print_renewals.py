@@ -13,12 +13,8 @@ UNPAID = frozenset({InvoiceStatus.DRAFT, InvoiceStatus.OPEN})
 _BILLED = UNPAID | {InvoiceStatus.PAID, InvoiceStatus.UNCOLLECTIBLE}
 
 
-def starts_at_renewal(subscription: Subscription, term: Term | None) -> bool:
-    """
-    Return whether the running term is without print, and the next renewal includes it.
-
-    So it is when the payment for print arrived only after the renewal.
-    """
+def lacks_print(subscription: Subscription, term: Term | None) -> bool:
+    """Return whether a term was billed without the print that its subscription includes."""
     includes = subscription.is_live and subscription.print_edition
     return includes and term is not None and not term.print_edition
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from app.aggregates import current_subscription, quotes, sync_subscription
+from app.aggregates import current_subscription, print_renewals, quotes, sync_subscription
 from app.context import Context
 from app.db import disputes, inbox, issues, payments, price_migrations, subscribers, subscriptions
 from app.db.engine.session import Session
@@ -50,6 +50,7 @@ class SubscriptionDetails:
     on_hold: bool  # whether access is suspended, because the payment is disputed
     other_access: OtherAccess | None  # apart from this subscription
     price_change: PriceChange | None = None  # the coming one, of which the reader was told
+    print_is_later: bool = False  # whether the term is without print, and the next renewal includes it
 
 
 async def sync(
@@ -151,8 +152,9 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         all_disputes = await disputes.of_subscriber(session, subscriber.id)
         renews = subscription.is_live and subscription.cancel_at is None
         price_change = await price_migrations.upcoming(session, subscription.id, now=now) if renews else None
-    running = [term for term in terms if term.starts_at <= now < term.ends_at]
-    term = next(reversed(running or terms), None)
+        running = [term for term in terms if term.starts_at <= now < term.ends_at]
+        term = next(reversed(running or terms), None)
+        is_later = await print_renewals.starts_at_renewal(session, subscription, term)
     runs = (
         schedule_terms(subscription, terms, calendar, ctx.rules.catalogue, grace=ctx.rules.access.grace_period)
         if len(calendar)
@@ -179,6 +181,7 @@ async def current(ctx: Context, sub: str, *, now: datetime) -> SubscriptionDetai
         on_hold=is_on_hold(terms, now=now),
         other_access=access.other,
         price_change=price_change,
+        print_is_later=is_later,
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
-from app.aggregates import reader_views
+from app.aggregates import print_renewals, reader_views
 from app.context import Context
 from app.db import (
     addresses,
@@ -48,6 +48,7 @@ from app.domain.history import HistoryEntry, LoggedAction, ReaderRecords, Stripe
 from app.domain.issues import Calendar
 from app.domain.ledgers import Ledger
 from app.domain.price_migrations import PriceChange
+from app.domain.print_renewals import lacks_print
 from app.domain.reader_views import Place, Viewer
 from app.domain.refunds import Refund
 from app.domain.sent_copies import SentCopy
@@ -72,6 +73,9 @@ class Overview:
     access: dict[str, Decision]
     timeline: list[HistoryEntry]
     anomalies: list[Anomaly]
+    print_is_later: frozenset[str] = (
+        frozenset()
+    )  # subscriptions without print until the next renewal, which includes it
     price_changes: Mapping[str, PriceChange] = field(default_factory=dict)  # coming ones, by subscription
     declarations: Sequence[Declaration] = ()  # cancellations and withdrawals, the newest first
     addresses: Sequence[SavedAddress] = ()  # the permanent one first, then those that are not over
@@ -226,6 +230,7 @@ async def overview(
         comps=more.comps,
         grants=more.grants,
         anomalies=more.anomalies,
+        print_is_later=await _print_is_later(ctx, own),
         price_changes={
             one.id: change
             for one, change in found.priced
@@ -253,6 +258,16 @@ class _Purchases(NamedTuple):
     payments: list[Payment]
     stripe_events: list[StripeEvent]
     copies: list[SentCopy]
+
+
+async def _print_is_later(ctx: Context, held: Sequence[HeldSubscription]) -> frozenset[str]:
+    """Return the IDs of the subscriptions without print until the next renewal, which includes it."""
+    newest = [(one, terms[-1]) for one, terms in held if terms and lacks_print(one, terms[-1])]
+    if not newest:
+        return frozenset()
+    async with ctx.sessions.begin() as session:
+        later = [one.id for one, term in newest if await print_renewals.starts_at_renewal(session, one, term)]
+    return frozenset(later)
 
 
 async def _purchases(ctx: Context, subscriber_id: str, viewer: Viewer, now: datetime) -> _Purchases | None:

@@ -183,6 +183,28 @@ async def test_print_that_was_paid_too_late_can_be_added_or_dropped(shop: Shop, 
     assert "Add the print edition" in (await account.open("/")).text
 
 
+async def test_print_that_was_added_at_stripe_is_part_of_the_term(shop: Shop, open_account: OpenAccount) -> None:
+    await shop.plan_issues(50)
+    person = shop.person("otto")
+    await shop.subscribe(person)
+    (row,) = await shop.rows("SELECT stripe_id FROM subscriptions")
+    prices = (await shop.stripe_get("/v1/prices"))["data"]
+    (price,) = [one["id"] for one in prices if one["lookup_key"] == "newsstand_annual_print"]
+    added = {"price": price, "quantity": "1", "proration_behavior": "create_prorations"}
+    await shop.stripe_post("/v1/subscription_items", subscription=row["stripe_id"], **added)
+    await shop.wait_until_idle()
+    account = await open_account(person)
+
+    overview = await account.open("/")
+    page = await account.open("/print")
+
+    assert "Digital and print" in overview.text
+    assert "Drop the print edition" in overview.text
+    assert [one.values()["enabled"] for one in page.find("form") if "enabled" in one.values()] == ["no"]
+    mine = (await shop.get("/v1/me/subscription", person)).json()
+    assert (mine["editions"], mine["print_from"]) == (["digital", "print"], None)
+
+
 async def _mail(shop: Shop) -> None:
     await shop.advance_to(CUTOFF)
     await freeze(shop, ISSUE)
