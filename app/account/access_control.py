@@ -26,6 +26,7 @@ from app.domain.errors import Conflict, DomainError, Invalid, MalformedRequest, 
 from app.pages.forms import has_form_token
 from app.pages.kept_forms import MAX_AGE, KeptForm
 from app.services import reader_sessions
+from app.services.idempotency import KeyInvalid, KeyRequired, KeyReused
 
 MAX_FORM_FIELDS = 30
 KEPT = "form"  # the cookie of a form that was submitted when its session had ended
@@ -102,6 +103,8 @@ def form_route(
         try:
             return await submit(received)
         except (DomainError, InvalidForm) as refusal:
+            if isinstance(refusal, (KeyReused, KeyRequired, KeyInvalid)):  # the page makes a new one
+                received = replace(received, form={name: value for name, value in form.items() if name != "key"})
             response = await shown_by(replace(received, fault=fault_of(refusal)))
             return with_retry_after(response, refusal)
 

@@ -20,7 +20,7 @@ from app.domain.claims import (
     NothingToExtend,
     WantedClaim,
 )
-from app.domain.errors import NotFound
+from app.domain.errors import DomainError, NotFound
 from app.domain.issues import LARGEST_NUMBER
 from app.domain.reasons import ClaimReason
 from app.domain.sent_copies import SentCopy
@@ -42,6 +42,13 @@ STATUSES: Mapping[str, str] = {
     ClaimStatus.REJECTED: "declined",
     ClaimStatus.GRANTED: "granted",
     ClaimStatus.SENT: "sent",
+}
+REFUSALS: Mapping[type[DomainError], str] = {
+    CopyNotSent: "We didn’t send you No. {}. Choose one of your copies.",
+    NotFound: "We didn’t send you No. {}. Choose one of your copies.",
+    CopyNotMailed: "No. {} isn’t mailed yet. Report it if it doesn’t arrive.",
+    ClaimTooLate: "No. {} was mailed too long ago to be reported here. Please ask us for help.",
+    CopyAlreadyClaimed: "You have already reported No. {}. Choose another copy.",
 }
 LONGEST_NOTE = 500  # characters
 SHOWN = 20  # claims
@@ -80,7 +87,7 @@ async def submit(request: AccountRequest) -> Response:
         made = await claims.make_own(ctx, request.sub, wanted, claim_id=claim_id, now=request.now)
         return 201, {"status": str(made.status)}
 
-    with _explained():
+    with _explained(number):
         answer = await idempotency.once(
             ctx,
             caller=f"reader:{request.sub}",
@@ -96,7 +103,7 @@ async def submit(request: AccountRequest) -> Response:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(number: int) -> Iterator[None]:
     """
     Turn a refusal into the error of the field that causes it.
 
@@ -104,8 +111,8 @@ def _explained() -> Iterator[None]:
     """
     try:
         yield
-    except (CopyNotSent, CopyNotMailed, ClaimTooLate, CopyAlreadyClaimed, NotFound) as error:
-        raise InvalidForm(labels.typographic(f"{error}."), field="issue") from None
+    except tuple(REFUSALS) as error:
+        raise InvalidForm(REFUSALS[type(error)].format(number), field="issue") from None
     except (NothingToExtend, AlreadyEnded) as error:
         raise InvalidForm(labels.error(error), field="resolution") from None
 

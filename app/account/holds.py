@@ -69,8 +69,12 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except HoldDatesWrong as error:
-        raise InvalidForm(labels.typographic(f"{error}."), field="since") from None
-    except (HoldTooLong, HoldOverlaps, TooManyHolds) as error:
+        if "today" in error.facts:
+            raise InvalidForm("Choose today or a later day.", field="since") from None
+        raise InvalidForm("Choose a day after the first day without copies.", field="until") from None
+    except HoldOverlaps:
+        raise InvalidForm("You have another hold at that time. Choose other days.", field="since") from None
+    except (HoldTooLong, TooManyHolds) as error:
         raise InvalidForm(labels.typographic(f"{error}."), field="until") from None
 
 

@@ -90,12 +90,32 @@ async def test_a_reader_holds_copies_and_gets_them_again(shop: Shop, nia: Person
     (said,) = wrong.find("p", id=field.attributes["aria-describedby"])
     assert (wrong.status, said.text.strip()) == (422, "Enter a date such as 2027-03-01.")
     assert wrong.form("/holds").values()["until"] == "2026-04-10"
-    assert past.status == 422
+    assert (past.status, "Choose today or a later day." in past.text) == (422, True)
     assert "Your copies are on hold. On hold: No. 5, No. 6, No. 7." in held.text
     assert "Your copies are on hold." in twice.text
     assert (stored["from"], stored["held"]) == ("2026-03-05", [5, 6, 7])
     assert "We send your copies again." in lifted.text
     assert [one["status"] for one in (await shop.get("/v1/me/holds", nia)).json()["data"]] == ["over"]
+
+
+async def test_a_hold_form_that_was_sent_can_be_sent_again_with_other_days(
+    shop: Shop, nia: Person, open_account: OpenAccount
+) -> None:
+    account = await open_account(nia)
+    page = await account.open("/holds")
+    backwards = await account.submit(page, "/holds", since="2026-04-10", until="2026-04-01")
+    await account.submit(page, "/holds", since="2026-04-01", until="2026-04-10")
+    refused = await account.submit(page, "/holds", since="2026-05-01", until="2026-05-10")
+    (form,) = [one for one in refused.find("form") if "since" in one.values()]
+    held = await account.browser.submit(refused, form)
+    (form,) = [one for one in held.find("form") if "since" in one.values()]
+    overlapping = await account.browser.submit(held, form, since="2026-05-05", until="2026-05-12")
+
+    assert "Choose a day after the first day without copies." in backwards.text
+    assert "This form was sent before, with other values." in refused.text
+    assert "Your copies are on hold." in held.text
+    assert "You have another hold at that time." in overlapping.text
+    assert len((await shop.get("/v1/me/holds", nia)).json()["data"]) == 2
 
 
 async def test_a_reader_claims_a_copy_once(shop: Shop, nia: Person, open_account: OpenAccount) -> None:
@@ -115,7 +135,7 @@ async def test_a_reader_claims_a_copy_once(shop: Shop, nia: Person, open_account
     assert (wrong.status, "Choose what happened." in wrong.text) == (422, True)
     assert "By the dog" in wrong.text
     assert (unknown.status, other.status) == (422, 422)
-    assert "already claimed" in other.text
+    assert "You have already reported No. 5." in other.text
     for page in (claimed, twice):
         assert "Thank you for telling us about No. 5. We’ll mail you another copy." in page.text
     (stored,) = (await shop.get("/v1/me/claims", nia)).json()["data"]
