@@ -84,7 +84,10 @@ def _can_resume(details: SubscriptionDetails) -> bool:
 def _gets_copies(details: SubscriptionDetails) -> bool:
     """Return whether copies are sent: of the running term, or of those that follow."""
     is_printed = details.term is not None and details.term.print_edition and details.term.print_until is None
-    return details.subscription.is_live and (details.subscription.print_edition or is_printed)
+    is_owed = details.ledger is not None and details.ledger.unserved > 0  # after the end, too
+    return (details.subscription.is_live and details.subscription.print_edition) or (
+        is_printed and (details.subscription.is_live or is_owed)
+    )
 
 
 def _can_change_print(request: AccountRequest, details: SubscriptionDetails) -> bool:

@@ -95,6 +95,7 @@ async def test_a_reader_holds_copies_and_gets_them_again(shop: Shop, nia: Person
     assert "Your copies are on hold." in twice.text
     assert (stored["from"], stored["held"]) == ("2026-03-05", [5, 6, 7])
     assert "We send your copies again." in lifted.text
+    assert "You ended it before any copy was held." in lifted.text
     assert [one["status"] for one in (await shop.get("/v1/me/holds", nia)).json()["data"]] == ["over"]
 
 
@@ -201,6 +202,23 @@ async def test_print_that_was_paid_too_late_can_be_added_or_dropped(shop: Shop, 
     assert "Print is no longer part of your subscription." in dropped.text
     assert await items(shop) == ["newsstand_annual_digital"]
     assert "Add the print edition" in (await account.open("/")).text
+
+
+async def test_owed_copies_can_be_redirected_and_held_after_the_period(
+    shop: Shop, nia: Person, open_account: OpenAccount
+) -> None:
+    await shop.execute("UPDATE terms SET issues_owed = issues_owed + 6")
+    await shop.post("/v1/me/subscription/cancel", nia, {"when": "period_end"})
+    await shop.wait_until_idle()
+    await shop.advance_to(RENEWAL + timedelta(days=1))
+    await shop.wait_until_idle()
+    account = await open_account(nia)
+
+    overview = await account.open("/")
+
+    assert (await shop.rows("SELECT status FROM subscriptions"))[0]["status"] == "canceled"
+    assert "Change your address" in overview.text
+    assert "Hold your copies while you’re away" in overview.text
 
 
 async def test_print_that_was_added_at_stripe_is_part_of_the_term(shop: Shop, open_account: OpenAccount) -> None:
