@@ -74,6 +74,8 @@ def stripe(
             typer.echo(f"{one.words} [{one.code}]")
         if (unlisted := report.counts.for_review - len(report.for_review)) > 0:
             typer.echo(f"... and {unlisted:,} more need review", err=True)
+        if (unlisted := report.counts.unusual - len(report.unusual)) > 0:
+            typer.echo(f"... and {unlisted:,} more are unusual", err=True)
         typer.echo(summary(report), err=True)
         made, would = report.sweep.counts.get("subscribers", 0), "would be " if dry_run else ""
         review = f"{report.counts.for_review} need review"

@@ -22,9 +22,9 @@ def reconcile(
     """Compare every subscription, payment and refund with Stripe, and repair the differences.
 
     First, events that Stripe could not deliver are stored; with --since, all missing events since then. Then Stripe's
-    lists are read, 100 objects a call. Workers fetch each object that differs again as if a webhook had arrived, and the
-    first 1,000 differences are printed. This runs automatically every night; run it manually after an outage (see the
-    runbook).
+    lists are read, 100 objects a call. Workers fetch each object that differs again as if a webhook had arrived, and
+    1,000 differences are printed, those that need review first. This runs automatically every night; run it manually
+    after an outage (see the runbook).
 
     You can stop it at any time; the next run continues. If nothing differs, it changes nothing.
 
@@ -42,7 +42,9 @@ def reconcile(
         for one in report.differences:
             typer.echo(one.words + ("" if one.key is not None else "  (needs review; nothing was changed)"))
         if report.unlisted:
-            typer.echo(f"... and {report.unlisted:,} more", err=True)
+            unseen = report.counts.for_review - len(report.for_review)
+            review = f"; {unseen:,} of them need review" if unseen else ""
+            typer.echo(f"... and {report.unlisted:,} more{review}", err=True)
         typer.echo(summary(report), err=True)
         typer.echo(_result(report.counts.total, report.counts.for_review, dry_run=dry_run), err=True)
     if report.for_review or (dry_run and report.differences):

@@ -135,6 +135,7 @@ def print_json(report: Report) -> None:
                 "looked_at": dict(sweep.counts),
                 "total": report.counts.total,  # the lists have the first thousand
                 "for_review": report.counts.for_review,
+                "unusual_total": report.counts.unusual,
                 "differences": [
                     {"object": one.object_id, "words": one.words, "looked_at_anew": one.key}
                     for one in report.differences

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import and_, bindparam, delete, func, select, text, update
+from sqlalchemy import and_, bindparam, delete, distinct, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 
 from app.db import inbox
@@ -27,6 +27,9 @@ from app.domain.reconciliation import PHASES, Difference, SweepKind, SweepPhase
 WORK_KEY = "reconcile"
 SCHEDULE = "schedule"  # ``by`` of scheduled sweeps
 _FOR_REVIEW = and_(DifferenceRow.key.is_(None), DifferenceRow.code.is_(None))  # no refetch resolves them
+_UNUSUAL = func.count(distinct(tuple_(DifferenceRow.object_id, DifferenceRow.code))).filter(
+    DifferenceRow.code.is_not(None)
+)
 A_MOMENT = timedelta(minutes=1)  # in which workers apply an event, unless something is wrong
 
 
@@ -190,19 +193,18 @@ async def advance(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DifferenceCounts:
-    """How many differences a sweep found, and how many of them staff must check."""
+    """How many differences a sweep found."""
 
     total: int
-    for_review: int
+    for_review: int  # staff must check them
+    unusual: int  # objects with a code, each code once
 
 
 async def count_differences(session: Session, sweep_id: str) -> DifferenceCounts:
     """Return how many differences a sweep found."""
-    counted = await session.execute(
-        select(func.count(), func.count().filter(_FOR_REVIEW)).where(DifferenceRow.sweep_id == sweep_id)
-    )
-    total, for_review = counted.one()
-    return DifferenceCounts(total=total, for_review=for_review)
+    counts = select(func.count(), func.count().filter(_FOR_REVIEW), _UNUSUAL)
+    total, for_review, unusual = (await session.execute(counts.where(DifferenceRow.sweep_id == sweep_id))).one()
+    return DifferenceCounts(total=total, for_review=for_review, unusual=unusual)
 
 
 async def differences(

@@ -31,6 +31,22 @@ async def test_a_report_lists_the_first_differences_and_counts_all(database: str
         report = await reconciliation.run(ctx, "swp_1", now=START_TIME)
 
     assert (report.counts.total, report.counts.for_review, report.unlisted) == (3000, 1400, 2000)
-    assert [one.object_id for one in report.differences] == [f"sub_{n}" for n in range(1, 1001)]
+    assert report.counts.unusual == 100
+    assert report.differences == report.for_review  # what needs review is listed first
     assert [one.object_id for one in report.for_review] == [f"sub_{n}" for n in range(1501, 2501)]
     assert [one.object_id for one in report.unusual] == [f"sub_{n}" for n in range(2901, 3001)]
+
+
+async def test_what_needs_review_is_listed_before_many_that_are_repaired(database: str, sessions: Sessions) -> None:
+    async with sessions.begin() as session:
+        await session.execute(text(SWEEP))
+        await session.execute(text(DIFFERENCES))
+        await session.execute(
+            text("DELETE FROM differences WHERE key IS NULL AND object_id NOT IN ('sub_1501', 'sub_3000')")
+        )
+
+    async with main.open_context(Settings(database_url=SecretStr(database)), catalogue.load(CATALOGUE)) as ctx:
+        report = await reconciliation.run(ctx, "swp_1", now=START_TIME)
+
+    assert [one.object_id for one in report.differences[:2]] == ["sub_1501", "sub_1"]
+    assert (len(report.differences), report.unlisted, report.counts.unusual) == (1000, 502, 1)

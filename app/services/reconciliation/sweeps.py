@@ -58,8 +58,8 @@ class Report:
     """
     The result of a sweep. A large import or recovery finds millions of differences, so only the first are listed.
 
-    ``for_review`` are the first of those that a refetch does not repair. ``unusual`` is what staff will see after the
-    import, each with the code of its anomaly; only a preview has them.
+    ``for_review`` are the first of those that a refetch does not repair. ``differences`` begin with them. ``unusual`` is
+    what staff will see after the import, each with the code of its anomaly; only a preview has them.
     """
 
     sweep: Sweep
@@ -154,11 +154,17 @@ async def run(
 
 async def _report(session: Session, sweep: Sweep) -> Report:
     unusual = await rows.differences(session, sweep.id, only="unusual", limit=MOST_LISTED)
+    for_review = await rows.differences(session, sweep.id, only="for_review", limit=MOST_LISTED)
+    others = [
+        one
+        for one in await rows.differences(session, sweep.id, limit=MOST_LISTED)
+        if one.key is not None or one.code is not None
+    ]
     return Report(
         sweep=sweep,
         counts=await rows.count_differences(session, sweep.id),
-        differences=await rows.differences(session, sweep.id, limit=MOST_LISTED),
-        for_review=await rows.differences(session, sweep.id, only="for_review", limit=MOST_LISTED),
+        differences=[*for_review, *others][:MOST_LISTED],
+        for_review=for_review,
         unusual=list({(one.object_id, one.code): one for one in unusual}.values()),  # the newest of each
     )
 
