@@ -156,6 +156,11 @@ def _around(old: Calendar, new: Calendar, number: int) -> Interval:
     before = [one for one in new.issues if one.counts_as and one.number < number][-1:]
     since = min((new.begins(min(one.label_cutoff, one.mail_date)) for one in before), default=EARLIEST)
     until = max(new.ends(one.label_cutoff) for one in known)
+    if (
+        not before
+    ):  # it is sent with the first copy of all, whose terms begin until its labels are closed or it is mailed
+        after = [one for one in new.issues if one.counts_as and one.number > number][:1]
+        until = max([until, *(new.ends(max(one.label_cutoff, one.mail_date)) for one in after)])
     return min(since, until), until
 
 
