@@ -83,7 +83,7 @@ async def _sign_out_late(request: Request, session: ReaderSession) -> Response:
     """
     Sign out the reader of a session that has expired: the provider may still know them.
 
-    A session that a sign-out ended only loses its cookie: whoever has a copy must not end the reader's later sessions.
+    A session that a sign-out ended only loses its cookie. Otherwise, a copy of it could end the reader's later sessions.
     """
     ctx = account_of(request).ctx
     await ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")

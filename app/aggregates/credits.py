@@ -97,8 +97,8 @@ async def return_to_balance(
     Return to the customer's balance what it paid of an invoice, by a credit note. Return whether there was anything to do.
 
     The end of a subscription and a change of its print edition may both have to return a part of the same invoice, at the
-    same time. So an invoice has one intent at a time. Whoever finds one repeats it with its key, and then computes again
-    what is due, because what was returned is saved in the transaction that settles the intent.
+    same time. So an invoice has one intent at a time. A process that finds one repeats it with its key, and then computes
+    again what is due, because what was returned is saved in the transaction that settles the intent.
 
     :param invoice: as it was just fetched, with its credit notes.
     :param due: returns what is due now. It is called under the subscriber's lock.
@@ -136,8 +136,9 @@ async def _intend_return(session: Session, invoice: StripeInvoiceState, amount: 
     plain = {"invoice": invoice.id, "amount": amount, "credit_amount": amount}
     parameters = {**plain, "metadata": {OUR_RETURN: new_id("ret")}}
     intent = await intents.record(session, invoice.id, RETURN, parameters)
-    is_of_release_before = "metadata" not in intent.parameters  # it repeats a key only if the amount has not changed
-    if intent.parameters != plain if is_of_release_before else _was_made(intent.parameters, invoice):
+    # The release before stored no metadata, and repeats a key only if the amount that is due has not changed.
+    is_outdated = "metadata" not in intent.parameters and intent.parameters != plain
+    if is_outdated or _was_made(intent.parameters, invoice):
         await intents.settle(session, intent.key)
         intent = await intents.record(session, invoice.id, RETURN, parameters)
     return intent

@@ -181,9 +181,9 @@ class PrintQuoteOut(ApiModel):
         examples=["2027-03-01T18:00:00Z"],
     )
     renews_with_print: bool = Field(
-        description="Whether the next renewal includes print, as it stands. With `enabled` false, the payment for print "
-        "arrived only after the last renewal: print can be added to the running term, or dropped before the next renewal, "
-        "with an amount of 0.",
+        description="Whether the next renewal includes print if nothing is changed. With `enabled` false, the payment for "
+        "print arrived only after the last renewal: print can be added to the running term, or dropped before the next "
+        "renewal, with an amount of 0.",
         examples=[False],
     )
     change: PrintChangeOut | None = Field(description="A change that is in progress.", examples=[None])

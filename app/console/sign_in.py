@@ -111,7 +111,7 @@ async def _sign_out_late(request: Request, cookie: SessionCookie) -> Response:
     """
     Sign out the person of a session that has expired: the provider may still know them.
 
-    A session that somebody ended only loses its cookie: whoever has a copy must not end the person's later sessions.
+    A session that somebody ended only loses its cookie. Otherwise, a copy of it could end the person's later sessions.
     """
     ctx = console_of(request).ctx
     await ctx.caller_limits.take(Limit.SIGN_IN, request.client.host if request.client else "unknown")

@@ -9094,7 +9094,7 @@ export interface components {
             until: string | null;
             /**
              * Renews With Print
-             * @description Whether the next renewal includes print, as it stands. With `enabled` false, the payment for print arrived only after the last renewal: print can be added to the running term, or dropped before the next renewal, with an amount of 0.
+             * @description Whether the next renewal includes print if nothing is changed. With `enabled` false, the payment for print arrived only after the last renewal: print can be added to the running term, or dropped before the next renewal, with an amount of 0.
              * @example false
              */
             renews_with_print: boolean;

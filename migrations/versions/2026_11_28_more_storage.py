@@ -13,7 +13,7 @@ down_revision = "special_issues"
 branch_labels = None
 depends_on = None
 
-# Room for the next version of a row on its page. Their updates change indexed columns too, so most write indexes anyway.
+# Room for the next version of a row on its page, so that an update reads and writes one page.
 _FILL_FACTORS = {"webhook_lanes": 70, "price_changes": 85}
 _BUSY = (
     "notifications", "outbox_events", "webhook_deliveries", "price_changes", "labels", "electronic_copies",

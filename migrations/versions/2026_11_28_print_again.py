@@ -21,12 +21,13 @@ depends_on = None
 _NEXT = """
 SELECT max(invoice_id) FROM (SELECT invoice_id FROM terms WHERE invoice_id > :after ORDER BY invoice_id LIMIT 5000) batch
 """
-_MARK = """
+_MARK_ALL = """
 UPDATE terms SET lacks_address = true
-WHERE invoice_id > :after AND invoice_id <= :last AND print_edition AND copies_ended_at IS NULL AND NOT lacks_address
+WHERE print_edition AND copies_ended_at IS NULL AND NOT lacks_address
     AND NOT EXISTS (SELECT FROM subscriptions s JOIN postal_addresses a ON a.subscriber_id = s.subscriber_id
         WHERE s.id = terms.subscription_id AND a.since IS NULL AND a.replaced_at IS NULL)
 """
+_MARK = f"{_MARK_ALL} AND invoice_id > :after AND invoice_id <= :last"
 
 
 def _mark_terms_without_address() -> None:
@@ -51,7 +52,7 @@ def upgrade() -> None:
             if_not_exists=True,
         )
         if op.get_context().as_sql:  # a script can't loop
-            op.execute(_MARK.replace("WHERE invoice_id > :after AND invoice_id <= :last AND", "WHERE"))
+            op.execute(_MARK_ALL)
         else:
             _mark_terms_without_address()
         op.create_index(

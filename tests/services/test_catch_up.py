@@ -78,7 +78,7 @@ async def test_catching_up_leaves_no_task_behind_when_it_fails(sessions: Session
             raise ConnectionError("the release of the key failed")
         started.set()
         try:
-            await asyncio.sleep(10 * TIMEOUT)
+            await asyncio.Event().wait()  # until it is canceled
         except asyncio.CancelledError:
             canceled.set()
             raise

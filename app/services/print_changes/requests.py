@@ -59,7 +59,7 @@ class PrintEditionStatus:
     enabled: bool
     quote: PrintQuote
     change: PrintChange | None
-    renews_with_print: bool  # whether the next renewal includes print, as it stands
+    renews_with_print: bool  # whether the next renewal includes print if nothing is changed
 
 
 async def quote(ctx: Context, sub: str, *, only: str | None = None, now: datetime) -> PrintEditionStatus:
