@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import takewhile
 from typing import Self
 
 from app.domain.errors import Conflict
@@ -151,17 +152,23 @@ def _before(calendar: Calendar, number: int) -> int:
 
 
 def _around(old: Calendar, new: Calendar, number: int) -> Interval:
-    """Return when a term begins whose first copy is the one after a special issue, if its labels are open then."""
-    known = [one for calendar in (old, new) for one in calendar.issues if one.number == number]
+    """
+    Return when a term begins whose first copy is the one after a special issue, if its labels are open then.
+
+    Or if those of another special issue beside it are: its copies are stored as a range, around this one.
+    """
+    beside = [one for calendar in (old, new) for one in _special_issues_beside(calendar, number)]
     before = [one for one in new.issues if one.counts_as and one.number < number][-1:]
     since = min((new.begins(min(one.label_cutoff, one.mail_date)) for one in before), default=EARLIEST)
-    until = max(new.ends(one.label_cutoff) for one in known)
-    if (
-        not before
-    ):  # it is sent with the first copy of all, whose terms begin until its labels are closed or it is mailed
-        after = [one for one in new.issues if one.counts_as and one.number > number][:1]
-        until = max([until, *(new.ends(max(one.label_cutoff, one.mail_date)) for one in after)])
+    until = max(new.ends(one.label_cutoff) for one in beside)
     return min(since, until), until
+
+
+def _special_issues_beside(calendar: Calendar, number: int) -> Iterator[Issue]:
+    """Yield a special issue, if it is on this calendar, and those between the same two counted ones."""
+    index = bisect_left([issue.number for issue in calendar.issues], number)
+    yield from takewhile(lambda one: not one.counts_as, reversed(calendar.issues[:index]))
+    yield from takewhile(lambda one: not one.counts_as, calendar.issues[index:])
 
 
 def _latest(calendar: Calendar, number: int) -> datetime:

@@ -6,7 +6,7 @@ They follow from its place in the calendar (:mod:`app.domain.issues`) and from t
 
 Special issues count as none, so they have no place in a term. Those between its copies are sent. So are those before its
 first copy whose labels were open when it began, and those after its last copy: until the next term's first copy if that
-follows without a gap, otherwise while the term lasts.
+follows without a gap, otherwise while the term lasts. Each is judged by its own labels: one that is closed hides no other.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,12 +71,15 @@ def _ranges(run: ScheduledTerm, following: ScheduledTerm | None) -> Iterator[Num
         if first is None:
             continue  # nothing, or after the end of the calendar: then it is derived again once that is extended
         last = calendar.index_of_copy(until, doubles=doubles)
+        skips = set(held.numbers)
         if last is not None and until == (high if ends_at is not None else run.ranges[-1][1]):
-            last = _through_special_issues(calendar, last, ends_at or _lasts_until(run, following))
-        if is_first:
-            first = _from_special_issues(calendar, first, starts_at or run.late_at or run.term.starts_at)
+            last, closed = _through_special_issues(calendar, last, ends_at or _lasts_until(run, following))
+            skips |= closed
+        if is_first and calendar.index_of_copy(start, doubles=doubles) != first:  # not within a double issue
+            first, closed = _from_special_issues(calendar, first, starts_at or run.late_at or run.term.starts_at)
+            skips |= closed
         number = calendar.issues[first].number
-        for skipped in sorted(held.numbers):
+        for skipped in sorted(skips):
             if number <= skipped and (last is None or skipped <= calendar.issues[last].number):
                 if number < skipped:
                     yield number, skipped
@@ -96,20 +99,29 @@ def _lasts_until(run: ScheduledTerm, following: ScheduledTerm | None) -> datetim
     return datetime.max.replace(tzinfo=UTC) if is_continued else run.term.ends_at
 
 
-def _from_special_issues(calendar: Calendar, first: int, at: datetime) -> int:
-    """Return the index of the first of the special issues before an issue whose labels were open when print began."""
+def _from_special_issues(calendar: Calendar, first: int, at: datetime) -> tuple[int, set[int]]:
+    """
+    Return the index of the first of the special issues before an issue whose labels were open when print began.
+
+    Also return the numbers of those after it whose labels were closed.
+    """
     earlier = islice(reversed(calendar.issues), len(calendar.issues) - first, None)
-    return first - sum(
-        1 for _ in takewhile(lambda one: not one.counts_as and calendar.ends(one.label_cutoff) > at, earlier)
-    )
+    special = list(takewhile(lambda one: not one.counts_as, earlier))
+    is_open = [calendar.ends(one.label_cutoff) > at for one in special]
+    count = max((place for place, found in enumerate(is_open, start=1) if found), default=0)
+    return first - count, {one.number for one, found in zip(special[:count], is_open, strict=False) if not found}
 
 
-def _through_special_issues(calendar: Calendar, last: int, at: datetime) -> int:
-    """Return the index of the last of the special issues after an issue whose labels close by the end of print."""
-    later = islice(calendar.issues, last + 1, None)
-    return last + sum(
-        1 for _ in takewhile(lambda one: not one.counts_as and calendar.ends(one.label_cutoff) <= at, later)
-    )
+def _through_special_issues(calendar: Calendar, last: int, at: datetime) -> tuple[int, set[int]]:
+    """
+    Return the index of the last of the special issues after an issue whose labels close by the end of print.
+
+    Also return the numbers of those before it whose labels close later.
+    """
+    special = list(takewhile(lambda one: not one.counts_as, islice(calendar.issues, last + 1, None)))
+    closes = [calendar.ends(one.label_cutoff) <= at for one in special]
+    count = max((place for place, found in enumerate(closes, start=1) if found), default=0)
+    return last + count, {one.number for one, found in zip(special[:count], closes, strict=False) if not found}
 
 
 def _with_held(run: ScheduledTerm, held: HeldCopies) -> Iterator[tuple[int, int]]:
