@@ -40,6 +40,7 @@ from app.context import Context, make_rules
 from app.db.caller_limits import CallerLimits
 from app.db.engine import schema
 from app.db.engine.change_feed import ChangeFeed
+from app.db.engine.connections import REQUEST_TIMEOUT, limit_statements
 from app.db.engine.dsn import find_dsn, listen_dsn
 from app.db.engine.notifications import Notifier
 from app.db.engine.outages import outages
@@ -249,6 +250,7 @@ class Application(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        limit_statements(REQUEST_TIMEOUT)
         path = scope["path"]
         route = self.fast_routes.get(path)
         capacity = self.others if route is None else self.checks

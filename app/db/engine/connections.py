@@ -1,6 +1,7 @@
 """Connections that do not wait long for a silent server."""
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,12 @@ else:
 
 CONNECT_TIMEOUT = 5.0  # seconds
 CANCEL_TIMEOUT = 1.0  # seconds in which the server must confirm that it canceled a statement
-COMMAND_TIMEOUT = 60.0  # seconds, after which a statement of a session is canceled here: a frozen server doesn't do it
+CLOSE_TIMEOUT = 0.5  # seconds in which the server must close a connection too: a process that stops closes many
+# Seconds after which a statement of a session is given up here, because a frozen server ends none. Requests wait longer than
+# for a lock (see ServerTimeouts), so that the server's own time-out says first that it is only busy.
+REQUEST_TIMEOUT = 15.0
+JOB_TIMEOUT = 60.0
+_statement_timeout: ContextVar[float] = ContextVar("statement_timeout", default=JOB_TIMEOUT)
 
 
 class Connection(_Base):
@@ -37,6 +43,28 @@ class Connection(_Base):
     def _terminate_if_unconfirmed(self) -> None:
         if not self.is_closed() and self._protocol._is_cancelling():  # type: ignore[attr-defined]
             self.terminate()
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as asyncpg has it
+        """Close the connection. A server that does not answer is not waited for."""
+        try:
+            await super().close(timeout=min(timeout or CLOSE_TIMEOUT, CLOSE_TIMEOUT))
+        except TimeoutError:
+            self.terminate()
+
+    def apply_statement_timeout(self) -> None:
+        """Use the time-out of the current work until the connection is used for other work."""
+        seconds = _statement_timeout.get()
+        if self._config.command_timeout != seconds:  # type: ignore[has-type]  # not in the stubs
+            self._config = self._config._replace(command_timeout=seconds)  # type: ignore[has-type]
+
+
+def limit_statements(seconds: float) -> None:
+    """
+    Set the time-out of each statement of sessions in the current request, job or command.
+
+    Without it, the time-out is that of jobs.
+    """
+    _statement_timeout.set(seconds)
 
 
 TRY_ANOTHER = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.InternalClientError)

@@ -17,7 +17,7 @@ from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.engine.pool import Pool
-from app.db.engine.session import CLOSED, QUERY_TIMEOUT, DatabaseUnreachable, Record, Session
+from app.db.engine.session import CLOSED, POOL_TIMEOUT, QUERY_TIMEOUT, DatabaseUnreachable, Record, Session
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 
@@ -103,7 +103,10 @@ class FastReads:
         :raises DatabaseUnreachable: if the connection is lost twice, or if there is no connection or answer in time.
         """
         try:
-            rows: list[asyncpg.Record] = await (self._connection or self._pool).fetch(sql, *values)
+            if self._connection is not None:
+                rows: list[asyncpg.Record] = await self._connection.fetch(sql, *values)
+            else:
+                rows = await self._fetch_from_pool(sql, values)
         except ValueError:  # an invalid parameter, which asyncpg also reports as an InterfaceError
             raise
         except CLOSED:
@@ -116,9 +119,14 @@ class FastReads:
         """Run the query once more: the server restarted, and the pool's next connection is a new one."""
         await self._release()
         try:
-            return await self._pool.fetch(sql, *values)
+            return await self._fetch_from_pool(sql, values)
         except (OSError, *CLOSED) as error:
             raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+
+    async def _fetch_from_pool(self, sql: str, values: Sequence[object]) -> list[Any]:
+        async with self._pool.acquire(timeout=POOL_TIMEOUT.total_seconds()) as connection:
+            rows: list[Any] = await connection.fetch(sql, *values)
+            return rows
 
     async def _release(self) -> None:
         connection, self._connection = self._connection, None

@@ -91,8 +91,7 @@ async def listen(dsn: str, on_notification: Callable[[str], None]) -> None:
                 on_notification("")  # work may have arrived while nothing listened
                 await closed.wait()
             finally:
-                if not connection.is_closed():
-                    await connection.close(timeout=2)
+                connection.terminate()  # closing it would wait for a server that may not answer
         except Exception as error:  # a worker that gets no notifications still polls
             report("notifications_disconnected", error)
         await asyncio.sleep(RECONNECT_DELAY)

@@ -23,7 +23,6 @@ from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.engine import connections
-from app.db.engine.connections import COMMAND_TIMEOUT
 from app.db.engine.outages import BUSY, POOL_FILTER, is_busy
 
 T = TypeVar("T")
@@ -94,7 +93,8 @@ def make_engine(
     Return an engine over asyncpg for any libpq-style DSN, including TLS settings and several hosts.
 
     :param pooler: whether a transaction pooler stands in between; then no prepared statement outlives its use.
-    :param timeouts: None: those of the server, and none here.
+    :param timeouts: None: those of the server, and none here. Otherwise statements are also limited here, because a
+        server that is silent ends none: see :func:`app.db.engine.connections.limit_statements`.
     :param idle_after: a connection that was not used for longer is tested before it is used.
     :param pool_timeout: how long a transaction waits for a free connection.
     """
@@ -106,7 +106,6 @@ def make_engine(
             return await connections.connect(
                 dsn,
                 statement_cache_size=cached,
-                command_timeout=COMMAND_TIMEOUT if timeouts is not None else None,
                 server_settings=options,
             )
         except DRIVER_FAILURES as error:
@@ -126,11 +125,17 @@ def make_engine(
     event.listen(engine.sync_engine, "handle_error", _mark_disconnect, retval=True)
     event.listen(engine.sync_engine, "checkin", _remember_use)
     event.listen(engine.sync_engine, "checkout", partial(_test_if_idle, idle_after))
+    if timeouts is not None:
+        event.listen(engine.sync_engine, "checkout", _limit_statements)
     return engine
 
 
 def _remember_use(_: object, record: ConnectionPoolEntry) -> None:
     record.info["used_at"] = time.monotonic()
+
+
+def _limit_statements(connection: DBAPIConnection, *_: object) -> None:
+    cast("AdaptedConnection", connection).driver_connection.apply_statement_timeout()
 
 
 def _test_if_idle(idle_after: timedelta, connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from app.db import sign_outs
-from app.db.engine.connections import hosts_of
+from app.db.engine.connections import JOB_TIMEOUT, REQUEST_TIMEOUT, hosts_of, limit_statements
 from app.db.engine.fast_reads import FastReads
+from app.db.engine.notifications import listen
 from app.db.engine.pool import Pool, open_pool
-from app.db.engine.session import DatabaseUnreachable, make_engine, make_sessions
+from app.db.engine.session import DatabaseUnreachable, ServerTimeouts, make_engine, make_sessions
 from app.db.entitlements import EntitlementLookup
 from app.db.inbox_writer import InboxWriter, ReceivedEvent
 from app.domain.events import EventNotStored
@@ -75,6 +76,60 @@ async def test_a_silent_first_host_does_not_hide_the_second(database: str) -> No
         finally:
             await engine.dispose()
             pool.terminate()
+
+
+@pytest.mark.parametrize("began", [False, True], ids=["before the transaction", "within the transaction"])
+async def test_a_silent_server_ends_a_transaction_in_the_time_of_its_work(wire: DatabaseProxy, *, began: bool) -> None:
+    engine = make_engine(wire.url, pool_size=1, timeouts=ServerTimeouts())
+    sessions = make_sessions(engine)
+
+    async def ask(seconds: float) -> object:
+        limit_statements(seconds)
+        async with sessions.begin() as session:
+            if began:
+                await session.execute(text("SELECT 1"))
+            wire.silence()
+            return await session.scalar(text("SELECT 2"))
+
+    async with sessions.begin() as session:
+        await session.execute(text("SELECT 1"))  # the pool has a connection
+    with pytest.raises(DatabaseUnreachable):
+        await asyncio.wait_for(asyncio.create_task(ask(0.2)), SOON)
+    wire.restore()
+    async with sessions.begin() as session:
+        assert await session.scalar(text("SELECT 3")) == 3  # on a new connection
+    await engine.dispose()
+
+
+async def test_each_transaction_has_the_time_of_its_own_work(database: str) -> None:
+    """On the same connection, one after the other."""
+    engine = make_engine(database, pool_size=1, timeouts=ServerTimeouts())
+    sessions, seen = make_sessions(engine), list[tuple[object, float]]()
+
+    async def work(seconds: float | None) -> None:
+        if seconds is not None:
+            limit_statements(seconds)
+        async with sessions.begin() as session:
+            driver = (await (await session.connection()).get_raw_connection()).driver_connection
+            assert driver is not None
+            seen.append((driver, driver._config.command_timeout))
+
+    for seconds in (REQUEST_TIMEOUT, None, REQUEST_TIMEOUT):
+        await asyncio.create_task(work(seconds))
+    await engine.dispose()
+    assert [limit for _, limit in seen] == [REQUEST_TIMEOUT, JOB_TIMEOUT, REQUEST_TIMEOUT]
+    assert len({driver for driver, _ in seen}) == 1
+
+
+async def test_a_listener_that_is_canceled_ends_although_the_server_is_silent(wire: DatabaseProxy) -> None:
+    listens = asyncio.Event()
+    listening = asyncio.create_task(listen(wire.url, lambda _: listens.set()))
+    await asyncio.wait_for(listens.wait(), TIMEOUT)
+    wire.silence()
+
+    listening.cancel()
+    await asyncio.wait({listening}, timeout=SOON)
+    assert listening.cancelled()
 
 
 async def test_a_silent_server_refuses_an_event_soon(wire: DatabaseProxy, pool: Pool) -> None:

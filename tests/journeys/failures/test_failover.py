@@ -1,11 +1,13 @@
 """What a failover of the database and a rolling restart do to work in progress: nothing is lost, and nothing stays stuck."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import asyncpg
 import httpx2
 
+from app.db.engine.connections import REQUEST_TIMEOUT
 from tests.support.crashes import wait_until_hit
 from tests.support.database_proxy import database_proxy
 from tests.support.shop import Shop, open_shop
@@ -76,3 +78,28 @@ async def test_sigterm_under_load_ends_a_service_whose_worker_waits_for_stripe(k
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.process.start()
     await shop.wait_until("SELECT cancel_at IS NOT NULL FROM subscriptions")
+
+
+async def test_a_silent_database_is_answered_as_an_outage_and_delays_no_stop(
+    database: str, sandbox: Any, issuer: Any
+) -> None:
+    """Nothing closes the connections, as if the machine of the database had stopped, or its packets were dropped."""
+    async with (
+        database_proxy(database) as wire,
+        open_shop(wire.url, sandbox, issuer, separate_process=True) as shop,
+        httpx2.AsyncClient(base_url=shop.url, timeout=REQUEST_TIMEOUT * 2) as http,
+    ):
+        assert shop.process is not None
+        ada = shop.person()
+        await shop.subscribe(ada)
+        pages = ["/v1/me/subscription", "/v1/me/declarations"] * 10  # as many as a pool has connections
+        read = [partial(http.get, page, headers=dict(ada.headers)) for page in pages]
+        assert {(await one()).status_code for one in read[:2]} == {200}
+
+        wire.silence()
+        refused = await asyncio.gather(*(one() for one in read))
+        assert {(one.status_code, one.json()["code"]) for one in refused} == {(503, "database_unavailable")}
+        ended = await asyncio.wait_for(asyncio.to_thread(shop.process.terminate), TIMEOUT)
+        assert ended.returncode in {0, -15}, ended.stderr
+        assert "Traceback" not in ended.stderr
+        wire.restore()
