@@ -15,6 +15,11 @@ AXE = """async () => (await axe.run({resultTypes: ["violations"]})).violations
   .filter(fault => ["serious", "critical"].includes(fault.impact))
   .flatMap(fault => fault.nodes.map(node => `${fault.id}: ${node.html.slice(0, 160)} ${node.failureSummary}`))"""
 
+# The innermost elements that end outside the window.
+TOO_WIDE = """() => [...document.querySelectorAll("main *, header *, footer *")]
+  .filter(one => one.getBoundingClientRect().right > innerWidth && !one.children.length)
+  .map(one => one.outerHTML.slice(0, 160))"""
+
 # Continuous integration keeps a screenshot of every checked page.
 SCREENSHOTS = Path("var/screenshots") if os.environ.get("CI") == "true" else None
 _NUMBERS = itertools.count(1)
@@ -32,7 +37,7 @@ def check(page: Page) -> None:
 def _check_width(page: Page, size: tuple[int, int], how: str) -> None:
     page.set_viewport_size({"width": size[0], "height": size[1]})
     width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= size[0], f"{page.url} ({size[0]} px, {how}) scrolls sideways"
+    assert width <= size[0], f"{page.url} ({size[0]} px, {how}) scrolls sideways: {page.evaluate(TOO_WIDE)}"
 
 
 def _check(page: Page, size: tuple[int, int], scheme: Literal["dark", "light"]) -> None:

@@ -31,8 +31,8 @@ SELECT 'lbl_1', number, 0, now(), planned_mail_date, now(), 'staff:circulation',
 FROM issues WHERE frozen_at IS NOT NULL ON CONFLICT DO NOTHING;
 INSERT INTO labels (run_id, position, issue_number, subscription_id, term, address_id, kind, claim_id, name, line1, country,
     lines, band, control, flags)
-SELECT 'lbl_1', row_number() OVER (ORDER BY owned.id), run.issue_number, owned.id, term.invoice_id, 'adr_1', 'copy', '',
-    'Nia Fontaine', '1 Lantern Street', 'US', ARRAY['Nia Fontaine'], 'domestic', 1, 0
+SELECT 'lbl_1', row_number() OVER (ORDER BY owned.id) + (SELECT count(*) FROM labels), run.issue_number, owned.id,
+    term.invoice_id, 'adr_1', 'copy', '', 'Nia Fontaine', '1 Lantern Street', 'US', ARRAY['Nia Fontaine'], 'domestic', 1, 0
 FROM subscriptions owned JOIN terms term ON term.subscription_id = owned.id CROSS JOIN label_runs run
 WHERE owned.print_edition ON CONFLICT DO NOTHING;
 INSERT INTO claims (id, subscriber_id, subscription_id, term, issue_number, run_number, address_id, reason, resolution,
