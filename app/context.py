@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app.clock import Clock
 from app.db.caller_limits import CallerLimits
+from app.db.engine.copying import CsvExports
 from app.db.engine.fast_reads import FastReads
 from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
@@ -43,6 +44,7 @@ class Context(DatabaseContext):
     clock: Clock
     dsn: str  # of the database, which the embedded server chooses at its start
     pool: Pool  # of asyncpg connections, for queries where the cost of SQLAlchemy counts
+    exports: CsvExports  # streams, with connections of their own
     inbox_writer: InboxWriter
     wake_workers: Callable[[], None]  # for new events
     follow_entitlements: Callable[[Callable[[str], None]], None]  # that this process changes

@@ -17,7 +17,7 @@ from app.db import derivations as derivations_db
 from app.db import inbox
 from app.db import notifications as notifications_db
 from app.db import reader_names as reader_names_db
-from app.db.engine import leases
+from app.db.engine import connection_budget, leases
 from app.db.engine.dsn import listen_dsn
 from app.db.engine.outages import report
 from app.db.engine.session import Session
@@ -179,12 +179,13 @@ def event_handlers(
     }
 
 
-def make_worker(ctx: Context, *, removes_data: bool = True) -> Worker:
+def make_worker(ctx: Context, *, removes_data: bool = True, listener_name: str | None = None) -> Worker:
     """
     Return a worker that runs every job.
 
     :param removes_data: whether it runs the housekeeping and removes what has expired. Not while a restored database is
         brought up to date: a reader who paid after the backup still looks like one who left long ago.
+    :param listener_name: of its connection for notifications: see :mod:`app.db.engine.connection_budget`.
     """
     jobs = Jobs(ctx)
     return Worker(
@@ -215,6 +216,7 @@ def make_worker(ctx: Context, *, removes_data: bool = True) -> Worker:
         housekeeping=jobs.housekeeping if removes_data else None,
         lease=ctx.settings.lease,
         listen_dsn=listen_dsn(ctx.settings, ctx.dsn),
+        listener_name=listener_name,
         concurrency=ctx.settings.worker_concurrency,
         catch_up=jobs.catch_up,
     )
@@ -321,6 +323,7 @@ class Jobs:
             "retention": lambda: retention.schedule(ctx),
             "caller_limits": lambda: ctx.caller_limits.prune(),
             "reconciliation": lambda: schedule_reconciliation(ctx),
+            "connections": lambda: connection_budget.check_running(ctx.settings, ctx.dsn),
             "unknown_issues": lambda: label_runs.queue_unknown(ctx),
             "announcements": lambda: self._run_now(label_runs.announce),
             "checks": lambda: self._run_now(subscriptions.request_checks),

@@ -38,13 +38,14 @@ from app.console import app as console
 from app.console.state import ConsoleState, sign_in_config
 from app.context import Context, make_rules
 from app.db.caller_limits import CallerLimits
-from app.db.engine import schema
+from app.db.engine import connection_budget, schema
 from app.db.engine.change_feed import ChangeFeed
 from app.db.engine.connections import REQUEST_TIMEOUT, limit_statements
+from app.db.engine.copying import CsvExports
 from app.db.engine.dsn import find_dsn, listen_dsn
 from app.db.engine.notifications import Notifier
 from app.db.engine.outages import outages
-from app.db.engine.pool import Pool, open_pool
+from app.db.engine.pool import Pool, close_pool, open_pool
 from app.db.engine.rate_buckets import RateBuckets
 from app.db.engine.session import ServerTimeouts, is_unreachable, make_engine, make_sessions
 from app.db.entitlements import EntitlementLookup
@@ -89,7 +90,9 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
         )
         stack.push_async_callback(engine.dispose)
         pool = await open_pool(dsn, size=settings.database_pool_size, pooler=settings.database_pooler)
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
+        exports = await CsvExports.open(dsn, pooler=settings.database_pooler)
+        stack.push_async_callback(exports.close)
         inbox_writer = InboxWriter(pool)
         stack.push_async_callback(inbox_writer.close)
         notifier = Notifier(pool)
@@ -111,6 +114,7 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             sessions=make_sessions(engine, send=notifier.send),
             dsn=dsn,
             pool=pool,
+            exports=exports,
             inbox_writer=inbox_writer,
             wake_workers=notifier.wake_workers,
             follow_entitlements=notifier.follow_entitlements,
@@ -157,14 +161,15 @@ def make_mailer(settings: Settings, pool: Pool) -> Mailer | None:
 
 
 @asynccontextmanager
-async def open_api(ctx: Context) -> AsyncIterator[ApiState]:
+async def open_api(ctx: Context, *, with_worker: bool) -> AsyncIterator[ApiState]:
     """Build what only the API has, and listen for changes of entitlements while it runs."""
     settings = ctx.settings
     authenticator = Authenticator(ctx, ctx.clock, on_sign_in=partial(follow_sign_in, ctx), limits=ctx.caller_limits)
     lookup = EntitlementLookup(ctx.pool)
     entitlements = Entitlements(lookup, ctx.catalogue, outage_allowance=settings.outage_allowance)
     ctx.follow_entitlements(entitlements.invalidate)
-    change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements)
+    name = connection_budget.application_name(settings, api=True, worker=with_worker)
+    change_feed = ChangeFeed(listen_dsn(settings, ctx.dsn), ctx.pool, entitlements, name=name)
     minting = Minting(issuer=settings.token_issuer, audience=settings.token_audience, life=settings.token_life)
     listening = asyncio.create_task(keep_running(change_feed.run, name="change_feed"))
     recording = asyncio.create_task(record_offers(ctx))
@@ -281,7 +286,7 @@ def application(settings: Settings, *, with_worker: bool = True) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with open_context(settings, catalogue) as ctx, open_api(ctx) as api:
+        async with open_context(settings, catalogue) as ctx, open_api(ctx, with_worker=with_worker) as api:
             app.state.api = api
             app.fast_routes = fast_path.routes(api)
             pages.state.console = ConsoleState(

@@ -66,6 +66,7 @@ class Worker:
         housekeeping: Callable[[], Awaitable[object]] | None,
         lease: timedelta,
         listen_dsn: str | None,
+        listener_name: str | None = None,
         concurrency: int = CONCURRENCY,
         catch_up: Callable[[str], Awaitable[bool]] | None = None,
         poll_seconds: float = POLL_SECONDS,
@@ -76,13 +77,14 @@ class Worker:
 
         :param housekeeping: runs every half hour; None: not in this worker.
         :param listen_dsn: where notifications are received; None: the worker only polls.
+        :param listener_name: of the connection that receives them.
         :param catch_up: processes a large backlog; gets the worker's name and returns whether there was a backlog.
         """
         self._concurrency, self._catch_up = concurrency, catch_up
         self._poll_seconds, self._stop_seconds = poll_seconds, stop_seconds
         self.owner = f"worker-{secrets.token_hex(8)}"
         self._sessions, self._jobs, self._housekeeping = sessions, jobs, housekeeping
-        self._lease, self._listen_dsn = lease, listen_dsn
+        self._lease, self._listen_dsn, self._listener_name = lease, listen_dsn, listener_name
         self._polling = {job.table for job in jobs if job.polls}
         self._wakes = {job.table: asyncio.Event() for job in jobs}
         self._in_hand: Counter[str] = Counter()  # keys that were claimed and whose job has not ended
@@ -117,7 +119,7 @@ class Worker:
             if self._catch_up is not None:
                 tasks.create_task(self._run_catch_up(self._catch_up))
             if self._listen_dsn is not None:
-                tasks.create_task(notifications.listen(self._listen_dsn, self.wake))
+                tasks.create_task(notifications.listen(self._listen_dsn, self.wake, name=self._listener_name))
 
     async def _poll(self) -> None:
         """Wake the jobs whose tables have due rows: one query for all of them, so that an idle worker costs little."""

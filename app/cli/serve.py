@@ -152,9 +152,10 @@ async def _work(settings: Settings) -> None:
     from app.jobs import make_worker
 
     await _check_connections(settings, api=False, worker=True)
+    name = connection_budget.application_name(settings, api=False, worker=True)
     async with main.open_context(settings, catalogue.load(settings.catalogue)) as ctx:
         recording = asyncio.create_task(main.record_offers(ctx))
-        task = asyncio.create_task(make_worker(ctx).run())
+        task = asyncio.create_task(make_worker(ctx, listener_name=name).run())
         tune_garbage_collection()
         loop = asyncio.get_running_loop()
 

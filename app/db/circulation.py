@@ -20,8 +20,7 @@ from app.db.circulation_statements import (
     tables_of_rules,
 )
 from app.db.engine import long_statements
-from app.db.engine.copying import copy_csv, safe
-from app.db.engine.pool import Pool
+from app.db.engine.copying import CsvExports, safe
 from app.db.engine.session import Session
 from app.db.models import Issue, LabelRun
 from app.db.models import IssueCirculation as Row
@@ -219,20 +218,19 @@ async def enter(session: Session, number: int, counts: EnteredCounts, *, by: str
     )
 
 
-def sample(
-    pool: Pool, rules: CountingRules, issue: CountedIssue, *, line: str | None, every: int
+async def sample(
+    exports: CsvExports, rules: CountingRules, issue: CountedIssue, *, line: str | None, every: int
 ) -> AsyncIterator[bytes]:
     """
-    Yield a file with the labels of an issue in parts, for an auditor; or with its electronic copies.
+    Return a file with the labels of an issue in parts, for an auditor; or with its electronic copies.
 
     :param line: of the form, 16a for electronic copies; None: all lines with labels.
     :param every: which of them: 1 for all, or each n-th.
     """
-    return copy_csv(
-        pool,
+    return await exports.copy(
         _ELECTRONIC_SAMPLE if line == ELECTRONIC else _SAMPLE,
         *_parameters(rules, [issue]),
         *(() if line == ELECTRONIC else (KIND_OF_LINE[line] if line is not None else None,)),
         every,
-        seconds=long_statements.LONGEST.total_seconds(),
+        longest=long_statements.LONGEST,
     )

@@ -24,8 +24,7 @@ from app.db.circulation_statements import (
 )
 from app.db.copies import COPIES
 from app.db.engine import long_statements
-from app.db.engine.copying import copy_csv, safe
-from app.db.engine.pool import Pool
+from app.db.engine.copying import CsvExports, safe
 from app.db.engine.session import Session
 from app.db.models import COPIES_UNKNOWN, Label, LabelRun, Term
 from app.db.models import Issue as IssueRow
@@ -331,11 +330,11 @@ async def runs_before(session: Session, issue_number: int) -> tuple[int | None, 
     return number, list(await session.scalars(select(LabelRun.id).where(LabelRun.issue_number == number)))
 
 
-def csv(pool: Pool, run: domain.LabelRun) -> AsyncIterator[bytes]:
-    """Yield the file of a run in parts: with the columns of the run, in its order."""
+async def csv(exports: CsvExports, run: domain.LabelRun) -> AsyncIterator[bytes]:
+    """Return the file of a run in parts: with the columns of the run, in its order."""
     columns = ", ".join(f"{_FIELDS[one.field]} AS {_quoted(one.header)}" for one in run.columns)
     statement = f"SELECT {columns} FROM labels WHERE run_id = $1 ORDER BY position"  # noqa: S608 - of the two tables
-    return copy_csv(pool, statement, run.id, seconds=long_statements.LONGEST.total_seconds())
+    return await exports.copy(statement, run.id, longest=long_statements.LONGEST)
 
 
 def _quoted(header: str) -> str:

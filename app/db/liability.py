@@ -12,8 +12,7 @@ from datetime import date, datetime
 from sqlalchemy import BigInteger, cast, func, select, text
 
 from app.db.engine import long_statements
-from app.db.engine.copying import copy_csv
-from app.db.engine.pool import Pool
+from app.db.engine.copying import CsvExports
 from app.db.engine.session import Session
 from app.db.liability_statements import CLOSE, FILE, SUBSCRIPTIONS, TOTALS
 from app.db.models import LiabilityClosing, LiabilityEntry, Subscription
@@ -124,15 +123,14 @@ async def subscriptions_after(session: Session, after: str, *, limit: int) -> li
     return list(await session.scalars(rows))
 
 
-def csv(pool: Pool, rules: EarningRules, since: Moment, until: Moment) -> AsyncIterator[bytes]:
-    """Yield a file with what :func:`of_subscriptions` returns for all of them, in parts."""
+async def csv(exports: CsvExports, rules: EarningRules, since: Moment, until: Moment) -> AsyncIterator[bytes]:
+    """Return a file with what :func:`of_subscriptions` returns for all of them, in parts."""
     moments = (since, until)
-    return copy_csv(
-        pool,
+    return await exports.copy(
         FILE,
         *_parameters(rules, moments),
         _closed_months(moments),
-        seconds=long_statements.LONGEST.total_seconds(),
+        longest=long_statements.LONGEST,
         zone=rules.zone,
     )
 

@@ -90,7 +90,7 @@ async def sample(ctx: Context, number: int, *, line: str | None, every: int, by:
             after={"line": line, "every": every},
         )
     rules = counting_rules(ctx.catalogue, issue.mail_date)
-    return circulation.sample(ctx.pool, rules, _to_count(ctx, calendar, issue), line=line, every=every)
+    return await circulation.sample(ctx.exports, rules, _to_count(ctx, calendar, issue), line=line, every=every)
 
 
 async def _counted(

@@ -161,7 +161,7 @@ async def csv(ctx: Context, number: int, run_number: int, *, by: str) -> tuple[L
             object_id=f"iss_{number}",
             after={"run": found[0].id, "copies": found[0].counts.copies},
         )
-    return found[0], label_runs.csv(ctx.pool, found[0])
+    return found[0], await label_runs.csv(ctx.exports, found[0])
 
 
 async def _find(

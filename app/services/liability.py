@@ -98,7 +98,7 @@ async def csv(ctx: Context, through: date, *, by: str) -> AsyncIterator[bytes]:
         period = _period(await liability.closings(session), through)
         rules = await _rules(session, ctx)
         await audit.record(session, actor=by, action="liability.downloaded", object_id=str(through))
-    return liability.csv(ctx.pool, rules, period.since, period.until)
+    return await liability.csv(ctx.exports, rules, period.since, period.until)
 
 
 async def close(ctx: Context, month: date, *, by: str, now: datetime) -> Closing:

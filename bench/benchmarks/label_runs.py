@@ -19,6 +19,7 @@ from functools import partial
 import asyncpg
 
 from app.db import label_runs
+from app.db.engine.copying import CsvExports
 from app.db.engine.pool import Pool, open_pool
 from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.db.label_runs import Selection
@@ -165,7 +166,7 @@ class Labels:
     async def stream(self) -> float:
         """Stream the file of the run, and return how long that took."""
         began_at = time.perf_counter()
-        async for _ in label_runs.csv(self.pool, self.run):
+        async for _ in await label_runs.csv(CsvExports(self.pool), self.run):
             pass
         return time.perf_counter() - began_at
 

@@ -3,6 +3,7 @@
 from datetime import date
 
 from app.db import addresses, back_issues, claims, holds, issues, label_runs, sent_copies
+from app.db.engine.copying import CsvExports
 from app.db.label_runs import Selection
 from app.domain.addresses import CheckedAddress, PostalAddress
 from app.domain.back_issues import BackIssue
@@ -53,7 +54,7 @@ async def _add_run(s: Subject) -> None:
 
 
 async def _csv(s: Subject) -> None:
-    async for _ in label_runs.csv(s.pool, RUN):
+    async for _ in await label_runs.csv(CsvExports(s.pool), RUN):
         pass
 
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from app.db import circulation, liability
 from app.db.circulation import CountedIssue
+from app.db.engine.copying import CsvExports
 from app.db.liability import Closing, Moment
 from app.domain.circulation import ELECTRONIC, EnteredCounts
 from app.domain.liability import DAY, NOTHING, EarningRules
@@ -38,7 +39,7 @@ async def _of_subscriptions(s: Subject) -> None:
 
 
 async def _csv(s: Subject) -> None:
-    async for _ in liability.csv(s.pool, RULES, SINCE, UNTIL):
+    async for _ in await liability.csv(CsvExports(s.pool), RULES, SINCE, UNTIL):
         pass
 
 
@@ -47,12 +48,12 @@ async def _close(s: Subject) -> None:
 
 
 async def _sample(s: Subject) -> None:
-    async for _ in circulation.sample(s.pool, COUNTING, COUNTED[0], line="15b1", every=100):
+    async for _ in await circulation.sample(CsvExports(s.pool), COUNTING, COUNTED[0], line="15b1", every=100):
         pass
 
 
 async def _electronic_sample(s: Subject) -> None:
-    async for _ in circulation.sample(s.pool, COUNTING, COUNTED[0], line=ELECTRONIC, every=100):
+    async for _ in await circulation.sample(CsvExports(s.pool), COUNTING, COUNTED[0], line=ELECTRONIC, every=100):
         pass
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.db import liability
 from app.db.engine import long_statements
-from app.db.engine.pool import open_pool
+from app.db.engine.copying import CsvExports
 from app.db.engine.session import Sessions
 from app.db.liability import Closing, Moment
 from app.db.liability_statements import TOTALS
@@ -166,9 +166,9 @@ async def test_the_file_has_the_subscriptions_of_the_pages(database: str, sessio
     async with sessions.begin() as session:
         ids = await liability.subscriptions_after(session, "", limit=PAYMENTS)
         pages = await liability.of_subscriptions(session, ledger.rules, since, until, ids)
-    pool = await open_pool(database, size=1, pooler=False)
-    content = b"".join([part async for part in liability.csv(pool, ledger.rules, since, until)]).decode()
-    await pool.close()
+    exports = await CsvExports.open(database, pooler=False)
+    content = b"".join([part async for part in await liability.csv(exports, ledger.rules, since, until)]).decode()
+    await exports.close()
 
     header, *lines = content.splitlines()
     assert header.split(",") == ["subscription", "currency", *liability.MOVEMENT_FIGURES]

@@ -63,8 +63,11 @@ class Cache(Protocol):
 class ChangeFeed:
     """Reads changes and listens for them, and reconnects when the connection is lost."""
 
-    def __init__(self, dsn: str, pool: "asyncpg.Pool[asyncpg.Record]", cache: Cache) -> None:
-        self._dsn, self._pool, self._cache = dsn, pool, cache
+    def __init__(
+        self, dsn: str, pool: "asyncpg.Pool[asyncpg.Record]", cache: Cache, *, name: str | None = None
+    ) -> None:
+        """:param name: of the connection: see :mod:`app.db.engine.connection_budget`."""
+        self._dsn, self._pool, self._cache, self._name = dsn, pool, cache, name
         self._snapshot: str | None = None  # of the last read
         self._server_started_at: datetime | None = None  # another time: another server, or a restarted one
         self._last_revocation: int | None = None
@@ -89,7 +92,7 @@ class ChangeFeed:
             await asyncio.sleep(backoff)
 
     async def _follow(self) -> None:
-        connection = await connections.connect(self._dsn)
+        connection = await connections.connect(self._dsn, name=self._name)
         closed = asyncio.Event()
         connection.add_termination_listener(lambda *_: closed.set())
         try:

@@ -71,15 +71,18 @@ TRY_ANOTHER = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNo
 _last_host: dict[str, tuple[str, int]] = {}  # the one that answered last, by DSN
 
 
-async def connect(dsn: str, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect(dsn: str, *, name: str | None = None, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
     """
     Connect to the database, to the first of several hosts that answers and has the wanted role.
 
     asyncpg's own time-out is for all hosts together, so a silent first one would use it up. Here each host has its share,
     and the one that answered last is tried first.
 
+    :param name: of the connection, as ``pg_stat_activity`` shows it. None: the one in the URL, if any.
     :param options: as asyncpg takes them.
     """
+    if name is not None:
+        options["server_settings"] = {**(options.get("server_settings") or {}), "application_name": name}
     timeout = float(options.pop("timeout", CONNECT_TIMEOUT))
     options.setdefault("connection_class", Connection)
     hosts = hosts_of(dsn)

@@ -11,6 +11,7 @@ from app.db.engine.session import Session
 
 LONGEST = timedelta(minutes=15)
 MEMORY = 64  # megabytes, for each sort and hash of the statement
+SET_TIMEOUT = "SELECT set_config('statement_timeout', {}, true)"
 SET_ZONE = "SELECT set_config('TimeZone', {}, true)"  # for the transaction
 
 

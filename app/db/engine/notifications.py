@@ -75,15 +75,17 @@ class Notifier:
             await self._task
 
 
-async def listen(dsn: str, on_notification: Callable[[str], None]) -> None:
+async def listen(dsn: str, on_notification: Callable[[str], None], *, name: str | None = None) -> None:
     """
     Call a function for each notification until canceled, with the table of the due rows, or "" for any table.
 
     Reconnect if the connection is lost.
+
+    :param name: of the connection: see :mod:`app.db.engine.connection_budget`.
     """
     while True:
         try:
-            connection = await connections.connect(dsn)
+            connection = await connections.connect(dsn, name=name)
             closed = asyncio.Event()
             connection.add_termination_listener(lambda *_, closed=closed: closed.set())
             try:

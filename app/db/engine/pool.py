@@ -5,6 +5,7 @@ Only single statements run on it.
 """
 
 import asyncio
+import contextlib
 import time
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from app.db.engine.connections import CONNECT_TIMEOUT, Connection, connect
 from app.db.engine.session import CLOSED, QUERY_TIMEOUT
 
 Pool = asyncpg.Pool
+CLOSE_TIMEOUT = 3.0  # seconds
 READ_ONLY_SECONDS = 2.0  # for which a connection to a read-only server is kept
 
 
@@ -38,6 +40,13 @@ async def open_pool(dsn: str, *, size: int, pooler: bool) -> "Pool[asyncpg.Recor
         reset=_close_if_read_only,
     )
     return opened
+
+
+async def close_pool(pool: Pool) -> None:
+    """Close a pool. Connections that are still in use after a moment are terminated."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await pool.close()
 
 
 _opened_at: "WeakKeyDictionary[object, float]" = WeakKeyDictionary()  # by connection, in monotonic seconds

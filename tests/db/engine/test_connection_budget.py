@@ -8,13 +8,20 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from app.db.engine import connection_budget
-from app.db.engine.connection_budget import ConnectionBudget, ServerCapacity, TooManyConnections, budget_of, warning
+from app.db.engine import connection_budget, connections
+from app.db.engine.connection_budget import (
+    ConnectionBudget,
+    ServerCapacity,
+    TooManyConnections,
+    application_name,
+    budget_of,
+    warning,
+)
 from app.settings import Settings
 from tests.support.database import Postgres
 
 GUIDE = Path(__file__).parents[3] / "docs/operate/deploy.md"
-BUDGET = ConnectionBudget(sessions=20, hot_routes=10, listeners=2)
+BUDGET = ConnectionBudget(sessions=18, hot_routes=9, exports=3, listeners=2)
 PROCESSES = {"serve": (True, True), "serve --no-worker": (True, False), "worker": (False, True)}
 
 
@@ -38,7 +45,7 @@ def test_the_guide_has_the_budget_of_each_process() -> None:
     ],
 )
 def test_a_warning_names_the_setting(allowed: int, in_use: int, pooler: bool, warns: bool) -> None:
-    words = warning(BUDGET, ServerCapacity(allowed=allowed, in_use=in_use), pooler=pooler)
+    words = warning(BUDGET, ServerCapacity(allowed, in_use, in_use_elsewhere=in_use), pooler=pooler)
 
     assert (words is not None and "NEWSSTAND_DATABASE_POOL_SIZE" in words) == warns
 
@@ -46,7 +53,49 @@ def test_a_warning_names_the_setting(allowed: int, in_use: int, pooler: bool, wa
 @pytest.mark.parametrize(("allowed", "pooler"), [(31, False), (1, True)])
 def test_a_process_that_does_not_fit_alone_is_refused(allowed: int, pooler: bool) -> None:
     with pytest.raises(TooManyConnections, match="Lower NEWSSTAND_DATABASE_POOL_SIZE, or raise max_connections"):
-        warning(BUDGET, ServerCapacity(allowed=allowed, in_use=0), pooler=pooler)
+        warning(BUDGET, ServerCapacity(allowed, in_use=0), pooler=pooler)
+
+
+@pytest.mark.parametrize(
+    ("stated", "in_use", "elsewhere", "sum_"),
+    [
+        pytest.param(60, 12, 5, None, id="all budgets fit"),
+        pytest.param(61, 12, 5, 98, id="the budgets of running processes count, not what they have now"),
+        pytest.param(0, 66, 0, 98, id="a process that states none counts with what it has now"),
+    ],
+)
+def test_the_budgets_of_all_processes_are_added(stated: int, in_use: int, elsewhere: int, sum_: int | None) -> None:
+    words = warning(BUDGET, ServerCapacity(97, in_use, elsewhere, stated), pooler=False)
+
+    assert (words is None) == (sum_ is None)
+    assert words is None or f"together may need {sum_} connections" in words
+    assert words is None or "the server allows 97" in words
+
+
+async def test_each_process_knows_the_budgets_of_the_others(database: str, postgres: Postgres) -> None:
+    name = urlsplit(database).path.removeprefix("/")
+    owner = await asyncpg.connect(postgres.maintenance_dsn)
+    await owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 100')
+    await owner.close()
+    settings = Settings()
+    states = [application_name(settings, api=api, worker=not api) for api in (True, True, False)]
+    running = [await connections.connect(database, name=one) for one in states]
+
+    with capture_logs() as logs:
+        await connection_budget.check(settings, database, api=False, worker=True)
+    (tight,) = [one["reason"] for one in logs if one["event"] == "connection_budget_tight"]
+    assert "together may need 130 connections (99 of the processes that run, 31 of this one" in tight
+    assert "the server allows 100" in tight
+
+    running.append(await connections.connect(database, name=states[2]))
+    with capture_logs() as logs:
+        await connection_budget.check_running(settings, database)
+    assert "may need 130 connections (130 of the processes that run" in logs[0]["reason"]
+    for one in running:
+        await one.close()
+    with capture_logs() as logs:
+        await connection_budget.check_running(settings, database)
+    assert logs == []
 
 
 async def test_the_limit_of_the_database_counts(database: str, postgres: Postgres) -> None:
@@ -55,7 +104,7 @@ async def test_the_limit_of_the_database_counts(database: str, postgres: Postgre
     with capture_logs() as logs:
         await connection_budget.check(settings, database, api=True, worker=True)
     (line,) = [one for one in logs if one["event"] == "connection_budget"]
-    assert (line["total"], line["server_allows"] > 32) == (32, True)
+    assert (line["total"], line["server_allows"] > 35) == (35, True)
 
     owner = await asyncpg.connect(postgres.maintenance_dsn)
     await owner.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 20')
