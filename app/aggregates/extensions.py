@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from app.aggregates import grants
+from app.aggregates import cutoffs, grants
 from app.db import editions, issues, subscriptions
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
@@ -50,6 +50,7 @@ async def add(
     now: datetime,
 ) -> tuple[bool, Ledger]:
     """Add issues to the newest term, once for each ``adjustment_id``. Return whether it is new, and the term's ledger."""
+    now = await cutoffs.settle(session, rules.zone, now=now)
     is_new = await issues.add_adjustment(
         session,
         adjustment_id,

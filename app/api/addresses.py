@@ -142,7 +142,7 @@ class CountsFromOut(ApiModel):
         """Return the body; None if the issue is not on the calendar yet."""
         if issue is None:
             return None
-        return cls(issue=issue.number, label_cutoff=issue.label_cutoff, mail_date=issue.mail_date)
+        return cls(issue=issue.number, label_cutoff=issue.closes_on, mail_date=issue.mail_date)
 
 
 class AddressBookOut(ApiModel):

@@ -13,16 +13,11 @@ from app.api.listed_values import ExtensionStatus
 from app.api.models import STORABLE, ApiModel, Day
 from app.api.openapi import MAY_HAVE_KEY, Described
 from app.api.problems import problems
+from app.domain.adjustments import ExtensionTooLarge
 from app.domain.approvals import OwnAccount
+from app.domain.calendar_changes import IssueOutOfOrder
 from app.domain.errors import NotFound
-from app.domain.issues import (
-    LARGEST_NUMBER,
-    LONGEST_TITLE,
-    ExtensionTooLarge,
-    InconsistentIssueDates,
-    Issue,
-    IssueOutOfOrder,
-)
+from app.domain.issues import LARGEST_NUMBER, LONGEST_TITLE, InconsistentIssueDates, Issue
 from app.domain.label_runs import CutoffPassed, IssueFrozen
 from app.domain.subscriptions import AlreadyEnded
 from app.services import issues

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from app.console.access_control import form_route, page_route
 from app.console.form_fields import WHOLE_FORM, FormFields, InvalidForm
 from app.console.request import ConsoleRequest
-from app.domain.calendar_changes import IssueChanged, version_of
+from app.domain.calendar_changes import IssueChanged, IssueOutOfOrder, version_of
 from app.domain.callers import Role
 from app.domain.errors import NotFound
 from app.domain.issue_states import IssueState, months_of, next_cutoff, state_of, to_freeze, years_of
@@ -23,7 +23,6 @@ from app.domain.issues import (
     Calendar,
     InconsistentIssueDates,
     Issue,
-    IssueOutOfOrder,
 )
 from app.domain.label_runs import CutoffPassed, IssueFrozen
 from app.pages.formatting import counted
@@ -66,7 +65,7 @@ async def show(request: ConsoleRequest) -> Response:
         states={one.number: state_of(one, calendar, request.now) for one in calendar.issues},
         titles=STATES,
         closing=closing,
-        days_left=(closing.label_cutoff - today).days if closing is not None else 0,
+        days_left=(closing.closes_on - today).days if closing is not None else 0,
         to_freeze=to_freeze(calendar, request.now),
         this_month=today.replace(day=1),
         is_empty=not len(calendar),
@@ -156,7 +155,7 @@ def _render_form(request: ConsoleRequest, issue: Issue | None, *, values: Mappin
         dates=DATES,
         max_title=LONGEST_TITLE,
         is_frozen=issue is not None and issue.frozen_at is not None,
-        is_closed=issue is not None and issue.label_cutoff < _today(request),
+        is_closed=issue is not None and issue.closes_on < _today(request),
     )
 
 

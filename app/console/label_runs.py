@@ -35,7 +35,8 @@ FLAGS = {
 async def show(request: ConsoleRequest) -> Response:
     """Show an issue, its label run and its supplements."""
     number = issue_number(request)
-    issue, calendar = await issues.get(request.ctx, number), await issues.calendar(request.ctx)
+    saved, calendar = await issues.get(request.ctx, number), await issues.calendar(request.ctx)
+    issue = next((one for one in calendar.issues if one.number == number), saved)
     runs = await label_runs.of_issue(request.ctx, number)
     return request.render(
         "issue.html",
@@ -45,7 +46,7 @@ async def show(request: ConsoleRequest) -> Response:
         titles=STATES,
         kinds=KINDS,
         flags=FLAGS,
-        is_closed=calendar.ends(issue.label_cutoff) <= request.now,
+        is_closed=calendar.ends(issue.closes_on) <= request.now,
     )
 
 
@@ -70,7 +71,7 @@ async def _show_preview(request: ConsoleRequest, *, supplement: bool) -> Respons
         preview=preview,
         issue=preview.issue,
         supplement=supplement,
-        is_closed=calendar.ends(preview.issue.label_cutoff) <= request.now,
+        is_closed=calendar.ends(preview.issue.closes_on) <= request.now,
         differences=DIFFERENCES,
         readers=await _readers(request, preview),
         left_out=[(title, count) for name, title in LEFT_OUT.items() if (count := getattr(preview.left_out, name))],

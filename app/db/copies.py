@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from app.db.progress import is_later, term_of_later
 from app.domain.credits import CreditKind
+from app.domain.erasures import ERASED
 from app.domain.label_runs import LabelKind
 from app.domain.print_changes import UNDECIDED, PrintChangeKind
 from app.domain.refunds import CONFIRMED, ENDING, RefundBasis, RefundStatus
@@ -64,6 +65,12 @@ def _is_owed_by(term: str) -> str:
             AND {term}.invoice_id <> ALL(ARRAY(SELECT invoice_id FROM returned))))"""  # noqa: S608 - a name
 
 
+def closes_on(issue: str) -> str:
+    """Return the SQL for the day on which the labels of an issue close; see :class:`app.domain.issues.Issue`."""
+    return f"""(SELECT min(later.label_cutoff) FROM issues later WHERE later.number = {issue}.number
+        OR {issue}.counts_as > 0 AND later.counts_as > 0 AND later.number > {issue}.number)"""  # noqa: S608 - a name
+
+
 COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
         SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL AS is_disputed, s.subscriber_id,
             '{LabelKind.COPY}' AS kind, '' AS claim_id, false AS is_grace, t.plan, s.currency, t.paid_by_balance
@@ -95,13 +102,12 @@ COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
               SELECT FROM labels l WHERE l.subscription_id = t.subscription_id AND l.issue_number = $1
                 AND l.kind = '{LabelKind.COPY}')
           AND NOT EXISTS (
-              SELECT FROM holds h JOIN issues i ON i.number = $1
-              WHERE h.subscriber_id = s.subscriber_id AND h.starts_on <= i.label_cutoff
-                AND coalesce(h.until, h.over_by) > i.label_cutoff
-                AND (h.ended_on IS NULL OR h.ended_on > i.label_cutoff)
+              SELECT FROM holds h JOIN issues i ON i.number = $1 CROSS JOIN LATERAL {closes_on("i")} AS closes (at)
+              WHERE h.subscriber_id = s.subscriber_id AND h.starts_on <= closes.at
+                AND coalesce(h.until, h.over_by) > closes.at AND (h.ended_on IS NULL OR h.ended_on > closes.at)
                 AND (h.issues IS NULL OR h.issues > (
                     SELECT count(*) FROM issues e
-                    WHERE e.label_cutoff >= h.starts_on AND e.number < $1 AND e.counts_as > 0)))
+                    WHERE {closes_on("e")} >= h.starts_on AND e.number < $1 AND e.counts_as > 0)))
         UNION ALL  -- replacements; nothing is claimed before the run is frozen
         SELECT c.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL, c.subscriber_id,
             '{LabelKind.REPLACEMENT}', c.id, false, t.plan, s.currency, t.paid_by_balance
@@ -118,6 +124,7 @@ COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
         SELECT b.subscription_id, '', NULL, false, b.subscriber_id, '{LabelKind.BACK_ISSUE}', b.id, false, NULL, NULL, 0
         FROM back_issues b
         WHERE b.issue_number = $1
+          AND NOT EXISTS (SELECT FROM subscribers s WHERE s.id = b.subscriber_id AND s.sub LIKE '{ERASED}%')
           AND NOT EXISTS (SELECT FROM approval_requests a WHERE a.id = b.id AND a.status <> 'approved')
           AND NOT EXISTS (
               SELECT FROM labels l WHERE l.subscription_id = b.subscription_id AND l.issue_number = $1

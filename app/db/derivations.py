@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import BigInteger, TextClause, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT, TIMESTAMP
 
+from app.db.copies import closes_on
 from app.db.engine.session import Session, new_id
 from app.db.models import CalendarWork, Comp, DerivationRun, Subscription
 from app.domain.calendar_changes import AffectedTerms
@@ -166,7 +167,7 @@ def _values(change: AffectedTerms) -> dict[str, object]:
 
 
 # One indexed query for each way to be affected, because OR would scan the table. A term with 0 owes nothing anymore.
-_TERMS = """
+_TERMS = f"""
     SELECT subscription_id FROM unnest(:last, :until) AS ended (number, until)
         JOIN terms ON terms.last_issue = ended.number AND terms.ends_at < ended.until
     UNION ALL SELECT subscription_id FROM terms WHERE last_issue >= :since
@@ -184,7 +185,7 @@ _TERMS = """
     UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
         JOIN terms ON terms.print_until BETWEEN begun.first AND begun.last
     UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
-        JOIN terms ON terms.earlier_print <> '{}'
+        JOIN terms ON terms.earlier_print <> '{{}}'
             AND EXISTS (SELECT FROM unnest(terms.earlier_print) at WHERE at BETWEEN begun.first AND begun.last)
     UNION ALL SELECT terms.subscription_id FROM unnest(:starts, :ends) AS begun (first, last)
         JOIN terms ON terms.copies_ended_at BETWEEN begun.first AND begun.last
@@ -193,9 +194,10 @@ _TERMS = """
             AND (holds.ended_on IS NULL OR holds.ended_on >= begun.first::date - 1)
             AND (holds.issues IS NULL OR holds.ended_on IS NOT NULL OR holds.issues > (
                 SELECT count(*) FROM issues  -- once it has held as many issues as it should, it is over
-                WHERE counts_as > 0 AND label_cutoff >= holds.starts_on AND label_cutoff < begun.first::date - 1))
+                WHERE counts_as > 0 AND label_cutoff < begun.first::date - 1
+                    AND {closes_on("issues")} >= holds.starts_on))
         JOIN subscriptions owned ON owned.subscriber_id = holds.subscriber_id
-"""
+"""  # noqa: S608 - no values
 _PARAMETERS = (
     bindparam("last", type_=ARRAY(BigInteger)),
     bindparam("until", type_=ARRAY(TIMESTAMP(timezone=True))),

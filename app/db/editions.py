@@ -26,6 +26,7 @@ from app.domain.offers import Offer, OfferHistory
 from app.domain.offers import OfferVersion as Version
 
 CHANGE_LOCK = 5_720_240_116  # one change at a time; the release before derives grants under the same lock
+CUTOFF_LOCK = 5_720_240_117  # held by freezes; shared by requests that may have begun before the cut-off
 EDITION_LOCKS = 6_207_113  # the class of the locks on editions; any number that no other lock with two numbers uses
 _editions: LRUCache[tuple[str, str], Edition] = LRUCache(maxsize=8)  # by token and time zone
 _TOKEN = select(table_of(CalendarEdition).c.token)
@@ -68,6 +69,16 @@ async def are_unused(session: Session, tokens: Sequence[str]) -> bool:
 async def lock_changes(session: Session) -> None:
     """Wait until no other transaction changes the calendar or the offers, and keep others from it until this one ends."""
     await session.execute(select(func.pg_advisory_xact_lock(CHANGE_LOCK)))
+
+
+async def lock_cutoffs(session: Session) -> None:
+    """Wait for the transactions that share the cut-offs, and keep others from it until this one ends."""
+    await session.execute(select(func.pg_advisory_xact_lock(CUTOFF_LOCK)))
+
+
+async def share_cutoffs(session: Session) -> None:
+    """Wait until no labels are being frozen, and keep freezes waiting until this transaction ends."""
+    await session.execute(select(func.pg_advisory_xact_lock_shared(CUTOFF_LOCK)))
 
 
 async def publish(session: Session) -> str:

@@ -101,17 +101,20 @@ _WANTED = f"""
         a.line1, a.line2, a.district, a.city, a.region, a.postal_code, a.country, a.lines, served.band, served.rank,
         mod(hashtextextended(a.id || o.subscription_id || $1::text || o.claim_id, 0) & 9223372036854775807, 1000000)::int
             AS control,
-        (CASE WHEN before.subscription_id IS NULL AND o.claim_id = '' AND NOT EXISTS (
-                  SELECT FROM labels l WHERE l.subscription_id = o.subscription_id AND l.kind = '{LabelKind.COPY}')
-              THEN {Flag.NEW:d} ELSE 0 END
-         + CASE WHEN before.term <> o.invoice_id AND o.claim_id = '' THEN {Flag.RENEWED:d} ELSE 0 END
-         + CASE WHEN before.address_id <> a.id THEN {Flag.CHANGED:d} ELSE 0 END
+        (CASE WHEN last.subscription_id IS NULL AND o.claim_id = '' THEN {Flag.NEW:d} ELSE 0 END
+         + CASE WHEN last.term <> o.invoice_id AND o.claim_id = '' THEN {Flag.RENEWED:d} ELSE 0 END
+         + CASE WHEN last.address_id <> a.id THEN {Flag.CHANGED:d} ELSE 0 END
          + CASE WHEN o.expire = $1 THEN {Flag.LAST_ISSUE:d} ELSE 0 END
          + CASE WHEN o.is_grace THEN {Flag.GRACE:d} ELSE 0 END)::smallint AS flags,
         o.is_grace, o.plan, o.currency, o.paid_by_balance
     FROM owed o JOIN addressed a ON a.subscriber_id = o.subscriber_id AND a.is_usable
         JOIN served ON served.country = a.country
         LEFT JOIN previous before ON before.subscription_id = o.subscription_id
+        LEFT JOIN LATERAL (  -- who was on hold, or had no address, has an older label
+            SELECT before.* WHERE before.subscription_id IS NOT NULL
+            UNION ALL (SELECT l.subscription_id, l.term, l.address_id FROM labels l
+                WHERE before.subscription_id IS NULL AND l.subscription_id = o.subscription_id
+                  AND l.kind = '{LabelKind.COPY}' ORDER BY l.issue_number DESC LIMIT 1)) last ON true
     WHERE NOT o.is_disputed AND NOT EXISTS (SELECT FROM refunding r WHERE r.invoice_id = o.invoice_id)
 """  # noqa: S608 - numbers of flags
 _COLUMNS = (

@@ -231,7 +231,7 @@ def counts_from(calendar: Calendar, now: datetime, period: Period | None = None)
     :param period: of a temporary address: the first issue that is mailed within it.
     """
     for issue in calendar.issues:
-        is_open = issue.frozen_at is None and calendar.ends(issue.label_cutoff) > now
+        is_open = issue.frozen_at is None and calendar.ends(issue.closes_on) > now
         if is_open and (period is None or period.since <= issue.mail_date < period.until):
             return issue
     return None

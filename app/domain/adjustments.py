@@ -4,6 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from app.domain.errors import Invalid
+
+
+class ExtensionTooLarge(Invalid):
+    """A subscription can be extended by at most one term's issues at a time."""
+
+    code = "extension_too_large"
+    title = "Extension exceeds one term"
+
 
 class AdjustmentKind(StrEnum):
     """Why a term owes more or fewer issues than were bought."""

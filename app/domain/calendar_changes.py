@@ -9,7 +9,7 @@ before it, and to those that start before its cut-off.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -64,11 +64,50 @@ class AffectedTerms:
         )
 
 
+class IssueOutOfOrder(Conflict):
+    """Issues must be mailed in the order of their numbers."""
+
+    code = "issue_out_of_order"
+    title = "Issues out of order"
+
+    def __init__(self, issue: Issue, before: Issue) -> None:
+        super().__init__(
+            f"Issue {issue.number} would come out on {issue.mail_date}, "
+            f"before issue {before.number} on {before.mail_date}",
+            number=issue.number,
+            before=before.number,
+        )
+        self.number, self.before = issue.number, before.number
+
+
+class DuplicateIssueNumber(Conflict):
+    """Another issue has the same number."""
+
+    code = "issue_twice"
+    title = "Duplicate issue number"
+
+
 class IssueChanged(Conflict):
     """Somebody else has changed this issue meanwhile. Check the change, then try again."""
 
     code = "issue_changed"
     title = "Issue changed in the meantime"
+
+
+def check_order(issues: Iterable[Issue]) -> None:
+    """
+    Check that issues come out in the order of their numbers.
+
+    :raises DuplicateIssueNumber: two issues have the same number.
+    :raises IssueOutOfOrder: an issue would come out before one with a lower number. The facts name both.
+    """
+    before: Issue | None = None
+    for issue in sorted(issues, key=lambda one: one.number):
+        if before is not None and before.number == issue.number:
+            raise DuplicateIssueNumber(f"Duplicate issue number {issue.number}", number=issue.number)
+        if before is not None and issue.mail_date < before.mail_date:
+            raise IssueOutOfOrder(issue, before)
+        before = issue
 
 
 def version_of(issue: Issue | None) -> str:
@@ -92,24 +131,12 @@ def moved_closings(old: Calendar, new: Calendar) -> list[MovedClosing]:
 
     Copies go out in order: labels that close earlier than those of the issues before close those as well.
     """
-    before, after = _closings(old), _closings(new)
+    before, after = ({one.number: calendar.ends(one.closes_on) for one in calendar.issues} for calendar in (old, new))
     return [
         MovedClosing(issue=issue, before=before.get(issue.number), after=after.get(issue.number))
         for issue in new.issues
         if issue.frozen_at is None and before.get(issue.number) != after.get(issue.number)
     ]
-
-
-def _closings(calendar: Calendar) -> Mapping[int, datetime]:
-    """Return when the labels of each issue close. A special issue closes only its own."""
-    closings: dict[int, datetime] = {}
-    earliest: datetime | None = None
-    for issue in reversed(calendar.issues):
-        own = calendar.ends(issue.label_cutoff)
-        closings[issue.number] = own if earliest is None else min(own, earliest)
-        if issue.counts_as:
-            earliest = closings[issue.number]
-    return closings
 
 
 def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
@@ -139,10 +166,20 @@ def affected_terms(old: Calendar, new: Calendar) -> AffectedTerms | None:
                     out = max(_latest(calendar, ended) for calendar in (old, new))
                     ends[ended] = max(out, ends.get(ended, out))
                 beyond = beyond or number == newest
+    begun += list(_closed_otherwise(before, old, new))
     since = min(recounted, default=None)
     if not (ends or begun or beyond or since is not None):
         return None
     return AffectedTerms(ends=tuple(sorted(ends.items())), since=since, beyond=beyond, begun=tuple(begun))
+
+
+def _closed_otherwise(before: Mapping[int, Issue], old: Calendar, new: Calendar) -> Iterator[Interval]:
+    """Yield when the labels of issues close before and after the change, if a later issue moves that."""
+    for issue in new.issues:
+        was = before.get(issue.number)
+        if was is not None and was.label_cutoff == issue.label_cutoff and was.closes_on != issue.closes_on:
+            first, last = sorted((was.closes_on, issue.closes_on))
+            yield old.ends(first), new.ends(last)
 
 
 def _before(calendar: Calendar, number: int) -> int:

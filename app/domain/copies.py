@@ -107,7 +107,7 @@ def _from_special_issues(calendar: Calendar, first: int, at: datetime) -> tuple[
     """
     earlier = islice(reversed(calendar.issues), len(calendar.issues) - first, None)
     special = list(takewhile(lambda one: not one.counts_as, earlier))
-    is_open = [calendar.ends(one.label_cutoff) > at for one in special]
+    is_open = [calendar.ends(one.closes_on) > at for one in special]
     count = max((place for place, found in enumerate(is_open, start=1) if found), default=0)
     return first - count, {one.number for one, found in zip(special[:count], is_open, strict=False) if not found}
 
@@ -119,7 +119,7 @@ def _through_special_issues(calendar: Calendar, last: int, at: datetime) -> tupl
     Also return the numbers of those before it whose labels close later.
     """
     special = list(takewhile(lambda one: not one.counts_as, islice(calendar.issues, last + 1, None)))
-    closes = [calendar.ends(one.label_cutoff) <= at for one in special]
+    closes = [calendar.ends(one.closes_on) <= at for one in special]
     count = max((place for place, found in enumerate(closes, start=1) if found), default=0)
     return last + count, {one.number for one, found in zip(special[:count], closes, strict=False) if not found}
 

@@ -75,7 +75,7 @@ class DatedIssue(Protocol):
     """What a hold needs to know of an issue."""
 
     @property
-    def label_cutoff(self) -> date:
+    def closes_on(self) -> date:
         """The last day for changes of its labels."""
 
     @property
@@ -159,11 +159,11 @@ def held_by(hold: Hold, issues: Sequence[DatedIssue]) -> Iterator[int]:
     """Yield the indexes of the issues that a hold skips, in order."""
     counted = 0
     for index, issue in enumerate(issues):
-        if issue.label_cutoff < hold.starts_on:
+        if issue.closes_on < hold.starts_on:
             continue
-        if hold.ended_on is not None and issue.label_cutoff >= hold.ended_on:
+        if hold.ended_on is not None and issue.closes_on >= hold.ended_on:
             continue
-        if hold.until is not None and issue.label_cutoff >= hold.until:
+        if hold.until is not None and issue.closes_on >= hold.until:
             continue
         if hold.issues is not None and counted >= hold.issues:
             return
@@ -178,7 +178,7 @@ def last_day_of(hold: Hold, issues: Sequence[DatedIssue]) -> date | None:
     if hold.until is not None:
         return hold.until - timedelta(days=1)
     counting = [index for index in held_by(hold, issues) if issues[index].counts_as]
-    return issues[counting[-1]].label_cutoff if len(counting) == hold.issues else None
+    return issues[counting[-1]].closes_on if len(counting) == hold.issues else None
 
 
 def status_of(hold: Hold, issues: Sequence[DatedIssue], *, today: date) -> HoldStatus:
@@ -264,7 +264,7 @@ def _check_with_others(wanted: Span, others: Sequence[Span], issues: Sequence[Da
 
 
 def _is_issue_between(one: Span, other: Span, issues: Sequence[DatedIssue]) -> bool:
-    return any(one[1] <= issue.label_cutoff < other[0] for issue in issues)
+    return any(one[1] <= issue.closes_on < other[0] for issue in issues)
 
 
 def _days_in(spans: Sequence[Span], since: date) -> int:

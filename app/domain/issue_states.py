@@ -22,13 +22,13 @@ def state_of(issue: Issue, calendar: Calendar, now: datetime) -> IssueState:
         return IssueState.MAILED
     if issue.frozen_at is not None:
         return IssueState.FROZEN
-    return IssueState.CLOSED if calendar.ends(issue.label_cutoff) <= now else IssueState.PLANNED
+    return IssueState.CLOSED if calendar.ends(issue.closes_on) <= now else IssueState.PLANNED
 
 
 def next_cutoff(calendar: Calendar, now: datetime) -> Issue | None:
     """Return the issue whose labels close next; None if no later one is on the calendar."""
     is_open = [one for one in calendar.issues if state_of(one, calendar, now) == IssueState.PLANNED]
-    return min(is_open, key=lambda one: (one.label_cutoff, one.number), default=None)
+    return min(is_open, key=lambda one: (one.closes_on, one.number), default=None)
 
 
 def to_freeze(calendar: Calendar, now: datetime) -> Sequence[Issue]:

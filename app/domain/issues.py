@@ -13,14 +13,14 @@ new subscription, with the issues that its reader can still receive: nobody pays
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from itertools import accumulate
 from zoneinfo import ZoneInfo
 
 from app.domain.adjustments import AdjustmentKind
-from app.domain.errors import Conflict, Invalid
+from app.domain.errors import Invalid
 from app.domain.holds import NOTHING_HELD, HeldCopies, Hold, held_by
 from app.domain.ledgers import Ledger
 from app.domain.plans import Catalogue
@@ -39,36 +39,6 @@ class InconsistentIssueDates(Invalid):
     title = "Inconsistent issue dates"
 
 
-class IssueOutOfOrder(Conflict):
-    """Issues must be mailed in the order of their numbers."""
-
-    code = "issue_out_of_order"
-    title = "Issues out of order"
-
-    def __init__(self, issue: "Issue", before: "Issue") -> None:
-        super().__init__(
-            f"Issue {issue.number} would come out on {issue.mail_date}, "
-            f"before issue {before.number} on {before.mail_date}",
-            number=issue.number,
-            before=before.number,
-        )
-        self.number, self.before = issue.number, before.number
-
-
-class DuplicateIssueNumber(Conflict):
-    """Another issue has the same number."""
-
-    code = "issue_twice"
-    title = "Duplicate issue number"
-
-
-class ExtensionTooLarge(Invalid):
-    """A subscription can be extended by at most one term's issues at a time."""
-
-    code = "extension_too_large"
-    title = "Extension exceeds one term"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
     """One number of the magazine. Dates are those of the publisher's calendar."""
@@ -80,7 +50,8 @@ class Issue:
     actual_mail_date: date | None = None
     label_cutoff: date
     counts_as: int = ORDINARY
-    frozen_at: datetime | None = None  # as of when its labels were frozen: the end of the cut-off day; None: not yet
+    frozen_at: datetime | None = None  # as of when its labels were frozen: when they closed; None: not yet
+    closed_with: date | None = field(default=None, compare=False)  # the cut-off of a later issue; set by the calendar
 
     @property
     def id(self) -> str:
@@ -91,6 +62,11 @@ class Issue:
     def mail_date(self) -> date:
         """The date on which the issue comes out: the actual mail date, else the planned one."""
         return self.actual_mail_date or self.planned_mail_date
+
+    @property
+    def closes_on(self) -> date:
+        """The day at whose end its labels close: its cut-off, or that of a later issue if that comes first."""
+        return min(self.label_cutoff, self.closed_with or self.label_cutoff)
 
     def as_facts(self) -> dict[str, object]:
         """Return the values for the audit log."""
@@ -122,20 +98,19 @@ class Issue:
             )
 
 
-def check_order(issues: Iterable[Issue]) -> None:
+def _closed_in_order(issues: Sequence[Issue]) -> Sequence[Issue]:
     """
-    Check that issues come out in the order of their numbers.
+    Return the issues, each with the day on which a later one closes its labels.
 
-    :raises DuplicateIssueNumber: two issues have the same number.
-    :raises IssueOutOfOrder: an issue would come out before one with a lower number. The facts name both.
+    Copies go out in order: once the labels of an issue are closed, the issues before it can't be received either. A special
+    issue closes only its own labels, and no other issue closes them.
     """
-    before: Issue | None = None
-    for issue in sorted(issues, key=lambda one: one.number):
-        if before is not None and before.number == issue.number:
-            raise DuplicateIssueNumber(f"Duplicate issue number {issue.number}", number=issue.number)
-        if before is not None and issue.mail_date < before.mail_date:
-            raise IssueOutOfOrder(issue, before)
-        before = issue
+    found: list[Issue] = []
+    earliest: date | None = None
+    for issue in reversed(issues):
+        found.append(replace(issue, closed_with=earliest if issue.counts_as else None))
+        earliest = found[-1].closes_on if issue.counts_as else earliest
+    return tuple(reversed(found))
 
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -150,15 +125,13 @@ class Calendar:
 
         :param zone: the publisher's time zone. An issue comes out when its mail date begins there.
         """
-        self.issues: Sequence[Issue] = tuple(sorted(issues, key=lambda issue: issue.number))
+        self.issues: Sequence[Issue] = _closed_in_order(sorted(issues, key=lambda issue: issue.number))
         self.zone = zone
         self._mailed = [self.begins(issue.mail_date) for issue in self.issues]
         printed = [i.frozen_at or at for i, at in zip(self.issues, self._mailed, strict=True)]
         self._printed = list(accumulate(printed, max))
         # Readers who subscribe before the end of the cut-off day are on the labels.
-        closing = [self.ends(issue.label_cutoff) if issue.counts_as else _NEVER for issue in self.issues]
-        # Copies go out in order: once the labels of an issue are closed, the issues before it can't be received either.
-        # An issue that doesn't count closes none.
+        closing = [self.ends(issue.closes_on) if issue.counts_as else _NEVER for issue in self.issues]
         self.closes_at: Sequence[datetime] = list(accumulate(reversed(closing), min))[::-1]
         self._counts = {
             most: list(accumulate((min(issue.counts_as, most) for issue in self.issues), initial=0))
@@ -176,6 +149,14 @@ class Calendar:
     def ends(self, day: date) -> datetime:
         """Return when a day ends in the publisher's time zone."""
         return self.begins(day + timedelta(days=1))
+
+    def counted_from(self, now: datetime) -> datetime:
+        """Return ``now``, or when frozen labels closed if that is later: ``now`` is then older than the freeze."""
+        return max(now, *(issue.frozen_at or now for issue in self.issues), now)
+
+    def closes_within(self, now: datetime, time_: timedelta) -> bool:
+        """Return whether the labels of an issue close within a time from ``now``."""
+        return any(now < self.ends(issue.closes_on) <= now + time_ for issue in self.issues)
 
     def copies_served(self, now: datetime, *, doubles: int = DOUBLE, print_edition: bool = False) -> int:
         """Return how many copies were served until ``now``, from the first issue of the calendar."""

@@ -58,7 +58,7 @@ class IssueFrozen(Conflict):
 
 
 class CutoffPassed(Conflict):
-    """The label cut-off has passed, so it and what the issue counts as can't be changed. It can't be moved to a past day."""
+    """The label cut-off has passed, so it and what the issue counts as stay. It can't be a past day before the mailing."""
 
     code = "cutoff_passed"
     title = "Label cut-off passed"
@@ -84,8 +84,8 @@ class Flag(IntFlag):
     """A property of a copy that the labels show. The values are stored."""
 
     NEW = 1  # the subscription's first label
-    RENEWED = 2  # the first of a new term
-    CHANGED = 4  # the address differs from the last run's
+    RENEWED = 2  # another term than its label before: the first of a new one
+    CHANGED = 4  # another address than on its label before
     LAST_ISSUE = 8  # nothing is owed after it
     GRACE = 16  # sent after the expire, while the renewal is awaited
 
@@ -171,16 +171,16 @@ class LabelRun:
 
 def cutoff_of(calendar: Calendar, issue: Issue, now: datetime) -> datetime:
     """
-    Return when the labels of an issue close: when its cut-off day ends.
+    Return when the labels of an issue close: when its cut-off day ends, or that of a later issue if that is earlier.
 
     :raises CutoffNotReached: that is later than ``now``.
     """
-    at = calendar.ends(issue.label_cutoff)
+    at = calendar.ends(issue.closes_on)
     if now < at:
         raise CutoffNotReached(
-            f"The labels of issue {issue.number} close at the end of {issue.label_cutoff}",
+            f"The labels of issue {issue.number} close at the end of {issue.closes_on}",
             number=issue.number,
-            label_cutoff=str(issue.label_cutoff),
+            label_cutoff=str(issue.closes_on),
         )
     return at
 
@@ -192,21 +192,32 @@ def check_changes(calendar: Calendar, before: Issue | None, after: Issue, now: d
     Copies are promised at the cut-off, and refunds leave them out from then on, long before the labels are frozen.
 
     :raises IssueFrozen: its labels are frozen, and the cut-off or what it counts as would change.
-    :raises CutoffPassed: its labels have closed, and one of these would change; or they would have closed already.
+    :raises CutoffPassed: its labels have closed, and one of these would change; or they would have closed already. A new
+        issue that was mailed is history, and may have any cut-off. So may those of the first import: there was no ledger
+        before, and no refund of unserved issues.
     """
-    if before is None or (before.label_cutoff, before.counts_as) == (after.label_cutoff, after.counts_as):
+    if before is None:
+        if len(calendar) and calendar.ends(after.label_cutoff) <= now < calendar.begins(after.mail_date):
+            raise CutoffPassed(
+                f"The label cut-off of issue {after.number}, {after.label_cutoff}, has passed, and the issue is not mailed "
+                "yet. Choose a cut-off of today or later",
+                number=after.number,
+                label_cutoff=str(after.label_cutoff),
+            )
+        return
+    if (before.label_cutoff, before.counts_as) == (after.label_cutoff, after.counts_as):
         return
     if before.frozen_at is not None:
         raise IssueFrozen(
             f"The labels of issue {after.number} are frozen: its cut-off and what it counts as can't be changed",
             number=after.number,
         )
-    passed = next((day for day in (before.label_cutoff, after.label_cutoff) if calendar.ends(day) <= now), None)
+    passed = next((day for day in (before.closes_on, after.label_cutoff) if calendar.ends(day) <= now), None)
     if passed is not None:
         because = (
             f"The labels of issue {after.number} closed at the end of {passed}: its cut-off and what it counts as can't be "
             "changed"
-            if passed == before.label_cutoff
+            if passed == before.closes_on
             else f"The label cut-off of issue {after.number} can't be {passed}: that day has passed"
         )
         raise CutoffPassed(because, number=after.number, label_cutoff=str(passed))

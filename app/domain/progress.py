@@ -25,9 +25,9 @@ def with_labels_closed(calendar: Calendar, now: datetime) -> Calendar:
     Between the cut-off and the freeze, a refund doesn't stop a copy anymore, but the copy doesn't count as served yet.
     """
     closed = {
-        issue.number: calendar.ends(issue.label_cutoff)
+        issue.number: calendar.ends(issue.closes_on)
         for issue in calendar.issues
-        if issue.frozen_at is None and calendar.ends(issue.label_cutoff) <= now < calendar.begins(issue.mail_date)
+        if issue.frozen_at is None and calendar.ends(issue.closes_on) <= now < calendar.begins(issue.mail_date)
     }
     if not closed:
         return calendar

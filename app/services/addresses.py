@@ -8,7 +8,7 @@ import structlog
 
 from app import postal_addresses
 from app.aggregates import addresses as aggregate
-from app.aggregates import reader_views
+from app.aggregates import cutoffs, reader_views
 from app.aggregates.intents import send
 from app.context import Context
 from app.db import addresses, anomalies, audit, intents, issues, subscribers, subscriptions
@@ -215,6 +215,7 @@ async def _save(
     by: str,
     now: datetime,
 ) -> AddressBook:
+    now = await cutoffs.settle(session, ctx.settings.zone, now=now)
     owned = await subscriptions.of_subscriber(session, subscriber.id)
     has_print = any(one.print_edition and one.can_be_canceled for one in owned)
     if has_print and any(problem.code == ProblemCode.NOT_SERVED for problem in checked.problems):
@@ -236,6 +237,7 @@ async def _remove(
     session: Session, ctx: Context, subscriber_id: str, address_id: str, *, by: str, now: datetime
 ) -> AddressBook:
     await subscribers.lock(session, subscriber_id)
+    now = await cutoffs.settle(session, ctx.settings.zone, now=now)
     book = await _book(session, ctx, subscriber_id, now=now)
     if address_id not in {one.id for one in book.temporary}:
         raise NotFound("No such temporary address")

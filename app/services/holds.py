@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from app.aggregates import grants, reader_views
+from app.aggregates import cutoffs, grants, reader_views
 from app.context import Context
 from app.db import audit, holds, issues, subscribers, subscriptions
 from app.db.engine.session import Session
@@ -122,6 +122,7 @@ async def lift(ctx: Context, subscriber_id: str, hold_id: str, *, by: str, now: 
 async def _add(
     session: Session, rules: Rules, subscriber: Subscriber, wanted: Hold, *, hold_id: str, by: str, now: datetime
 ) -> ShownHold:
+    now = await cutoffs.settle(session, rules.zone, now=now)
     known = await holds.of_subscriber(session, subscriber.id)
     calendar, today = await issues.calendar(session, rules.zone), now.astimezone(rules.zone).date()
     for one in known:
@@ -164,6 +165,7 @@ async def _lift(
     found = next((one for one in await holds.of_subscriber(session, subscriber.id) if one.id == hold_id), None)
     if found is None:
         raise NotFound("No such hold")
+    now = await cutoffs.settle(session, rules.zone, now=now)
     calendar, today = await issues.calendar(session, rules.zone), now.astimezone(rules.zone).date()
     before = _show(found, calendar, today)
     hold = lifted(found.hold, calendar.issues, today=today)

@@ -17,19 +17,21 @@ from app.db import audit, derivations, editions, issue_delays, issues, subscribe
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
-from app.domain.adjustments import AdjustmentKind
+from app.domain.adjustments import AdjustmentKind, ExtensionTooLarge
 from app.domain.approvals import ApprovalKind, ApprovalRequest, ApprovalStatus, check_beneficiary
-from app.domain.calendar_changes import IssueChanged, MovedClosing, affected_terms, moved_closings, version_of
+from app.domain.calendar_changes import (
+    IssueChanged,
+    IssueOutOfOrder,
+    MovedClosing,
+    affected_terms,
+    check_order,
+    moved_closings,
+    version_of,
+)
 from app.domain.calendar_files import BadCalendarFile, Line
 from app.domain.errors import NotFound
 from app.domain.issue_delays import IssueDelay, delay_of
-from app.domain.issues import (
-    Calendar,
-    ExtensionTooLarge,
-    Issue,
-    IssueOutOfOrder,
-    check_order,
-)
+from app.domain.issues import Calendar, Issue
 from app.domain.label_runs import CutoffPassed, IssueFrozen, check_changes
 from app.domain.ledgers import Ledger
 from app.domain.pages import Page, page_of

@@ -108,6 +108,8 @@ async def freeze(ctx: Context, number: int, *, run_id: str, supplement: bool, by
         calendar = await issues.calendar(session, ctx.settings.zone)
         issue, runs = await _find(session, calendar, number, supplement=supplement)
         cutoff_of(calendar, issue, now)
+        if not supplement:
+            await editions.lock_cutoffs(session)  # what was stored as of before the cut-off is in the next snapshot
         await _require_copies(session)
         _, previous = await label_runs.runs_before(session, number)
         selection = _selection(ctx, calendar, issue, previous, supplement=supplement, now=now)
@@ -179,14 +181,14 @@ async def _find(
 
 
 def _as_of(calendar: Calendar, issue: Issue, *, supplement: bool, now: datetime) -> datetime:
-    return now if supplement else min(now, calendar.ends(issue.label_cutoff))
+    return now if supplement else min(now, calendar.ends(issue.closes_on))
 
 
 def _selection(
     ctx: Context, calendar: Calendar, issue: Issue, previous: Sequence[str], *, supplement: bool, now: datetime
 ) -> Selection:
     """Return whose labels are on a run: as of the cut-off, or before it and for a supplement as of now."""
-    cutoff = calendar.ends(issue.label_cutoff)
+    cutoff = calendar.ends(issue.closes_on)
     return Selection(
         issue_number=issue.number,
         closes=cutoff,

@@ -107,6 +107,8 @@ DERIVATIONS = (
     query("editions.locked", lambda s: editions.locked(s.session, ZONE)),
     query("editions.are_unused", lambda s: editions.are_unused(s.session, ["x"])),
     query("editions.lock_changes", lambda s: editions.lock_changes(s.session)),
+    query("editions.lock_cutoffs", lambda s: editions.lock_cutoffs(s.session)),
+    query("editions.share_cutoffs", lambda s: editions.share_cutoffs(s.session)),
     query("editions.publish", lambda s: editions.publish(s.session)),
     query("editions.add_offers", lambda s: editions.add_offers(s.session, [OfferVersion(OFFER, NOW)])),
     query("editions.add_policies", lambda s: editions.add_policies(s.session, RecordedPolicies(DEFAULT_POLICIES, NOW))),

@@ -47,6 +47,9 @@ async def test_a_double_issue_is_added_after_its_effects_are_shown(shop: Shop, o
     assert error_of(late, "label_cutoff") == "The label cut-off can’t be after the mail date, April 15, 2027."
     assert late.form("/issues/new").values()["title"] == "Winter lights"
 
+    passed = await lou.submit(form, "/issues/new", **NEW | {"label_cutoff": "2026-02-01"})
+    assert "has passed, and the issue is not mailed yet." in error_of(passed, "label_cutoff")
+
     confirm = await lou.submit(form, "/issues/new", **NEW)
     assert confirm.title.startswith("Add issue 31?")
     assert "The labels of issue 31 close at the end of April 5, 2027." in main_text(confirm)

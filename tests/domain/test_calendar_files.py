@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from app.domain.calendar_changes import check_order
 from app.domain.calendar_files import COLUMNS, BadCalendarFile, plan_year, read, write
-from app.domain.issues import check_order
 
 HEAD = ",".join(COLUMNS)
 GOOD = "7,Lanterns,2026-06-14,2026-06-09,,2026-05-28,1"

@@ -10,17 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.adjustments import Adjustment, AdjustmentKind
+from app.domain.calendar_changes import DuplicateIssueNumber, IssueOutOfOrder, check_order
 from app.domain.entitlements import combine_grants, decide
 from app.domain.grants import grants_of
-from app.domain.issues import (
-    Calendar,
-    DuplicateIssueNumber,
-    InconsistentIssueDates,
-    Issue,
-    IssueOutOfOrder,
-    check_order,
-    schedule_terms,
-)
+from app.domain.issues import Calendar, InconsistentIssueDates, Issue, schedule_terms
 from app.domain.ledgers import Ledger
 from app.domain.plans import Catalogue
 from app.domain.renewals import Pause

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app import postal_addresses
+from app.aggregates import cutoffs
 from app.context import Context
 from app.db import addresses, audit, print_changes, refunds, subscribers, subscriptions
 from app.db.engine import leases
@@ -136,7 +137,7 @@ async def _result(ctx: Context, change_id: str) -> tuple[PrintChange, list[Refun
     if stored.status == PrintChangeStatus.FAILED:
         if stored.failure_reason == QuoteChanged.code:
             raise QuoteChanged("The amount has changed. Nothing was charged")
-        raise PrintPaymentFailed(stripe_code=stored.failure_reason)
+        raise PrintPaymentFailed(reason=stored.failure_reason)
     return stored, parts
 
 
@@ -176,6 +177,7 @@ async def _create(
     async with ctx.sessions.begin() as session:
         subscriber = await subscribers.lock(session, case.subscription.subscriber_id)
         check_beneficiary(subscriber.sub, by=by)
+        now = await cutoffs.settle(session, ctx.rules.zone, now=now)
         stored = await _store(session, ctx, asked, case.subscription.id, change_id=change_id, by=by, now=now)
         key = print_changes.work_key(stored.subscription_id)
         is_leased = await leases.take(session, key, owner=owner, lease=ctx.settings.lease)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from app.aggregates import cancellations, quotes
+from app.aggregates import cancellations, cutoffs, quotes
 from app.context import Context
 from app.db import declarations, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, new_id
@@ -37,6 +37,7 @@ async def finish_exit(ctx: Context, declaration_id: str, *, now: datetime) -> No
         if now < declared.ends_at:  # the clock of the policy is behind
             await declarations.set_outcome(session, declared, due_in=declared.ends_at - now)
             return
+        now = await cutoffs.settle(session, ctx.rules.zone, now=now)
         outcome = await _end(ctx, session, declared, now=now)
         again = AGAIN_IN if outcome.status == DeclarationStatus.SCHEDULED else None
         await declarations.set_outcome(session, outcome, due_in=again)

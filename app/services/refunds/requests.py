@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.aggregates import approvals, declarations, quotes, refund_orders
+from app.aggregates import approvals, cutoffs, declarations, quotes, refund_orders
 from app.context import Context
 from app.db import approvals as approvals_db
 from app.db import audit, intents, payments, refunds, subscribers
@@ -82,6 +82,7 @@ async def create(
         await approvals_db.lock_person(session, by)
     subscriber = await subscribers.lock(session, owner[0])
     check_beneficiary(subscriber.sub, by=by)
+    now = await cutoffs.settle(session, rules.zone, now=now)
     quotable = await quotes.of_payment(session, rules, request.payment_id, now=now)
     if quotable is None:
         raise NotFound("No such payment")
@@ -236,6 +237,7 @@ async def _insert(session: Session, refund: Refund) -> None:
 
 async def _approve(session: Session, rules: Rules, refund: Refund, *, by: str, now: datetime) -> None:
     """Quote the refund again, as if it had not been requested yet, and make it due."""
+    now = await cutoffs.settle(session, rules.zone, now=now)
     quotable = await quotes.of_payment(session, rules, refund.payment_id, now=now)
     assert quotable is not None
     others = [other for other in quotable.case.refunds if other.id != refund.id]

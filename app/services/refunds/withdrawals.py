@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.aggregates import cancellations, current_subscription, declarations, quotes
+from app.aggregates import cancellations, current_subscription, cutoffs, declarations, quotes
 from app.context import Context
 from app.db import credits, payments, refunds, subscribers, subscriptions
 from app.db import declarations as declarations_db
@@ -106,6 +106,7 @@ async def _declare(
     known = await subscribers.by_sub(session, sub)
     if known is not None:
         await subscribers.lock(session, known.id)
+        now = await cutoffs.settle(session, ctx.rules.zone, now=now)
     subscriber, subscription, terms = await _current(session, sub)
     earlier = await declarations_db.withdrawal_from(session, subscription.id)
     if earlier is not None:
