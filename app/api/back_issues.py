@@ -43,7 +43,9 @@ class BackIssueOut(ApiModel):
 
     id: str = Field(examples=["bki_0c5e"])
     status: BackIssueStatus = Field(
-        description="`ordered`, `sent`, or `awaiting_approval` and `rejected` above the limit.", examples=["ordered"]
+        description="`ordered`, `sent`, `awaiting_approval` and `rejected` above the limit, or `canceled` if the reader was "
+        "erased before it was sent.",
+        examples=["ordered"],
     )
     subscriber: str = Field(examples=["rdr_0c5e"])
     subscription: str = Field(examples=["scr_0c5e"])

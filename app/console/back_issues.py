@@ -21,6 +21,7 @@ STATUSES = {
     BackIssueStatus.REJECTED: "Rejected",
     BackIssueStatus.ORDERED: "Ordered",
     BackIssueStatus.SENT: "Sent",
+    BackIssueStatus.CANCELED: "Canceled: reader erased",
 }
 
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from sqlalchemy import Select, func, select, tuple_
 
 from app.db.engine.session import Session
-from app.db.models import ApprovalRequest, Label, LabelRun, table_of
+from app.db.models import ApprovalRequest, Label, LabelRun, Subscriber, table_of
 from app.db.models import BackIssue as Row
 from app.domain.approvals import ApprovalStatus
 from app.domain.back_issues import BackIssue
+from app.domain.erasures import ERASED
 from app.domain.label_runs import LabelKind
 
 _AFTER = table_of(Row).alias("after")
@@ -84,7 +85,7 @@ async def count_by(session: Session, actor: str, *, since: datetime) -> int:
     )
 
 
-def _select() -> "Select[Row, str | None, int | None]":
+def _select() -> "Select[Row, str | None, int | None, bool]":
     approval = select(ApprovalRequest.status).where(ApprovalRequest.id == Row.id).scalar_subquery()
     supplement = (  # looked up for each row that is returned
         select(LabelRun.number)
@@ -97,10 +98,11 @@ def _select() -> "Select[Row, str | None, int | None]":
         )
         .scalar_subquery()
     )
-    return select(Row, approval, supplement).execution_options(populate_existing=True)
+    is_erased = select(Subscriber.sub.startswith(ERASED)).where(Subscriber.id == Row.subscriber_id).scalar_subquery()
+    return select(Row, approval, supplement, is_erased).execution_options(populate_existing=True)
 
 
-def _orders(rows: Sequence[tuple[Row, str | None, int | None]]) -> list[BackIssue]:
+def _orders(rows: Sequence[tuple[Row, str | None, int | None, bool]]) -> list[BackIssue]:
     return [
         BackIssue(
             id=row.id,
@@ -112,6 +114,7 @@ def _orders(rows: Sequence[tuple[Row, str | None, int | None]]) -> list[BackIssu
             created_at=row.created_at,
             approval=approval,
             supplement=supplement,
+            is_erased=is_erased,
         )
-        for row, approval, supplement in rows
+        for row, approval, supplement, is_erased in rows
     ]

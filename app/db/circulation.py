@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -125,7 +126,7 @@ _ELECTRONIC = f"""
     WITH {_RULES}, {UNUSUAL}, {_ELECTRONIC_COPIES} SELECT number, count(*) AS copies FROM electronic GROUP BY number
 """  # noqa: S608 - no values
 _TERM_COLUMNS = """
-        to_char(paid_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS order_date, issues_owed AS term_issues, amount AS amount_paid,
+        to_char(paid_at, 'YYYY-MM-DD') AS order_date, issues_owed AS term_issues, amount AS amount_paid,
         currency"""
 _SAMPLE = f"""
     WITH {_RULES}, {_COPIES}
@@ -219,13 +220,20 @@ async def enter(session: Session, number: int, counts: EnteredCounts, *, by: str
 
 
 async def sample(
-    exports: CsvExports, rules: CountingRules, issue: CountedIssue, *, line: str | None, every: int
+    exports: CsvExports,
+    rules: CountingRules,
+    issue: CountedIssue,
+    *,
+    line: str | None,
+    every: int,
+    zone: ZoneInfo,
 ) -> AsyncIterator[bytes]:
     """
     Return a file with the labels of an issue in parts, for an auditor; or with its electronic copies.
 
     :param line: of the form, 16a for electronic copies; None: all lines with labels.
     :param every: which of them: 1 for all, or each n-th.
+    :param zone: the publisher's time zone, whose dates the orders have.
     """
     return await exports.copy(
         _ELECTRONIC_SAMPLE if line == ELECTRONIC else _SAMPLE,
@@ -233,4 +241,5 @@ async def sample(
         *(() if line == ELECTRONIC else (KIND_OF_LINE[line] if line is not None else None,)),
         every,
         longest=long_statements.LONGEST,
+        zone=zone.key,
     )

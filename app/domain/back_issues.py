@@ -23,6 +23,7 @@ class BackIssueStatus(StrEnum):
     REJECTED = "rejected"
     ORDERED = "ordered"
     SENT = "sent"
+    CANCELED = "canceled"  # the reader was erased first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +39,15 @@ class BackIssue:
     created_at: datetime
     approval: str | None = None  # the status of its approval request; None: it needed none
     supplement: int | None = None  # the number of the supplement that it went out with
+    is_erased: bool = False  # the reader was erased
 
     @property
     def status(self) -> BackIssueStatus:
         """Where the order stands."""
         if self.supplement is not None:
             return BackIssueStatus.SENT
+        if self.is_erased:
+            return BackIssueStatus.CANCELED
         if self.approval in (None, ApprovalStatus.APPROVED):
             return BackIssueStatus.ORDERED
         return BackIssueStatus(str(self.approval))

@@ -19,6 +19,8 @@ from app.domain.plans import DIGITAL, Catalogue
 LONGEST_PERIOD = 400  # days
 LARGEST_COUNT = 10**9
 ELECTRONIC = "16a"  # the line of the electronic copies
+PAID, FREE = ("15b1", "15b2", "15b3", "15b4"), ("15d1", "15d2", "15d3", "15d4")
+EXCESS = "excess"  # no line: the copies of an issue beyond its press run, which is then wrong
 
 
 class InvalidCirculationPeriod(Invalid):
@@ -209,9 +211,9 @@ def statement(
 
 
 def parts_of(issue: IssueCirculation) -> dict[str, int]:
-    """Return the counts of an issue from which the lines follow, by line."""
+    """Return the counts of an issue from which the lines follow, by line. An excess is more copies than were printed."""
     entered, labels = issue.entered or EnteredCounts(press_run=0), issue.labels
-    return {
+    parts = {
         "15a": entered.press_run,
         "15b1": labels.paid_outside_county,
         "15b2": labels.paid_in_county,
@@ -223,6 +225,8 @@ def parts_of(issue: IssueCirculation) -> dict[str, int]:
         "15d4": entered.free_outside_mail,
         "16a": issue.electronic,
     }
+    distributed = sum(parts[line] for line in (*PAID, *FREE))
+    return {**parts, EXCESS: max(0, distributed - entered.press_run)}
 
 
 def _parts(each: Sequence[Mapping[str, int]]) -> dict[str, int]:
@@ -235,13 +239,17 @@ def _parts(each: Sequence[Mapping[str, int]]) -> dict[str, int]:
 
 
 def lines_of(parts: Mapping[str, int]) -> dict[str, int]:
-    """Return all lines. More copies than were printed leave none that were not distributed."""
-    paid = sum(parts[line] for line in ("15b1", "15b2", "15b3", "15b4"))
-    free = sum(parts[line] for line in ("15d1", "15d2", "15d3", "15d4"))
-    left = max(0, parts["15a"] - paid - free)
+    """
+    Return all lines. More copies than were printed leave none that were not distributed.
+
+    In an average, the excess of one issue doesn't reduce what was left of another.
+    """
+    paid = sum(parts[line] for line in PAID)
+    free = sum(parts[line] for line in FREE)
+    left = max(0, parts["15a"] + parts[EXCESS] - paid - free)
     electronic = parts["16a"]
     return {
-        **parts,
+        **{line: count for line, count in parts.items() if line != EXCESS},
         "15c": paid,
         "15e": free,
         "15f": paid + free,

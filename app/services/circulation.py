@@ -90,7 +90,9 @@ async def sample(ctx: Context, number: int, *, line: str | None, every: int, by:
             after={"line": line, "every": every},
         )
     rules = counting_rules(ctx.catalogue, issue.mail_date)
-    return await circulation.sample(ctx.exports, rules, _to_count(ctx, calendar, issue), line=line, every=every)
+    return await circulation.sample(
+        ctx.exports, rules, _to_count(ctx, calendar, issue), line=line, every=every, zone=ctx.rules.zone
+    )
 
 
 async def _counted(
@@ -118,7 +120,7 @@ async def _counted(
 def _to_count(ctx: Context, calendar: Calendar, issue: Issue) -> CountedIssue:
     return CountedIssue(
         number=issue.number,
-        closes_at=calendar.ends(issue.label_cutoff),
+        closes_at=calendar.ends(issue.closes_on),
         paid_percent=ctx.catalogue.policies.paid_percent(issue.mail_date),
     )
 

@@ -10,7 +10,7 @@ from app.db.liability import Closing, Moment
 from app.domain.circulation import ELECTRONIC, EnteredCounts
 from app.domain.liability import DAY, NOTHING, EarningRules
 from bench.scale.labels import COUNTING
-from bench.scale.subject import NOW, PAGE, Subject, query
+from bench.scale.subject import NOW, PAGE, ZONE, Subject, query
 
 EVERY_LABEL = "it counts all labels of a year's issues, once a year"
 COUNTED = [
@@ -48,12 +48,14 @@ async def _close(s: Subject) -> None:
 
 
 async def _sample(s: Subject) -> None:
-    async for _ in await circulation.sample(CsvExports(s.pool), COUNTING, COUNTED[0], line="15b1", every=100):
+    exports = CsvExports(s.pool)
+    async for _ in await circulation.sample(exports, COUNTING, COUNTED[0], line="15b1", every=100, zone=ZONE):
         pass
 
 
 async def _electronic_sample(s: Subject) -> None:
-    async for _ in await circulation.sample(CsvExports(s.pool), COUNTING, COUNTED[0], line=ELECTRONIC, every=100):
+    exports = CsvExports(s.pool)
+    async for _ in await circulation.sample(exports, COUNTING, COUNTED[0], line=ELECTRONIC, every=100, zone=ZONE):
         pass
 
 

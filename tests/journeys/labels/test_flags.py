@@ -20,7 +20,7 @@ async def test_a_move_during_a_hold_is_flagged_on_the_first_copy_after_it(shop: 
     assert held.status_code == 201, held.text
     await move(shop, ada, NEW_HOME)
     for number in (6, 7, 8):
-        await shop.advance_to(CUTOFF + (number - 5) * PACE)
+        await shop.advance_to(CUTOFF + (number - 5) * PACE + DAY)
         await freeze(shop, number)
 
     flags = {
@@ -41,7 +41,7 @@ async def test_a_renewal_during_a_hold_is_flagged_on_the_first_copy_of_the_new_t
     assert held.status_code == 201, held.text
     found = []
     for number in (28, 29, 30, 31, 32):
-        await shop.advance_to(max(CUTOFF + (number - 5) * PACE, START_TIME.replace(year=2027) - 9 * DAY))
+        await shop.advance_to(max(CUTOFF + (number - 5) * PACE + DAY, START_TIME.replace(year=2027) - 9 * DAY))
         counts = (await freeze(shop, number))["counts"]
         found.append((number, counts["copies"], counts["renewed"]))
 

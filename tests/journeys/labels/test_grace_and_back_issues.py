@@ -9,7 +9,7 @@ from app import main
 from app.services import catalogue, sent_copies
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import only_subscription
 from tests.journeys.lifecycle.test_status_table import open_invoice, replace_card
-from tests.support.labels import circulation, freeze, labels, try_to_freeze
+from tests.support.labels import circulation, freeze, labels, preview, try_to_freeze
 from tests.support.shop import START_TIME, Person, Shop
 
 # Issues come out every 15 days; issue 5 closes at the end of March 8, 2026 in Chicago, and is mailed on March 17.
@@ -154,6 +154,30 @@ async def _copies(shop: Shop, issue: int) -> int:
     """Freeze an issue once its labels have closed. Return how many copies there are."""
     await shop.advance_to(CUTOFF + (issue - ISSUE) * 15 * DAY + DAY)
     return int((await freeze(shop, issue))["counts"]["copies"])
+
+
+async def test_an_order_of_an_erased_reader_is_canceled_and_no_copy_is_owed(shop: Shop) -> None:
+    await shop.plan_issues(30)
+    await shop.subscribe(shop.person("ada"), print_edition=True)
+    await shop.advance_to(CUTOFF)
+    await freeze(shop, 5)
+    await shop.advance_to(CUTOFF + 10 * DAY)  # it was mailed
+    ordered = await _order(shop, 5)
+    assert (ordered.status_code, ordered.json()["status"]) == (201, "ordered")
+    assert (await preview(shop, 5, supplement=True))["counts"]["copies"] == 1
+    (reader,) = await shop.rows("SELECT id FROM subscribers WHERE sub = 'ada'")
+
+    officer = shop.person("privacy", roles=("privacy",))
+    path, body = f"/v1/support/subscribers/{reader['id']}/erase", {"without_refund": True}
+    erased = await shop.post(path, officer, body, **{"Idempotency-Key": "erase"})
+    assert erased.status_code < 300, erased.text
+    await shop.wait_until("SELECT bool_or(finished_at IS NOT NULL) FROM erasures")
+    await shop.wait_until_idle()
+
+    seen = await preview(shop, 5, supplement=True)
+    assert (seen["counts"]["copies"], sum(seen["left_out"].values())) == (0, 0)
+    (listed,) = (await shop.get("/v1/support/back-issues", shop.agent, issue="5")).json()["data"]
+    assert listed["status"] == "canceled"
 
 
 async def test_a_grace_copy_in_a_hold_is_not_sent_and_not_charged(shop: Shop) -> None:

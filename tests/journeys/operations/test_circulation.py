@@ -55,6 +55,9 @@ async def test_print_that_changes_between_cutoff_and_mail_date_counts_each_reade
     found = await counts(shop)
 
     assert (found["15b2"], found["16a"]) == (1, 1), "the copy that was sent, and the reader whose print begins later"
+    await shop.execute("UPDATE payments SET paid_at = '2026-01-01 01:00:00+00'")
+    dates = {row["order_date"] for line in ("15b2", "16a") for row in await sample(shop, line=line)}
+    assert dates == {"2025-12-31"}, "the publisher's day, in Chicago"
 
 
 async def test_figures_that_two_people_enter_at_once_follow_each_other_in_the_audit_log(shop: Shop) -> None:
