@@ -51,7 +51,6 @@ ERRORS: Mapping[str, str] = {
     "idempotency_key_invalid": "This form is damaged. Nothing was changed. Please check it and send it again.",
     "price_unavailable": "This plan can’t be bought at the moment. Please try again later.",
     "currency_in_use": "You’re billed in another currency. Please ask us for help.",
-    "print_payment_failed": "We couldn’t charge your card, so nothing was changed. Update your card and try again.",
     "print_address_required": "Please enter the address for your copies.",
     "no_paid_term": "Print can only be changed while your subscription is active and paid.",
     "refund_in_progress": "A refund of your payment is in progress. Please try again later.",

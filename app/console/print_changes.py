@@ -94,6 +94,8 @@ def _read(request: ConsoleRequest) -> PrintEditionRequest:
 
 
 def _message(change: PrintChange) -> str:
+    if change.status == PrintChangeStatus.AWAITING_PAYMENT and change.pay_url is None:
+        return "The bank debit is on its way. Print is added once it is paid, which can take some days."
     if change.status == PrintChangeStatus.AWAITING_PAYMENT:
         return "The reader’s bank asks them to confirm the payment. They find the page in their account."
     if change.status == PrintChangeStatus.PROCESSING:

@@ -77,11 +77,21 @@ class PrintChangeInProgress(PrintChangeRefused):
     title = "Change of the print edition in progress"
 
 
+SUBSCRIPTION_ENDED, PAYMENT_EXPIRED = "subscription_ended", "payment_expired"
+_WHY_FAILED = {
+    SUBSCRIPTION_ENDED: "The subscription ended first, so print was not added. If the payment succeeded, it is refunded.",
+    PAYMENT_EXPIRED: "The payment was not confirmed in time, so nothing was changed. Try again.",
+}
+
+
 class PrintPaymentFailed(PrintChangeRefused):
     """The payment failed, so nothing was changed. Update your card and try again."""
 
     code = "print_payment_failed"
     title = "Payment failed"
+
+    def __init__(self, *, reason: str | None) -> None:
+        super().__init__(_WHY_FAILED.get(reason or "", ""), stripe_code=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

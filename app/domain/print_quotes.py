@@ -278,7 +278,9 @@ def _refusal(case: PrintCase, *, now: datetime) -> DomainError | None:
     held, term = case.subscription, case.term
     is_paid = term is not None and term.starts_at <= now < term.ends_at and not term.is_refunded
     is_active = held.is_live and held.status == SubscriptionStatus.ACTIVE and held.pause is None
-    if not is_paid or not is_active or case.is_scheduled:
+    if case.is_scheduled:
+        return NoPaidTerm("A schedule at Stripe manages the subscription, so its print edition can't be changed here")
+    if not is_paid or not is_active:
         return NoPaidTerm()
     if term is not None and term.suspended_as is not None:
         return PaymentDisputed()

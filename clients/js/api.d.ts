@@ -3187,7 +3187,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description `ordered`, `sent`, or `awaiting_approval` and `rejected` above the limit.
+             * @description `ordered`, `sent`, `awaiting_approval` and `rejected` above the limit, or `canceled` if the reader was erased before it was sent.
              * @example ordered
              */
             status: components["schemas"]["BackIssueStatus"];
@@ -3234,7 +3234,7 @@ export interface components {
          * @description Where an order stands.
          * @enum {string}
          */
-        BackIssueStatus: "awaiting_approval" | "rejected" | "ordered" | "sent";
+        BackIssueStatus: "awaiting_approval" | "rejected" | "ordered" | "sent" | "canceled";
         /**
          * BackIssuesOut
          * @description A page of orders. ``next`` is the cursor of the next page, or null.

@@ -95,7 +95,7 @@ async def test_a_reader_holds_copies_and_gets_them_again(shop: Shop, nia: Person
     assert "Your copies are on hold." in twice.text
     assert (stored["from"], stored["held"]) == ("2026-03-05", [5, 6, 7])
     assert "We send your copies again." in lifted.text
-    assert "You ended it before any copy was held." in lifted.text
+    assert "It was ended before any copy was held." in lifted.text
     assert [one["status"] for one in (await shop.get("/v1/me/holds", nia)).json()["data"]] == ["over"]
 
 

@@ -11,7 +11,7 @@ from app.context import Context
 from app.db import audit, intents, print_changes, subscribers
 from app.domain.errors import StripeRefused
 from app.domain.invoices import InvoiceStatus
-from app.domain.print_changes import PAYABLE_FOR, PrintChange, PrintChangeStatus
+from app.domain.print_changes import PAYABLE_FOR, PAYMENT_EXPIRED, SUBSCRIPTION_ENDED, PrintChange, PrintChangeStatus
 from app.domain.refunds import QuoteChanged
 from app.domain.subscriptions import OVER, StripeSubscriptionState, Subscription
 from app.gateway import cancellations as invoices
@@ -56,7 +56,7 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
         if _is_over(subscription, state):
             if change.total > 0 and not await returns.all_of_addition(ctx, change, subscription, now=now):
                 return
-            raise _Failed("subscription_ended")
+            raise _Failed(SUBSCRIPTION_ENDED)
     except _Failed as failure:
         log.warning("print_addition_failed", change=change.id, reason=str(failure))
         status, action = PrintChangeStatus.FAILED, "print_edition.add_failed"
@@ -121,7 +121,7 @@ async def _bill(
     """
     made = change.invoice_id or next((one.id for one in state.invoices if one.print_change == change.id), None)
     if made is None and is_over:
-        raise _Failed("subscription_ended")
+        raise _Failed(SUBSCRIPTION_ENDED)
     try:
         seen = await at_stripe.invoice(ctx.gateway, made or await _draft(ctx, change, state))
         if made is not None and change.invoice_id is None:  # the process that drafted it stopped before it said so
@@ -131,7 +131,7 @@ async def _bill(
             seen = await _add_line(ctx, change, subscription, state, seen)
         if seen.status == InvoiceStatus.DRAFT and (is_over or seen.total != change.total):
             await at_stripe.delete_lines(ctx.gateway, seen.id)  # the draft of a subscription can't be deleted
-            raise _Failed("subscription_ended" if is_over else QuoteChanged.code)
+            raise _Failed(SUBSCRIPTION_ENDED if is_over else QuoteChanged.code)
         if seen.status == InvoiceStatus.DRAFT:
             intent = await intend(ctx, change, "print_finalize", {})
             await send(ctx, intent, invoices.finalize(ctx.gateway, seen.id, key=intent.key))
@@ -241,9 +241,9 @@ def _reason_to_void(change: PrintChange, seen: PrintInvoice, *, is_over: bool, n
     if seen.is_processing:
         return None
     if is_over:
-        return "subscription_ended"
+        return SUBSCRIPTION_ENDED
     if now >= change.created_at + PAYABLE_FOR:
-        return "payment_expired"
+        return PAYMENT_EXPIRED
     is_new = change.status != PrintChangeStatus.AWAITING_PAYMENT
     return QuoteChanged.code if is_new and seen.remaining != change.due else None
 

@@ -36,7 +36,6 @@ async def test_a_renewal_during_a_hold_is_flagged_on_the_first_copy_of_the_new_t
     ada = shop.person("ada")
     await shop.subscribe(ada, print_edition=True)
     await shop.advance_to(START_TIME.replace(year=2027) - 10 * DAY)
-    await freeze(shop, 27)
     held = await shop.post("/v1/me/holds", ada, {"from": "2027-02-19", "until": "2027-03-10"})
     assert held.status_code == 201, held.text
     found = []
@@ -46,4 +45,4 @@ async def test_a_renewal_during_a_hold_is_flagged_on_the_first_copy_of_the_new_t
         found.append((number, counts["copies"], counts["renewed"]))
 
     assert sum(renewed for _, _, renewed in found) == 1, found
-    assert [copies for _, copies, _ in found] == [0, 0, 1, 1, 1]
+    assert [copies for _, copies, _ in found] == [1, 0, 1, 1, 1], "the new term begins with issue 29, which is held"
