@@ -152,7 +152,7 @@ class Calendar:
 
     def counted_from(self, now: datetime) -> datetime:
         """Return ``now``, or when frozen labels closed if that is later: ``now`` is then older than the freeze."""
-        return max(now, *(issue.frozen_at or now for issue in self.issues), now)
+        return max([now, *(issue.frozen_at for issue in self.issues if issue.frozen_at is not None)])
 
     def closes_within(self, now: datetime, time_: timedelta) -> bool:
         """Return whether the labels of an issue close within a time from ``now``."""
