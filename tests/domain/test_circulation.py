@@ -68,7 +68,7 @@ def test_the_sums_are_right_for_the_average_and_for_the_nearest_issue(found: lis
     assert len(made.issues) + len(made.missing) == len(found)
 
 
-def test_a_press_run_that_is_too_small_does_not_reduce_what_was_left_of_another_issue() -> None:
+def test_a_press_run_that_is_too_small_leaves_the_rest_of_another_issue_as_it_is() -> None:
     both = [
         IssueCirculation(
             number=number,
