@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, func, literal, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
@@ -14,6 +14,7 @@ from app.db.models import Dispute as Row
 from app.db.models import FraudWarning as WarningRow
 from app.domain.disputes import Dispute, StripeDisputeState, StripeWarningState, effect_of
 
+MOST_COUNTED = 1_000
 _ROWS = table_of(Row)
 _OF_SUBSCRIBER = (
     select(*_ROWS.c).where(_ROWS.c.subscriber_id == bindparam("subscriber")).order_by(_ROWS.c.opened_at, _ROWS.c.id)
@@ -110,8 +111,9 @@ async def list_page(session: Session, *, is_open: bool | None, after: str | None
 
 
 async def count_open(session: Session) -> int:
-    """Return the number of open disputes."""
-    return await session.scalar(select(func.count()).select_from(Row).where(Row.closed_at.is_(None))) or 0
+    """Return the number of open disputes, at most :data:`MOST_COUNTED`."""
+    found = select(literal(1)).where(Row.closed_at.is_(None)).limit(MOST_COUNTED).subquery()
+    return await session.scalar(select(func.count()).select_from(found)) or 0
 
 
 async def save_warning(session: Session, seen: StripeWarningState, *, payment_id: str, subscriber_id: str) -> bool:

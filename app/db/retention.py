@@ -1,9 +1,11 @@
 """What the nightly job removes: personal data that has no use anymore. The register is in :mod:`app.db.personal_data`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 
-from sqlalchemy import Integer, bindparam, func, select, text, update
+from sqlalchemy import Integer, String, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 
 from app.db.engine.session import Session
@@ -11,6 +13,7 @@ from app.db.models import RetentionRun as Row
 from app.settings import Settings
 
 NIGHTLY = "nightly"
+START = "(0,0)"  # the place before the first row of a table
 EVIDENCE_KEPT = timedelta(days=3 * 366)
 # Whether everything that the reader of a row subscribed to has ended a year ago.
 _HAS_ENDED = (
@@ -21,7 +24,7 @@ _HAS_ENDED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
-    """Data that the nightly job removes. The statement may use ``:kept`` and ``:limit``."""
+    """Data that the nightly job removes. The statement uses ``:kept``, ``:after`` and ``:limit``: see :func:`_expire`."""
 
     what: str
     kept: str | timedelta  # the name of the setting, or a fixed time
@@ -35,21 +38,40 @@ class Expiry:
         return found
 
 
-def _expire(table: str, change: str, condition: str, *, key: str = "id") -> str:
-    """Return a statement that changes or deletes up to ``:limit`` rows."""
-    return f"{change} WHERE {key} IN (SELECT {key} FROM {table} WHERE {condition} LIMIT :limit FOR UPDATE SKIP LOCKED)"  # noqa: S608
+def _expire(table: str, change: str, condition: str, *, others: Mapping[str, str] = MappingProxyType({})) -> str:
+    """
+    Return a statement that changes or deletes up to ``:limit`` rows, and returns how many and where the last of them was.
+
+    It looks behind the place where the one before it ended. From the start, each would read again what it has to keep, and
+    what those before it have deleted.
+
+    :param others: what else is changed, by name; it may use the ``subscriber_id`` of the ``expired`` rows.
+    """
+    columns = "ctid AS place" + (", subscriber_id" if others else "")
+    also = "".join(f", {name} AS ({statement})" for name, statement in others.items())
+    return (
+        f"WITH expired AS MATERIALIZED (SELECT {columns} FROM {table}"  # noqa: S608 - of those below
+        f" WHERE ctid > CAST(CAST(:after AS text) AS tid) AND ({condition}) LIMIT :limit FOR UPDATE SKIP LOCKED){also},"
+        f" done AS ({change} WHERE ctid = ANY(ARRAY(SELECT place FROM expired)))"
+        " SELECT count(*), CAST(max(place) AS text) FROM expired"
+    )
 
 
+# Their readers are indexed again, without what is deleted.
+_UNINDEXED = {
+    "unindexed": "UPDATE subscribers SET indexed_name = 'outdated: ' || id"
+    " WHERE id IN (SELECT subscriber_id FROM expired)"
+}
 EXPIRIES = (
     Expiry(
         what="former email addresses and names",
         kept="former_contacts_kept",
-        # The names of their readers are indexed again, without the former ones.
-        statement="WITH expired AS (SELECT id, subscriber_id FROM contact_changes"
-        " WHERE due_at IS NULL AND changed_at < now() - :kept LIMIT :limit FOR UPDATE SKIP LOCKED),"
-        " unindexed AS (UPDATE subscribers SET indexed_name = 'outdated: ' || id"
-        " WHERE id IN (SELECT subscriber_id FROM expired))"
-        " DELETE FROM contact_changes WHERE id IN (SELECT id FROM expired)",
+        statement=_expire(
+            "contact_changes",
+            "DELETE FROM contact_changes",
+            "due_at IS NULL AND changed_at < now() - :kept",
+            others=_UNINDEXED,
+        ),
     ),
     Expiry(
         what="former postal addresses",
@@ -63,20 +85,23 @@ EXPIRIES = (
     Expiry(
         what="temporary addresses that are over",
         kept="addresses_kept",
-        # Their readers are indexed again, without these addresses.
-        statement="WITH expired AS (SELECT id, subscriber_id FROM postal_addresses"
-        " WHERE due_at IS NULL AND since IS NOT NULL AND until < now() - :kept LIMIT :limit FOR UPDATE SKIP LOCKED),"
-        " unindexed AS (UPDATE subscribers SET indexed_name = 'outdated: ' || id"
-        " WHERE id IN (SELECT subscriber_id FROM expired))"
-        " DELETE FROM postal_addresses WHERE id IN (SELECT id FROM expired)",
+        statement=_expire(
+            "postal_addresses",
+            "DELETE FROM postal_addresses",
+            "due_at IS NULL AND since IS NOT NULL AND until < now() - :kept",
+            others=_UNINDEXED,
+        ),
     ),
     Expiry(
         what="addresses on labels",
         kept="addresses_kept",
-        statement="UPDATE labels SET name = NULL, company = NULL, line1 = NULL, line2 = NULL, district = NULL, city = NULL,"
-        " region = NULL, postal_code = NULL, lines = NULL WHERE (run_id, position) IN (SELECT run_id, position FROM labels"
-        " WHERE lines IS NOT NULL AND run_id IN (SELECT id FROM label_runs WHERE frozen_at < now() - :kept"
-        " AND emptied_at IS NULL) LIMIT :limit FOR UPDATE SKIP LOCKED)",
+        statement=_expire(
+            "labels",
+            "UPDATE labels SET name = NULL, company = NULL, line1 = NULL, line2 = NULL, district = NULL, city = NULL,"
+            " region = NULL, postal_code = NULL, lines = NULL",
+            "lines IS NOT NULL AND run_id IN (SELECT id FROM label_runs WHERE frozen_at < now() - :kept"
+            " AND emptied_at IS NULL)",
+        ),
     ),
     Expiry(
         what="label runs that keep only their counts",
@@ -91,8 +116,11 @@ EXPIRIES = (
     Expiry(
         what="deliveries of webhooks",
         kept="outbox_kept",
-        statement="DELETE FROM webhook_deliveries WHERE (endpoint_id, sequence) IN (SELECT endpoint_id, sequence"
-        " FROM webhook_deliveries WHERE created_at < now() - :kept LIMIT :limit FOR UPDATE SKIP LOCKED)",
+        statement=_expire(
+            "webhook_deliveries",
+            "DELETE FROM webhook_deliveries",
+            "created_at < now() - :kept",
+        ),
     ),
     Expiry(  # who could not be told by then isn't told anymore who was erased
         what="erased readers that were announced",
@@ -124,7 +152,6 @@ EXPIRIES = (
             "intents",
             "UPDATE intents SET parameters = '{}'",
             "settled_at < now() - :kept AND parameters <> '{}'",
-            key="key",
         ),
     ),
     Expiry(  # longer than Stripe remembers a key (a day; a month in its v2 API), so that none is used for another request
@@ -135,7 +162,6 @@ EXPIRIES = (
             "intents",
             "DELETE FROM intents",
             "settled_at IS NOT NULL AND action NOT LIKE '%.%' AND settled_at < now() - :kept",
-            key="key",
         ),
     ),
     Expiry(
@@ -206,12 +232,12 @@ EXPIRIES = (
     Expiry(
         what="names of former staff",
         kept=timedelta(days=3 * 365),
-        statement=_expire("staff_members", "DELETE FROM staff_members", "seen_at < now() - :kept", key="sub"),
+        statement=_expire("staff_members", "DELETE FROM staff_members", "seen_at < now() - :kept"),
     ),
     Expiry(
         what="sign-outs",
         kept=timedelta(days=30),
-        statement=_expire("sign_outs", "DELETE FROM sign_outs", "at < now() - :kept", key="sub"),
+        statement=_expire("sign_outs", "DELETE FROM sign_outs", "at < now() - :kept"),
     ),
     Expiry(
         what="notes of the audit log",
@@ -220,7 +246,6 @@ EXPIRIES = (
             "audit_notes",
             "DELETE FROM audit_notes",
             "audit_id IN (SELECT id FROM audit_log WHERE at < now() - :kept)",
-            key="audit_id",
         ),
     ),
     Expiry(
@@ -260,25 +285,29 @@ EXPIRIES = (
             "dismissals",
             "UPDATE dismissals SET reason = 'erased'",
             "reason <> 'erased' AND dismissed_at < now() - :kept",
-            key="object_id",
         ),
     ),
     Expiry(
         what="notes of the work queue",
         kept="notes_kept",
-        statement=_expire(
-            "work_item_marks", "DELETE FROM work_item_marks", "changed_at < now() - :kept", key="object_id"
-        ),
+        statement=_expire("work_item_marks", "DELETE FROM work_item_marks", "changed_at < now() - :kept"),
     ),
 )
 
 
-async def expire(session: Session, expiry: Expiry, *, kept_for: timedelta, limit: int) -> int:
-    """Remove up to ``limit`` rows of expired data. Return how many there were."""
-    statement = text(f"{expiry.statement} RETURNING 1").bindparams(
-        bindparam("kept", type_=INTERVAL), bindparam("limit", type_=Integer)
+async def expire(
+    session: Session, expiry: Expiry, *, kept_for: timedelta, after: str = START, limit: int
+) -> tuple[int, str]:
+    """
+    Remove up to ``limit`` rows of expired data. Return how many there were, and the place after which others may follow.
+
+    :param after: the place where the call before this one ended.
+    """
+    statement = text(expiry.statement).bindparams(
+        bindparam("kept", type_=INTERVAL), bindparam("limit", type_=Integer), bindparam("after", type_=String)
     )
-    return len((await session.execute(statement, {"kept": kept_for, "limit": limit})).all())
+    row = (await session.execute(statement, {"kept": kept_for, "after": after, "limit": limit})).one()
+    return row[0], row[1] or after
 
 
 async def schedule(session: Session, *, due_in: timedelta) -> None:

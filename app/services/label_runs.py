@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from app.context import Context
+from app.context import Context, DatabaseContext
 from app.db import audit, circulation, derivations, editions, issues, label_runs, mailed_copies, outbox, subscriptions
 from app.db.circulation import CountedIssue
 from app.db.engine import leases
@@ -35,6 +35,7 @@ from app.domain.label_runs import (
 from app.domain.outbox import OutboxReader, OutboxType, address_needed, copy_mailed
 
 QUEUE_SLICE = 5_000  # subscriptions
+QUEUE_PAUSE = timedelta(minutes=5)  # within which the next slice is queued
 CHECKED_SLICE = 20_000  # subscriptions without an address, of which each look finds the next
 ANNOUNCED_SLICE = 500  # copies, whose readers are locked meanwhile
 ANNOUNCED_FOR = timedelta(days=30)  # after its mailing, a copy is no news
@@ -222,18 +223,33 @@ async def _require_copies(session: Session) -> None:
         raise CopiesBeingDerived
 
 
-async def queue_unknown(ctx: Context) -> None:
-    """Queue the subscriptions whose copies are not known, because an earlier release derived them."""
+async def queue_unknown(ctx: DatabaseContext, *, size: int = QUEUE_SLICE) -> None:
+    """
+    Queue the subscriptions whose copies are not known, because an earlier release derived them.
+
+    A slice at a time. Meanwhile the change waits, so that it isn't finished before all are queued. If this is interrupted,
+    it is finished without the rest, and they are queued the next time.
+
+    :param size: of a slice.
+    """
     async with ctx.sessions.begin() as session:
         if await derivations.unfinished(session):
             return
-        unknown = await label_runs.unknown_copies(session, after="", limit=QUEUE_SLICE)
+        unknown = await label_runs.unknown_copies(session, after="", limit=size)
         if not unknown:
             return
         run_id = await derivations.add_run(session, derivations.CATALOGUE, {"plans": []}, replaced="")
-        while unknown:
+        await derivations.queue(session, run_id, unknown)
+        await derivations.postpone_run(session, run_id, QUEUE_PAUSE)
+        await leases.notify(session, "calendar_work")
+    while len(unknown) == size:
+        async with ctx.sessions.begin() as session:
+            unknown = await label_runs.unknown_copies(session, after=unknown[-1], limit=size)
             await derivations.queue(session, run_id, unknown)
-            unknown = await label_runs.unknown_copies(session, after=unknown[-1], limit=QUEUE_SLICE)
+            await derivations.postpone_run(session, run_id, QUEUE_PAUSE)
+            await leases.notify(session, "calendar_work")
+    async with ctx.sessions.begin() as session:
+        await derivations.postpone_run(session, run_id, timedelta(0))
         await leases.notify(session, "derivation_runs")
 
 

@@ -1,6 +1,6 @@
 """Run the queries, and explain each statement that they execute, in a transaction that is rolled back."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -54,10 +54,26 @@ class OneConnection:
         """Return a method of the connection."""
         return getattr(self._connection, name)
 
-    @asynccontextmanager
-    async def acquire(self, **_: object) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        """Return the connection."""
-        yield self._connection
+    def acquire(self, **_: object) -> "_Acquired":
+        """Return what gives the connection, awaited or as a context."""
+        return _Acquired(self._connection)
+
+    async def release(self, _: object) -> None:
+        """Keep the connection."""
+
+
+class _Acquired:
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._connection = connection
+
+    def __await__(self) -> "Generator[Any, None, asyncpg.Connection[asyncpg.Record]]":
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

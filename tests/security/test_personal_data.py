@@ -230,7 +230,7 @@ async def test_only_what_has_expired_is_removed(database: str, sessions: Session
     removed = []
     for _ in range(3):
         async with sessions.begin() as session:
-            removed.append(await retention.expire(session, expiry, kept_for=kept_for, limit=1))
+            removed.append((await retention.expire(session, expiry, kept_for=kept_for, limit=1))[0])
 
     assert removed == [1, 1, 0]
     await connection.close()

@@ -1,22 +1,25 @@
 """Workers and staff lock webhook rows in the same order, so their transactions don't deadlock."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from app.context import DatabaseContext
 from app.db import webhook_deliveries, webhook_endpoints
 from app.db.engine.session import Session, Sessions
 from app.db.webhook_deliveries import ClaimedDelivery, Result
 from app.domain.errors import NotFound
-from app.domain.webhook_deliveries import EndpointResponse
+from app.domain.webhook_deliveries import EndpointResponse, Replay
 from app.services import webhook_endpoints as services
+from app.services.webhook_deliveries import replay
 from tests.support.timeouts import TIMEOUT
-from tests.support.webhook_receiver import add_endpoint, happen, webhook_context
+from tests.support.webhook_receiver import add_endpoint, delivering, happen, receiving, webhook_context
 
 URL = "http://127.0.0.1:9/hook"
 RESPONSE = EndpointResponse(503, None, "", timedelta(seconds=1))
@@ -177,3 +180,41 @@ async def test_an_event_is_added_while_its_endpoint_is_deleted(ctx: DatabaseCont
     await meet(ctx, "SELECT FROM webhook_endpoints FOR UPDATE", queue(ctx) if what == "queued" else replay(), delete)
 
     assert await left_behind(ctx) == []
+
+
+async def test_endpoints_are_deleted_while_workers_send_to_them_and_events_are_replayed(ctx: DatabaseContext) -> None:
+    """With real workers and many transactions at once: nothing fails, and nothing waits for an endpoint that is gone."""
+    readers = [f"reader-{number}" for number in range(10)]
+    async with receiving() as site:
+        endpoints = [(await add_endpoint(ctx, site.url, name=f"site {number}")).endpoint.id for number in range(4)]
+        kept = endpoints.pop()
+
+        async def happens() -> None:
+            for number in range(8):
+                await happen(ctx, *readers, n=number)
+
+        async def replay_until_deleted(endpoint: str) -> None:
+            everything = Replay(since=datetime.now(UTC) - timedelta(hours=1), only_undelivered=False)
+            with contextlib.suppress(NotFound):
+                while True:
+                    await replay(ctx, endpoint, everything, by="staff:admin")
+
+        async def delete(endpoint: str, after: int) -> None:
+            await site.wait_for(after)
+            await services.remove(ctx, endpoint, by="staff:admin")
+
+        with capture_logs() as logs:
+            async with delivering(ctx), delivering(ctx), asyncio.timeout(TIMEOUT), asyncio.TaskGroup() as tasks:
+                tasks.create_task(happens())
+                for number, endpoint in enumerate(endpoints):
+                    tasks.create_task(replay_until_deleted(endpoint))
+                    tasks.create_task(delete(endpoint, after=20 * (number + 1)))
+            async with delivering(ctx), asyncio.timeout(TIMEOUT):
+                while await left_behind(ctx):
+                    await asyncio.sleep(0.01)
+
+        async with ctx.sessions.begin() as session:
+            assert [one.id for one in await webhook_endpoints.list_all(session)] == [kept]
+            of_kept = await webhook_deliveries.page(session, kept, status="delivered", after=None, limit=100)
+        assert len(of_kept) == len(readers) * 8
+        assert [one for one in logs if one["log_level"] in {"warning", "error"}] == []
