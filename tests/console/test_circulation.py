@@ -74,3 +74,6 @@ async def test_circulation_from_back_issue_to_statement(shop: Shop, open_console
     assert "Ada Invented" in in_county.text, "the label that the figure counts"
     outside = await lou.open(f"/issues/{ISSUE}/circulation.csv?line=15b1")
     assert "Ada Invented" not in outside.text
+    await lou.submit(form, "/circulation", press_run="1,000", single_copies_mailed="30")
+    entered = main_text(await lou.open(f"/issues/{ISSUE}/circulation"))
+    assert "15b4 Paid: mailed at other classes (30 entered, without labels) 30" in entered
