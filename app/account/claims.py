@@ -17,6 +17,7 @@ from app.domain.claims import (
     CopyAlreadyClaimed,
     CopyNotMailed,
     CopyNotSent,
+    CopySentElsewhere,
     NothingToExtend,
     WantedClaim,
 )
@@ -24,8 +25,8 @@ from app.domain.errors import DomainError, NotFound
 from app.domain.issues import LARGEST_NUMBER
 from app.domain.reasons import ClaimReason
 from app.domain.sent_copies import SentCopy
-from app.domain.subscriptions import AlreadyEnded, NoSubscription
-from app.services import claims, idempotency, sent_copies, subscriptions
+from app.domain.subscriptions import AlreadyEnded
+from app.services import claims, idempotency, sent_copies
 
 REASONS: Mapping[str, str] = {
     ClaimReason.NOT_RECEIVED: "It didn’t arrive",
@@ -35,7 +36,7 @@ REASONS: Mapping[str, str] = {
 RESOLUTIONS: Mapping[str, str] = {ClaimResolution.RESEND: "another copy", ClaimResolution.EXTEND: "a longer term"}
 DONE: Mapping[str, str] = {
     ClaimResolution.RESEND: "We’ll mail you another copy.",
-    ClaimResolution.EXTEND: "Your term is longer by what you missed.",
+    ClaimResolution.EXTEND: "We added the missed issue to your term.",
 }
 STATUSES: Mapping[str, str] = {
     ClaimStatus.AWAITING_APPROVAL: "we’re looking at it",
@@ -46,6 +47,7 @@ STATUSES: Mapping[str, str] = {
 REFUSALS: Mapping[type[DomainError], str] = {
     CopyNotSent: "We didn’t send you No. {}. Choose one of your copies.",
     NotFound: "We didn’t send you No. {}. Choose one of your copies.",
+    CopySentElsewhere: "No. {} went to your address before you moved, because its labels were already printed.",
     CopyNotMailed: "No. {} isn’t mailed yet. Report it if it doesn’t arrive.",
     ClaimTooLate: "No. {} was mailed too long ago to be reported here. Please ask us for help.",
     CopyAlreadyClaimed: "You have already reported No. {}. Choose another copy.",
@@ -66,6 +68,7 @@ async def show(request: AccountRequest) -> Response:
         statuses=STATUSES,
         entered={"issue": request.query("issue", max_length=10), **request.form},
         longest=LONGEST_NOTE,
+        days=claim_days(request),
         key=request.form.get("key") or secrets.token_urlsafe(18),
     )
 
@@ -98,7 +101,7 @@ async def submit(request: AccountRequest) -> Response:
             work=work,
         )
     is_granted = answer.body["status"] in (ClaimStatus.GRANTED, ClaimStatus.SENT)
-    done = DONE[wanted.resolution] if is_granted else "We’re looking at it, and it’s shown here what we decide."
+    done = DONE[wanted.resolution] if is_granted else "We’re looking into it. You’ll see our decision here."
     return request.redirect("/claims", flash=f"Thank you for telling us about No. {number}. {done}")
 
 
@@ -118,15 +121,15 @@ def _explained(number: int) -> Iterator[None]:
 
 
 async def claimable(request: AccountRequest) -> Sequence[SentCopy]:
-    """Return the reader's copies that can be claimed today, the last issue first."""
-    try:
-        details = await subscriptions.current(request.ctx, request.sub, now=request.now)
-    except NoSubscription:
-        return ()
-    today = request.now.astimezone(request.ctx.rules.zone).date()
-    days = request.ctx.catalogue.policies.claim_policy(today).days
-    sent = await sent_copies.of_subscription(request.ctx, details.subscription.id)
-    return [one for one in sent if one.may_be_claimed(today, days=days)]
+    """Return the reader's copies that can be claimed today, the last issue first: those of earlier subscriptions, too."""
+    today, days = request.now.astimezone(request.ctx.rules.zone).date(), claim_days(request)
+    sent = await sent_copies.of_reader(request.ctx, request.sub)
+    return list({one.issue_number: one for one in sent if one.may_be_claimed(today, days=days)}.values())
+
+
+def claim_days(request: AccountRequest) -> int:
+    """Return for how many days after it was mailed a copy can be claimed."""
+    return request.ctx.catalogue.policies.claim_policy(request.now.astimezone(request.ctx.rules.zone).date()).days
 
 
 ROUTES = [

@@ -55,7 +55,7 @@ async def add(request: AccountRequest) -> Response:
     held = answer.body["held"]
     assert isinstance(held, list)
     numbers = ", ".join(f"No. {number}" for number in held)
-    skipped = f"On hold: {numbers}. You’ll get as many issues at the end of your term." if held else _NO_ISSUE
+    skipped = f"On hold: {numbers}. You’ll get the same number at the end of your term." if held else _NO_ISSUE
     return request.redirect("/holds", flash=f"Your copies are on hold. {skipped}")
 
 

@@ -26,21 +26,23 @@ async def save_from_checkout(
     """
     Save the address that a paid checkout collected, once: later events of it must not undo a change since.
 
-    Problems with it are kept as warnings. A first address counts from when the checkout was opened, because
-    Stripe may tell us after a label cut-off.
+    Problems with it are kept as warnings. It counts from when the checkout was opened, because Stripe may tell us after a
+    label cut-off. An address that the reader has saved since stays.
     """
     if await addresses.is_of_checkout(session, checkout.id):
         return
     checked = postal_addresses.check(address, rules.catalogue.print_rules)
     known = await addresses.of_subscriber(session, checkout.subscriber_id, today=now.astimezone(rules.zone).date())
-    is_first = not any(one.period is None for one in known)
+    since = min(created_at, now)
+    if any(one.period is None and one.saved_at > since for one in known):
+        return
     await save(
         session,
         rules,
         checkout.subscriber_id,
         checked,
         by="stripe",
-        now=min(created_at, now) if is_first else now,
+        now=since,
         checkout_id=checkout.id,
     )
 

@@ -15,6 +15,7 @@ from app.domain.callers import Role
 from app.domain.claims import ClaimResolution, ClaimSelection, ClaimStatus, CopySentElsewhere, WantedClaim
 from app.domain.issues import LARGEST_NUMBER
 from app.domain.reasons import ClaimReason
+from app.domain.sent_copies import SentCopy
 from app.services import addresses, claims, idempotency, issues, sent_copies, support
 
 REASONS = {str(reason): reason.label for reason in ClaimReason}
@@ -28,12 +29,13 @@ async def show(request: ConsoleRequest) -> Response:
     """Show the form: what happened to the copy, and what to do about it."""
     found = await support.subscription(request.ctx, request.path_param("subscription"), viewer=request.viewer)
     issue = await issues.get(request.ctx, issue_number(request))
+    sent = await _sent(request, found.subscription.id, issue.number)
     return request.render(
         "claim_copy.html",
         found=found,
         issue=issue,
         reasons=REASONS,
-        expected_at=await _expected_at(request, found.subscriber.id, found.subscription.id, issue.number),
+        expected_at=await _expected_at(request, found.subscriber.id, sent),
         longest=LONGEST_NOTE,
         key=request.idempotency_key(),
     )
@@ -44,7 +46,8 @@ async def claim(request: ConsoleRequest) -> Response:
     ctx, number = request.ctx, issue_number(request)
     found = await support.subscription(ctx, request.path_param("subscription"), viewer=request.viewer)
     await check_reader(request, found.subscriber.id)
-    places = await _expected_at(request, found.subscriber.id, found.subscription.id, number)
+    sent = await _sent(request, found.subscription.id, number)
+    places = await _expected_at(request, found.subscriber.id, sent)
     with request.fields() as fields:
         expected = fields.choice("address", places)
         reason, resolution = fields.choice("reason", REASONS), fields.choice("resolution", RESOLUTIONS)
@@ -54,7 +57,7 @@ async def claim(request: ConsoleRequest) -> Response:
         reason=reason,
         resolution=ClaimResolution(resolution),
         note=note or None,
-        address_id=expected if expected != ON_THE_LABEL else None,
+        address_id=expected if expected != ON_THE_LABEL else sent.address_id if sent is not None else None,
     )
 
     async def work(claim_id: str) -> tuple[int, dict[str, str]]:
@@ -84,15 +87,17 @@ async def claim(request: ConsoleRequest) -> Response:
     return request.redirect(f"/readers/{found.subscriber.id}", flash=f"Copy of issue {number} claimed. {done}")
 
 
-async def _expected_at(
-    request: ConsoleRequest, subscriber_id: str, subscription_id: str, number: int
-) -> Mapping[str, str]:
+async def _sent(request: ConsoleRequest, subscription_id: str, number: int) -> SentCopy | None:
+    """Return the copy of an issue that was sent for a subscription, if there is one."""
+    sent = await sent_copies.of_subscription(request.ctx, subscription_id)
+    return next((one for one in sent if one.issue_number == number and not one.extra), None)
+
+
+async def _expected_at(request: ConsoleRequest, subscriber_id: str, sent: SentCopy | None) -> Mapping[str, str]:
     """Return where the reader may have expected the copy: at an address of theirs, or at the one on the label."""
     book = await addresses.of_subscriber(request.ctx, subscriber_id, viewer=request.viewer, now=request.now)
     kept = [*([book.permanent] if book.permanent is not None else []), *book.temporary]
-    sent = await sent_copies.of_subscription(request.ctx, subscription_id)
-    labels = (", ".join(one.lines) for one in sent if one.issue_number == number and not one.extra)
-    on_the_label = next(labels, "")
+    on_the_label = ", ".join(sent.lines) if sent is not None else ""
     return {
         **{one.id: ", ".join(one.checked.lines) for one in kept},
         ON_THE_LABEL: f"The address on the label: {on_the_label}" if on_the_label else "The address on the label",

@@ -176,6 +176,34 @@ async def does_any_lack(session: Session, *, today: date) -> bool:
     return bool(await session.scalar(_DOES_ANY_LACK, {"today": today, "over": sorted(OVER)}))
 
 
+_HAS_MOVED = text(
+    """
+    WITH valid AS (  -- on that day, as it was known by its end
+        SELECT * FROM postal_addresses
+        WHERE subscriber_id = :subscriber AND saved_at < :until AND (replaced_at IS NULL OR replaced_at >= :until)
+          AND (since IS NULL OR since <= :day AND "until" > :day)
+    )
+    SELECT EXISTS (
+        SELECT FROM valid v LEFT JOIN postal_addresses l ON l.id = :label
+        WHERE v.id <> :label AND v.lines IS DISTINCT FROM l.lines
+          AND (v.since IS NOT NULL OR NOT EXISTS (SELECT FROM valid WHERE since IS NOT NULL))
+          AND (v.saved_at >= :since OR l.since IS NOT NULL AND l.replaced_at >= :since AND l.replaced_at < :until))
+    """
+)
+
+
+async def has_moved(
+    session: Session, subscriber_id: str, address_id: str, *, since: datetime, day: date, until: datetime
+) -> bool:
+    """
+    Return whether a reader's address on a day is another one than ``address_id`` because of a change since a time.
+
+    :param until: the end of the day. What was changed later doesn't count.
+    """
+    values = {"subscriber": subscriber_id, "label": address_id, "since": since, "day": day, "until": until}
+    return bool(await session.scalar(_HAS_MOVED, values))
+
+
 async def remove(session: Session, address_id: str, *, now: datetime) -> None:
     """Remove a temporary address. Label runs as of an earlier time still find it."""
     removed = update(Row).where(Row.id == address_id).values(replaced_at=now).returning(Row.subscriber_id)

@@ -10,7 +10,7 @@ from app.db.models import ApprovalRequest, Label, LabelRun, Subscription, table_
 from app.db.models import Claim as Row
 from app.domain.approvals import ApprovalKind, ApprovalStatus
 from app.domain.claims import Claim, ClaimableCopy, ClaimResolution, ClaimSelection
-from app.domain.label_runs import LabelKind
+from app.domain.label_runs import Flag, LabelKind
 
 _AFTER = table_of(Row).alias("after")
 _IS_REJECTED = func.coalesce(ApprovalRequest.status, "") == ApprovalStatus.REJECTED
@@ -21,7 +21,7 @@ async def sent_copies(
 ) -> list[ClaimableCopy]:
     """Return the copies of an issue that a subscription or a subscriber was sent, the newest subscription first."""
     query = (
-        select(Label, LabelRun.number, LabelRun.mail_date, Subscription.subscriber_id)
+        select(Label, LabelRun, Subscription.subscriber_id)
         .join(LabelRun, LabelRun.id == Label.run_id)
         .join(Subscription, Subscription.id == Label.subscription_id)
         .where(Label.issue_number == issue_number, Label.kind == LabelKind.COPY)
@@ -37,11 +37,13 @@ async def sent_copies(
             subscriber_id=owner,
             term=label.term,
             issue_number=label.issue_number,
-            run_number=number,
+            run_number=run.number,
             address_id=label.address_id,
-            run_mail_date=mail_date,
+            run_as_of=run.as_of,
+            run_mail_date=run.mail_date,
+            is_grace=bool(label.flags & Flag.GRACE),
         )
-        for label, number, mail_date, owner in await session.execute(query)
+        for label, run, owner in await session.execute(query)
     ]
 
 

@@ -3,8 +3,8 @@ The copies of an issue that must be sent and are on none of its runs: a part of 
 
 They are those that terms owe, grace copies, replacements of claimed copies, and back issues. ``$1`` is the issue, ``$2`` the
 last moment that counts, ``$3`` the moment by which canceled copies are not sent anymore (NULL: none is sent), ``$8`` when
-its labels close, and ``$9`` and ``$10`` the plans and last issues of the terms that get a grace copy. A back issue has no
-term, so nothing that concerns a term concerns it.
+its labels close, and ``$9`` and ``$10`` the plans and last issues of the terms that get a grace copy: as many for each plan
+as issues go out in grace. A back issue has no term, so nothing that concerns a term concerns it.
 
 An issue that two terms owe, such as a double one, goes to the older of them, unless its copies are left out.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from app.db.progress import is_later, term_of_later
 from app.domain.credits import CreditKind
 from app.domain.erasures import ERASED
-from app.domain.label_runs import LabelKind
+from app.domain.label_runs import Flag, LabelKind
 from app.domain.print_changes import UNDECIDED, PrintChangeKind
 from app.domain.refunds import CONFIRMED, ENDING, RefundBasis, RefundStatus
 
@@ -95,6 +95,10 @@ COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
         WHERE t.print_edition AND t.print_until IS NULL AND t.copies_ended_at IS NULL AND t.expire = t.last_issue
           AND t.ends_at <= least($2::timestamptz, $8::timestamptz) AND s.status IN ('active', 'past_due')
           AND s.print_edition
+          AND (t.grace_sent = 0 OR cardinality(array_positions($9::text[], t.plan)) > (  -- an extension adds none
+              SELECT count(*) FROM labels l JOIN issues i ON i.number = l.issue_number
+              WHERE l.subscription_id = t.subscription_id AND l.term = t.invoice_id AND l.flags & {Flag.GRACE:d} > 0
+                AND i.counts_as > 0))
           AND (s.followed_since IS NULL OR s.followed_since < $8::timestamptz)
           AND NOT EXISTS (SELECT FROM calendar_work w WHERE w.id = t.subscription_id)
           AND s.cancel_at IS NULL AND s.ended_here_at IS NULL AND s.collection_paused IS NULL

@@ -51,10 +51,10 @@ class CopyAlreadyClaimed(Conflict):
 
 
 class NothingToExtend(Conflict):
-    """The issue doesn't count toward the term, so there is nothing to add to it. Send a replacement instead."""
+    """The copy doesn't count toward the term, so there is nothing to add to it. Send a replacement instead."""
 
     code = "nothing_to_extend"
-    title = "Issue doesn't count toward the term"
+    title = "Copy doesn't count toward the term"
 
 
 class ClaimResolution(StrEnum):
@@ -83,7 +83,9 @@ class ClaimableCopy:
     issue_number: int
     run_number: int
     address_id: str
+    run_as_of: datetime  # the time of its address: the label cut-off, or when its supplement was frozen
     run_mail_date: date
+    is_grace: bool = False  # sent after the expire, while the renewal was awaited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,7 @@ class WantedClaim:
     """
     What a reader or the staff claims.
 
-    :param address_id: the address where the copy was expected; None: where it was sent.
+    :param address_id: the address where the copy was expected; None: the reader's own on the day it was mailed.
     """
 
     issue_number: int
@@ -143,18 +145,21 @@ def mailed_on(copy: ClaimableCopy, issue: Issue) -> date:
     return issue.mail_date if copy.run_number == MAIN else max(issue.mail_date, copy.run_mail_date)
 
 
-def check_claim(copy: ClaimableCopy, issue: Issue, wanted: WantedClaim, *, days: int, today: date) -> None:
+def check_claim(copy: ClaimableCopy, issue: Issue, wanted: WantedClaim, *, moved: bool, days: int, today: date) -> None:
     """
     Check that a copy can be claimed today.
 
+    A grace copy is a gift until the renewal is paid, and then charged to it: it is sent again, and adds nothing to a term.
+
+    :param moved: whether the reader changed their address after the label cut-off, before the copy was mailed.
     :param days: for how many days after it was mailed a copy can be claimed.
     :param today: in the publisher's time zone.
     :raises CopySentElsewhere: it was sent to another address than where it was expected.
     :raises CopyNotMailed: it is mailed later.
     :raises ClaimTooLate: it was mailed more than ``days`` ago.
-    :raises NothingToExtend: the issue doesn't count, and issues shall be added.
+    :raises NothingToExtend: the issue doesn't count or is a grace copy, and issues shall be added.
     """
-    if wanted.address_id not in (None, copy.address_id):
+    if moved if wanted.address_id is None else wanted.address_id != copy.address_id:
         raise CopySentElsewhere(
             f"Issue {issue.number} was sent to the address that was valid at its label cut-off", address=copy.address_id
         )
@@ -166,6 +171,8 @@ def check_claim(copy: ClaimableCopy, issue: Issue, wanted: WantedClaim, *, days:
         raise ClaimTooLate(f"Issue {issue.number} could be claimed until {last_day}", last_day=str(last_day))
     if wanted.resolution == ClaimResolution.EXTEND and not issue.counts_as:
         raise NothingToExtend(f"Issue {issue.number} is a special issue, which doesn't count toward the term")
+    if wanted.resolution == ClaimResolution.EXTEND and copy.is_grace:
+        raise NothingToExtend(f"Issue {issue.number} was a grace copy, which can only be sent again")
 
 
 def issues_added(issue: Issue, *, doubles: int) -> int:

@@ -305,14 +305,13 @@ def schedule_terms(
     position, labeled_until = 0, None
     for index, term in enumerate(ordered):
         doubles = _doubles_of(term, catalogue)
-        kept = term.offer.grace_period if term.offer is not None else grace
         # A reader who renews without a gap is on the labels already, so the cut-off doesn't apply.
-        paid_late = index > 0 and term.paid_at is not None and term.paid_at > term.starts_at + kept
-        begins_at = term.paid_at if paid_late and term.paid_at is not None else term.starts_at
+        begins_at = _begins_at(term, grace) if index > 0 else term.starts_at
+        paid_late = begins_at != term.starts_at
         term = with_grace_copies(term, ordered[index - 1]) if paid_late else term
         joins = term.begins_with_print and (paid_late or labeled_until != term.starts_at)
         start = max(position, calendar.begin(begins_at, doubles=doubles, print_edition=joins))
-        following = ordered[index + 1].starts_at if index + 1 < len(ordered) else None
+        following = _begins_at(ordered[index + 1], grace) if index + 1 < len(ordered) else None
         run = ScheduledTerm(
             term=term,
             ranges=_ranges(term, start, calendar, doubles, following),
@@ -325,6 +324,14 @@ def schedule_terms(
         position = run.end
         labeled_until = term.ends_at if term.print_edition and term.print_until is None else None
     return runs
+
+
+def _begins_at(renewal: Term, grace: timedelta) -> datetime:
+    """Return when a renewal begins: with its period, or when it was paid if that was after the grace period."""
+    kept = renewal.offer.grace_period if renewal.offer is not None else grace
+    if renewal.paid_at is not None and renewal.paid_at > renewal.starts_at + kept:
+        return renewal.paid_at
+    return renewal.starts_at
 
 
 def _doubles_of(term: Term, catalogue: Catalogue) -> int:
@@ -353,7 +360,11 @@ def held_copies(term: Term, calendar: Calendar, doubles: int) -> HeldCopies:
 def _ranges(
     term: Term, start: int, calendar: Calendar, doubles: int, following: datetime | None
 ) -> tuple[tuple[int, int], ...]:
-    """Return the ranges of a term's copies. Issues added to a fully served term start when they are added."""
+    """
+    Return the ranges of a term's copies. Issues added to a fully served term start when they are added.
+
+    :param following: when the next term begins. What is added later still comes before it.
+    """
     taken, held = sum(one.issues for one in term.adjustments if one.issues < 0), held_copies(term, calendar, doubles)
     begin = held.before(start)
     ranges = [(begin, begin + max(0, term.issues_owed + taken))]

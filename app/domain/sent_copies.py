@@ -19,6 +19,7 @@ class SentCopy:
     )
     run_number: int  # 0: the run at the cut-off; otherwise the number of the supplement
     kind: str
+    address_id: str
     lines: Sequence[str]  # the address on the label; none: it was erased, or kept long enough
     claimed: bool = False
     lost: bool = False  # whether it was granted that it did not arrive

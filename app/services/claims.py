@@ -4,12 +4,12 @@ Claims of copies: made by readers or for them, and approved by a second person a
 A claim is one transaction: the claim, what it gives and the entry of the audit log are all there, or none.
 """
 
-from datetime import datetime
+from datetime import datetime, time, timedelta
 
 from app.aggregates import approvals, extensions, reader_views
 from app.context import Context
+from app.db import addresses, audit, claims, issues, outbox, subscribers, subscriptions
 from app.db import approvals as approvals_db
-from app.db import audit, claims, issues, outbox, subscribers, subscriptions
 from app.db.engine.session import Session
 from app.db.subscribers import Subscriber
 from app.domain.adjustments import AdjustmentKind
@@ -24,6 +24,7 @@ from app.domain.claims import (
     WantedClaim,
     check_claim,
     issues_added,
+    mailed_on,
 )
 from app.domain.errors import NotFound
 from app.domain.issues import Issue
@@ -43,11 +44,11 @@ async def make(
     :raises NotFound: there is no such subscription or issue.
     :raises OwnAccount: the reader is the member of staff.
     :raises CopyNotSent: the issue was not sent for the subscription.
-    :raises CopySentElsewhere: it was sent to another address than where it was expected.
+    :raises CopySentElsewhere: it was sent to another address than where it was expected, because they moved later.
     :raises CopyNotMailed: it is mailed later.
     :raises ClaimTooLate: it was mailed too long ago.
     :raises CopyAlreadyClaimed: it was claimed before.
-    :raises NothingToExtend: it doesn't count toward the term, and issues shall be added.
+    :raises NothingToExtend: it doesn't count toward the term or is a grace copy, and issues shall be added.
     :raises AlreadyEnded: issues shall be added, and none are owed, because the subscription was ended.
     """
     async with ctx.sessions.begin() as session:
@@ -146,7 +147,16 @@ async def _make(
     issue = await _issue(session, wanted.issue_number)
     copy = await _unclaimed(session, copies, issue)
     today = now.astimezone(rules.zone).date()
-    check_claim(copy, issue, wanted, days=rules.catalogue.policies.claim_policy(today).days, today=today)
+    mailed = mailed_on(copy, issue)
+    moved = await addresses.has_moved(
+        session,
+        subscriber.id,
+        copy.address_id,
+        since=copy.run_as_of,
+        day=mailed,
+        until=datetime.combine(mailed + timedelta(days=1), time(), rules.zone),
+    )
+    check_claim(copy, issue, wanted, moved=moved, days=rules.catalogue.policies.claim_policy(today).days, today=today)
     is_allowed = await approvals.copies_left(session, rules, subscriber.id, by=by, now=now) > 0
     claim = Claim(
         id=claim_id,

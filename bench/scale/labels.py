@@ -66,6 +66,10 @@ async def _unusable(s: Subject) -> None:
     await addresses.unusable(s.session, ISSUE, mailed=TODAY, served={"US": "domestic"}, after="", limit=PAGE)
 
 
+async def _has_moved(s: Subject) -> None:
+    await addresses.has_moved(s.session, s.reader, s.id("adr"), since=NOW, day=TODAY, until=NOW)
+
+
 async def _copies(s: Subject) -> None:
     await claims.sent_copies(s.session, ISSUE, subscriber_id=s.reader)
     await claims.sent_copies(s.session, ISSUE, subscription_id=s.id("scr"))
@@ -136,6 +140,7 @@ LABELS = (
     query("addresses.remove", lambda s: addresses.remove(s.session, s.id("adr"), now=NOW)),
     query("addresses.due", lambda s: addresses.due(s.session, s.id("adr"))),
     query("addresses.finish", lambda s: addresses.finish(s.session, s.id("adr"))),
+    query("addresses.has_moved", _has_moved),
     query("addresses.unusable", _unusable),
     query("claims.sent_copies", _copies),
     query("claims.insert", _claim),
@@ -170,5 +175,6 @@ LABELS = (
     query("label_runs.by_id", lambda s: label_runs.by_id(s.session, "lbl_7")),
     query("label_runs.csv", _csv, reads_all=EVERY_COPY),
     query("issues.count_copies", lambda s: issues.count_copies(s.session, ISSUE), reads_all=EVERY_COPY),
+    query("sent_copies.of_reader", lambda s: sent_copies.of_reader(s.session, "auth0|x")),
     query("sent_copies.of_subscriptions", lambda s: sent_copies.of_subscriptions(s.session, [s.id("scr")])),
 )

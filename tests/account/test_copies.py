@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.account.conftest import AccountBrowser, OpenAccount
-from tests.support.labels import HOME, freeze, labels, move
+from tests.support.labels import HOME, NEW_HOME, freeze, labels, move
 from tests.support.print_edition import items, put, quote
 from tests.support.shop import START_TIME, Person, Shop
 
@@ -35,7 +35,7 @@ async def test_a_reader_moves(shop: Shop, nia: Person, open_account: OpenAccount
 
     assert "Change your address" in overview.text
     assert page.form("/address").values()["line1"] == HOME["line1"]
-    assert "What you change today counts from No. 5 on." in page.text
+    assert "Changes you make today take effect with No. 5." in page.text
     assert "doesn’t change what you pay for print" in page.text
     assert refused.status == 422
     for name, message in (("line1", "The street address is missing."), ("city", "The city is missing.")):
@@ -146,6 +146,34 @@ async def test_a_reader_claims_a_copy_once(shop: Shop, nia: Person, open_account
     assert len(await labels(shop, ISSUE, supplement=1)) == 1
 
 
+async def test_a_copy_that_was_sent_before_a_late_move_is_not_claimed(
+    shop: Shop, nia: Person, open_account: OpenAccount
+) -> None:
+    account = await open_account(nia)
+    await _mail(shop, moved=nia)
+    overview = await account.open("/")
+    refused = await account.submit(await account.open("/claims"), "/claims", reason="not_received")
+
+    assert "1 Lantern Street" in overview.text, "the address on the label"
+    assert refused.status == 422
+    assert "No. 5 went to your address before you moved, because its labels were already printed." in refused.text
+    assert (await shop.get("/v1/me/claims", nia)).json()["data"] == []
+
+
+async def test_copies_of_an_earlier_subscription_can_be_claimed(
+    shop: Shop, nia: Person, open_account: OpenAccount
+) -> None:
+    await _mail(shop)
+    assert (await shop.post("/v1/me/subscription/cancel", nia, {"when": "now"})).status_code == 200
+    await shop.wait_until_idle()
+    await shop.subscribe(nia, print_edition=True)
+    account = await open_account(nia)
+    claimed = await account.submit(await account.open("/claims"), "/claims", reason="not_received")
+
+    assert "Thank you for telling us about No. 5." in claimed.text
+    assert len((await shop.get("/v1/me/claims", nia)).json()["data"]) == 1
+
+
 async def test_a_reader_without_print_is_offered_none_of_it(shop: Shop, open_account: OpenAccount) -> None:
     await shop.plan_issues(50)
     person = shop.person("otto")
@@ -243,7 +271,9 @@ async def test_print_that_was_added_at_stripe_is_part_of_the_term(shop: Shop, op
     assert (mine["editions"], mine["print_from"]) == (["digital", "print"], None)
 
 
-async def _mail(shop: Shop) -> None:
+async def _mail(shop: Shop, *, moved: Person | None = None) -> None:
     await shop.advance_to(CUTOFF)
+    if moved is not None:
+        await move(shop, moved, NEW_HOME)
     await freeze(shop, ISSUE)
     await shop.advance_to(MAILED)

@@ -39,7 +39,7 @@ def issue(*, counts_as: int = 1, actual: date | None = None) -> Issue:
     )
 
 
-def copy(run: int = 0, *, run_mailed: date = MAILED) -> ClaimableCopy:
+def copy(run: int = 0, *, run_mailed: date = MAILED, is_grace: bool = False) -> ClaimableCopy:
     return ClaimableCopy(
         subscription_id="scr_1",
         subscriber_id="rdr_1",
@@ -47,7 +47,9 @@ def copy(run: int = 0, *, run_mailed: date = MAILED) -> ClaimableCopy:
         issue_number=5,
         run_number=run,
         address_id="adr_1",
+        run_as_of=NOON,
         run_mail_date=run_mailed,
+        is_grace=is_grace,
     )
 
 
@@ -75,10 +77,22 @@ def test_a_copy_is_claimed_where_and_while_it_can_be(
     claim: WantedClaim, today: date, counts_as: int, error: type[DomainError] | None
 ) -> None:
     if error is None:
-        check_claim(copy(), issue(counts_as=counts_as), claim, days=DAYS, today=today)
+        check_claim(copy(), issue(counts_as=counts_as), claim, moved=False, days=DAYS, today=today)
     else:
         with pytest.raises(error):
-            check_claim(copy(), issue(counts_as=counts_as), claim, days=DAYS, today=today)
+            check_claim(copy(), issue(counts_as=counts_as), claim, moved=False, days=DAYS, today=today)
+
+
+def test_a_grace_copy_is_sent_again_and_adds_nothing_to_a_term() -> None:
+    check_claim(copy(is_grace=True), issue(), wanted(), moved=False, days=DAYS, today=MAILED)
+    with pytest.raises(NothingToExtend):
+        check_claim(copy(is_grace=True), issue(), wanted("extend"), moved=False, days=DAYS, today=MAILED)
+
+
+def test_after_a_late_move_only_the_address_on_the_label_can_be_claimed() -> None:
+    check_claim(copy(), issue(), wanted(address="adr_1"), moved=True, days=DAYS, today=MAILED)
+    with pytest.raises(CopySentElsewhere):
+        check_claim(copy(), issue(), wanted(), moved=True, days=DAYS, today=MAILED)
 
 
 @pytest.mark.parametrize(

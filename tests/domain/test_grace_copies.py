@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from app.domain.adjustments import Adjustment, AdjustmentKind
 from app.domain.back_issues import IssueNotMailed, check_mailed
 from app.domain.issues import Calendar, schedule_terms
 from app.domain.label_runs import grace_expires
@@ -39,6 +40,24 @@ def renewed(paid: date) -> Term:
     )
 
 
+def _calendar(length: int) -> Calendar:
+    issues = [*PLAIN.values()]
+    day = issues[-1].planned_mail_date
+    while len(issues) < length:
+        day += timedelta(days=15)
+        number = len(issues) + 1
+        issues.append(
+            replace(
+                issues[-1],
+                number=number,
+                cover_date=day,
+                planned_mail_date=day,
+                label_cutoff=day - timedelta(days=7),
+            )
+        )
+    return Calendar(issues, CHICAGO)
+
+
 @pytest.mark.parametrize(
     ("number", "issues", "most", "expires"),
     [
@@ -66,21 +85,7 @@ def test_an_issue_is_a_grace_copy_of_terms_that_ended_shortly_before(
     ],
 )
 def test_a_renewal_is_charged_for_grace_copies_once(paid: date, owed: int, grace: int, first: int, last: int) -> None:
-    issues = [*PLAIN.values()]
-    day = issues[-1].planned_mail_date
-    while len(issues) < 80:
-        day += timedelta(days=15)
-        number = len(issues) + 1
-        issues.append(
-            replace(
-                issues[-1],
-                number=number,
-                cover_date=day,
-                planned_mail_date=day,
-                label_cutoff=day - timedelta(days=7),
-            )
-        )
-    calendar = Calendar(issues, CHICAGO)
+    calendar = _calendar(80)
     _, run = schedule_terms(SUBSCRIPTION, [FIRST, renewed(paid)], calendar, CATALOGUE, grace=POLICY.grace_period)
 
     ledger = run.ledger(at(paid))
@@ -91,6 +96,24 @@ def test_a_renewal_is_charged_for_grace_copies_once(paid: date, owed: int, grace
     payment = replace(PAYMENT, invoice_id="in_2", paid_at=at(paid))
     progress = progress_of([payment], [FIRST, renewed(paid)], [run], now=at(paid))[payment.id]
     assert (progress.bought, progress.served) == (24, ledger.served + grace), "a refund keeps their price"
+
+
+@pytest.mark.parametrize(
+    ("paid", "extended", "grace"),
+    [
+        pytest.param(date(2027, 4, 1), date(2027, 3, 20), [26], id="paid late, added after a grace copy"),
+        pytest.param(date(2027, 4, 1), date(2027, 2, 20), [27], id="paid late, added before the end of the term"),
+        pytest.param(date(2027, 3, 10), date(2027, 3, 8), [], id="paid in time"),
+    ],
+)
+def test_an_issue_added_while_a_renewal_is_awaited_is_worth_an_issue(
+    paid: date, extended: date, grace: list[int]
+) -> None:
+    added = Adjustment(kind=AdjustmentKind.EXTENSION, issues=1, at=at(extended))
+    terms = [replace(FIRST, adjustments=(added,), grace_sent=len(grace)), renewed(paid)]
+    first, second = schedule_terms(SUBSCRIPTION, terms, _calendar(80), CATALOGUE, grace=POLICY.grace_period)
+    owed = [copy + 1 for run in (first, second) for start, end in run.ranges for copy in range(start, end)]
+    assert sorted([*owed, *grace]) == [*range(2, 2 + 24 + 1 + 24)], "each issue once"
 
 
 def test_a_back_issue_was_mailed() -> None:

@@ -18,6 +18,7 @@ def _copy(mail_date: date, *, kind: LabelKind = LabelKind.COPY, claimed: bool = 
         mail_date=mail_date,
         run_number=0,
         kind=kind,
+        address_id="adr_1",
         lines=(),
         claimed=claimed,
         lost=lost,

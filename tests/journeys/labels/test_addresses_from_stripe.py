@@ -1,11 +1,12 @@
 """Readers who were imported, or who subscribed before addresses were kept, get copies at the address that Stripe has."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from app.domain.reconciliation import SweepKind
 from tests.support.labels import HOME, freeze, labels, move, preview
 from tests.support.reconciliation import reconcile
-from tests.support.shop import Shop
+from tests.support.refunds import GUARANTEE, payment_ids, request_refund
+from tests.support.shop import ADDRESS, Shop
 
 ISSUE = 5
 CLOSED = datetime(2026, 3, 10, 18, tzinfo=UTC)
@@ -52,6 +53,30 @@ async def test_imported_readers_get_copies_at_stripes_address_or_when_one_is_add
     assert (await freeze(shop, ISSUE))["counts"]["copies"] == 2
     assert [one["line1"] for one in await labels(shop, ISSUE)] == ["7 Ferry Lane", "8 Ferry Lane"]
     assert [one["due_at"] for one in await shop.rows(STORED)] == [None, None]  # Stripe has them already
+
+
+async def test_a_returning_readers_address_counts_from_when_the_checkout_was_opened(shop: Shop) -> None:
+    await shop.plan_issues(50)
+    ada, ben = shop.person("ada"), shop.person("ben")
+    for reader in (ada, ben):
+        await shop.subscribe(reader, print_edition=True)
+        (payment,) = await payment_ids(shop, reader)
+        assert (await request_refund(shop, payment, GUARANTEE, 73_00, key=f"refund-{reader.sub}")).status_code == 201
+    await shop.wait_until_idle()
+    await shop.advance_to(CLOSED - timedelta(days=3))  # before the labels of the issue close
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
+    for reader in (ada, ben):
+        opened = (await shop.open_checkout(reader, print_edition=True)).json()
+        await shop.pay_checkout(opened["url"], address={**ADDRESS, "shipping_line1": "9 Harbor Road"})
+    await shop.advance_to(CLOSED - timedelta(days=2, hours=12))
+    await move(shop, ben, {**HOME, "line1": "5 Mill Lane"})  # later than the checkout, so it stays
+    await shop.advance_to(CLOSED)
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
+    await reconcile(shop)
+    await shop.wait_until_idle()
+
+    assert (await freeze(shop, ISSUE))["counts"]["copies"] == 2
+    assert {one["line1"] for one in await labels(shop, ISSUE)} == {"9 Harbor Road", "5 Mill Lane"}
 
 
 async def test_reconciliation_fetches_the_addresses_of_earlier_subscribers(shop: Shop) -> None:

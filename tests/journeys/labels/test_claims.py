@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 
-from tests.support.labels import NEW_HOME, circulation, freeze, labels, move, preview, try_to_freeze
+from tests.support.labels import CABIN, NEW_HOME, circulation, freeze, labels, move, preview, try_to_freeze
 from tests.support.shop import Person, Shop
 
 # Issue 5 of the planned ones closes at the end of March 8, 2026 in Chicago, and is mailed on March 17.
@@ -60,6 +60,37 @@ async def test_a_claim_resolved_by_extension_adds_one_issue_and_no_copy(shop: Sh
     assert (await _claim(shop, ada)).json()["code"] == "copy_already_claimed"
     listed = await shop.get("/v1/support/claims", circulation(shop), issue=str(ISSUE))
     assert [one["id"] for one in listed.json()["data"]] == [made.json()["id"]]
+
+
+async def test_a_copy_sent_before_a_late_move_is_not_claimed_without_an_address(shop: Shop) -> None:
+    ada = await _with_a_copy(shop)
+    await shop.advance_to(CUTOFF + DAY)
+    moved = await move(shop, ada, NEW_HOME)
+    assert moved["counts_from"]["issue"] == ISSUE + 1
+    await shop.advance_to(MAILED + DAY)
+
+    refused = await _claim(shop, ada)
+    assert (refused.status_code, refused.json()["code"]) == (409, "copy_sent_elsewhere")
+    (label,) = await shop.rows("SELECT subscription_id, address_id FROM labels")
+    body = {"subscription": label["subscription_id"], "issue": ISSUE, "reason": "not_received", "resolution": "resend"}
+    assert (await shop.post("/v1/support/claims", shop.agent, body)).json()["code"] == "copy_sent_elsewhere"
+    there = {**body, "address": label["address_id"]}
+    assert (await shop.post("/v1/support/claims", shop.agent, there)).status_code == 201
+
+
+async def test_a_temporary_address_that_was_removed_too_late_is_a_late_move(shop: Shop) -> None:
+    await shop.plan_issues(30)
+    ada = shop.person("ada")
+    await shop.subscribe(ada, print_edition=True)
+    away = await move(shop, ada, CABIN, **{"from": "2026-03-05", "until": "2026-04-20"})
+    await shop.advance_to(CUTOFF)
+    await freeze(shop, ISSUE)
+    removed = await shop.http.delete(
+        f"/v1/me/address/temporary/{away['temporary'][0]['id']}", headers=dict(ada.headers)
+    )
+    assert removed.status_code == 200, removed.text
+    await shop.advance_to(MAILED + DAY)
+    assert (await _claim(shop, ada)).json()["code"] == "copy_sent_elsewhere"
 
 
 async def test_above_the_limit_a_second_person_decides(shop: Shop) -> None:

@@ -86,7 +86,7 @@ async def test_back_issues_above_the_limit_wait_for_a_second_person(shop: Shop) 
 async def test_renewed_late_after_two_grace_copies_and_a_gap_year(shop: Shop) -> None:
     await shop.plan_issues(60)
     ada, ben = shop.person("ada"), shop.person("ben")
-    paying = [await _with_a_failing_card(shop, reader) for reader in (ada, ben)]
+    paying = [await with_a_failing_card(shop, reader) for reader in (ada, ben)]
     await shop.stripe.put("/_sandbox/settings", json={"after_retries": "past_due", "retry_days": [1]})
     assert (await _ledger(shop, ada))["last_issue"] == LAST
     await shop.advance_to(RENEWAL + 2 * DAY)
@@ -183,7 +183,7 @@ async def test_an_order_of_an_erased_reader_is_canceled_and_no_copy_is_owed(shop
 async def test_a_grace_copy_in_a_hold_is_not_sent_and_not_charged(shop: Shop) -> None:
     await shop.plan_issues(60)
     ada = shop.person("ada")
-    paying = await _with_a_failing_card(shop, ada)
+    paying = await with_a_failing_card(shop, ada)
     await shop.stripe.put("/_sandbox/settings", json={"after_retries": "past_due", "retry_days": [1]})
     await shop.advance_to(RENEWAL - 10 * DAY)
     hold = await shop.post("/v1/me/holds", ada, {"from": "2027-03-01", "until": "2027-03-10"})
@@ -203,7 +203,7 @@ async def test_a_grace_copy_in_a_hold_is_not_sent_and_not_charged(shop: Shop) ->
     assert sorted(term["ledger"]["adjustments"] for term in terms) == [-1, 0]
 
 
-async def _with_a_failing_card(shop: Shop, reader: Person) -> str:
+async def with_a_failing_card(shop: Shop, reader: Person) -> str:
     await shop.subscribe(reader, print_edition=True)
     stripe_id = str((await only_subscription(shop, reader))["stripe_id"])
     await replace_card(shop, stripe_id, "pm_card_chargeCustomerFail")

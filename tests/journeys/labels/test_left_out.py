@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.journeys.labels.test_grace_and_back_issues import LAST, RENEWAL, _with_a_failing_card
+from tests.journeys.labels.test_grace_and_back_issues import LAST, RENEWAL, with_a_failing_card
 from tests.support.labels import HOME, freeze, labels, preview, try_to_freeze
 from tests.support.print_edition import change, give_credit
 from tests.support.refunds import get_quotes
@@ -89,7 +89,7 @@ async def test_a_supplement_sends_no_grace_copy_of_an_issue_from_before_the_expi
         " cover_date = DATE '2026-01-01' + number::int * 14, label_cutoff = DATE '2026-01-01' + number::int * 14 - 9"
     )
     await shop.execute("UPDATE calendar_edition SET token = 'y'")
-    await _with_a_failing_card(shop, shop.person("ada"))
+    await with_a_failing_card(shop, shop.person("ada"))
     await shop.stripe.put("/_sandbox/settings", json={"after_retries": "past_due", "retry_days": [1]})
     await shop.advance_to(RENEWAL - DAY)
     assert [(await freeze(shop, number))["counts"]["copies"] for number in (LAST + 1, LAST + 2)] == [0, 0]

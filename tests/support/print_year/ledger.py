@@ -104,6 +104,15 @@ class Replacement:
 
 
 @dataclass
+class SentLabel:
+    """Where a copy was sent, as of when, and the first day on which it can be mailed."""
+
+    city: str
+    as_of: datetime
+    printed: date
+
+
+@dataclass
 class Card:
     """Everything that concerns the copies of one reader's subscription."""
 
@@ -113,6 +122,7 @@ class Card:
     replacements: list[Replacement] = field(default_factory=list)
     claimed: set[int] = field(default_factory=set)
     sent: dict[int, PaidTerm | None] = field(default_factory=dict)  # copies, by issue; None: a grace copy
+    labels: dict[int, SentLabel] = field(default_factory=dict)  # of these copies
     grace: list[int] = field(default_factory=list)
     will_renew: bool = True
 
@@ -214,11 +224,21 @@ class Card:
 
     def city(self, *, known: datetime, day: date) -> str:
         """Return where a copy goes, by what was known at a time, on the day when it is mailed."""
+        return self._place(known=known, day=day).city
+
+    def _place(self, *, known: datetime, day: date) -> Place:
         known_places = [place for place in self.places if place.saved <= known]
         for place in known_places:
             if place.is_on(day):
-                return place.city
-        return next(place.city for place in reversed(known_places) if place.since is None)
+                return place
+        return next(place for place in reversed(known_places) if place.since is None)
+
+    def moved_late(self, issue: PlannedIssue) -> bool:
+        """Return whether a copy went elsewhere than to the reader's address, because of a change after its labels closed."""
+        label = self.labels[issue.number]
+        day = max(issue.mail_date, label.printed)
+        place = self._place(known=begin_of(day + timedelta(days=1)) - timedelta.resolution, day=day)
+        return place.city != label.city and place.saved >= label.as_of
 
     def on_main_run(self, issue: PlannedIssue, calendar: Sequence[PlannedIssue]) -> bool:
         """Return whether a copy of an issue is on its run at the cut-off."""

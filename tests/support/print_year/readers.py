@@ -216,6 +216,10 @@ class PrintReader:
         if issue.number not in self.card.sent or issue.number in self.card.claimed:
             assert answer.status_code == 409, self.story()
             return
+        is_refused = (resolution == "extend" and self.card.sent[issue.number] is None) or self.card.moved_late(issue)
+        if is_refused:
+            assert answer.json()["code"] in {"nothing_to_extend", "copy_sent_elsewhere"}, self.story()
+            return
         assert answer.status_code in {201, 202}, self.story()
         self.card.claimed.add(issue.number)
         term = self.term

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from tests.support.labels import circulation, labels, preview, try_to_freeze
-from tests.support.print_year.ledger import DAY, FROM_THE_START, PaidTerm, PlannedIssue, PrintPeriod
+from tests.support.print_year.ledger import DAY, FROM_THE_START, PaidTerm, PlannedIssue, PrintPeriod, SentLabel
 from tests.support.print_year.liability import Paid, day_of, owed
 from tests.support.print_year.readers import PrintReader
 from tests.support.shop import START_TIME, Shop
@@ -191,7 +191,7 @@ class PrintYear:
             assert found[name]["city"] == city, reader.story(
                 f"gets issue {issue.number} in {found[name]['city']}, not {city}"
             )
-            self._note_copy(reader, issue)
+            self._note_copy(reader, issue, SentLabel(city, issue.closes, issue.mail_date))
         self.labels += len(found)
         grace = sum(one.card.sent[issue.number] is None for one in wanted.values())
         assert counts["grace"] == grace
@@ -211,7 +211,8 @@ class PrintYear:
         await self.shop.wait_until_idle()
         return dict(answer.json()["counts"])
 
-    def _note_copy(self, reader: PrintReader, issue: PlannedIssue) -> None:
+    def _note_copy(self, reader: PrintReader, issue: PlannedIssue, label: SentLabel) -> None:
+        reader.card.labels[issue.number] = label
         term = reader.card.copies(self.calendar).get(issue.number)
         reader.card.sent[issue.number] = term
         if term is None:
@@ -243,7 +244,7 @@ class PrintYear:
             city = reader.card.city(known=self.now, day=day)
             assert found[name, kind]["city"] == city, reader.story(f"{kind} of {issue.number} is not in {city}")
             if kind == "copy":
-                self._note_copy(reader, issue)
+                self._note_copy(reader, issue, SentLabel(city, self.now, day))
             else:
                 reader.card.replacements = [one for one in reader.card.replacements if one.issue != issue.number]
         self.labels += len(found)
