@@ -66,6 +66,11 @@ class AuditOut(ApiModel):
 
     data: list[AuditEntryOut]
     next: str | None = Field(examples=[None])
+    truncated: bool = Field(
+        default=False,
+        examples=[False],
+        description="Whether `reader` matches more readers than were searched for. Enter an email address instead.",
+    )
 
 
 @router.get("")
@@ -76,7 +81,7 @@ async def list_audit(
     action: Annotated[Word | None, Query(description="Exact match, or a prefix and a star: `refund.*`.")] = None,
     object: Annotated[Word | None, Query(description="ID of the changed object.")] = None,  # noqa: A002
     subscriber: Annotated[Word | None, Query(description="ID of the subscriber: `rdr_123`.")] = None,
-    staff: Annotated[Word | None, Query(description="A part of a name, or an ID.")] = None,
+    staff: Annotated[Word | None, Query(description="Part of a name, beginning of an email address, or an ID.")] = None,
     reader: Annotated[Word | None, Query(description="A name, an email address or an ID.")] = None,
     since: Annotated[Moment | None, Query(description="At or after this time.")] = None,
     until: Annotated[Moment | None, Query(description="Before this time.")] = None,
@@ -87,4 +92,4 @@ async def list_audit(
     wanted = Selection(actor=actor, action=action, object_id=object, subscriber_id=subscriber, since=since, until=until)
     position = int(after) if after is not None else None
     found = await audit.search(ctx, wanted, staff=staff, reader=reader, after=position, limit=limit)
-    return AuditOut(data=[AuditEntryOut.of(one) for one in found.items], next=found.next)
+    return AuditOut(data=[AuditEntryOut.of(one) for one in found.items], next=found.next, truncated=found.is_cut)

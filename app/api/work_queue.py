@@ -41,10 +41,20 @@ class StaffMemberOut(ApiModel):
     name: str = Field(examples=["Robin Vance"])
 
 
+class ListedStaffMemberOut(StaffMemberOut):
+    """A member of staff in a list."""
+
+    email: str | None = Field(
+        default=None,
+        description="Null until the identity provider gives an address at a sign-in to the console.",
+        examples=["robin@example.com"],
+    )
+
+
 class StaffMembersOut(ApiModel):
     """Staff by name: at most 500."""
 
-    data: list[StaffMemberOut]
+    data: list[ListedStaffMemberOut]
 
 
 class WorkItemOut(ApiModel):
@@ -243,4 +253,4 @@ async def note_work_item(item: str, body: NoteIn, agent: SupportAgent, ctx: Ctx,
 async def list_staff_members(_: SupportAgent, ctx: Ctx) -> StaffMembersOut:
     """List the staff who have signed in to the console, for assignments and to show names."""
     found = await staff_members.listed(ctx)
-    return StaffMembersOut(data=[StaffMemberOut(sub=one.sub, name=one.name) for one in found])
+    return StaffMembersOut(data=[ListedStaffMemberOut(sub=one.sub, name=one.name, email=one.email) for one in found])

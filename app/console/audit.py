@@ -13,7 +13,7 @@ from app.domain.audit import READER, Selection
 from app.domain.audit_sentences import Part, sentence
 from app.domain.callers import Role
 from app.domain.staff_members import STAFF, actor_name
-from app.services import audit, support
+from app.services import audit, staff_members, support
 
 PAGE_SIZE = 50
 FILTERS = ("staff", "reader", "action", "since", "until")
@@ -48,6 +48,7 @@ async def show(request: ConsoleRequest) -> Response:
         page=page,
         filters=filters,
         invalid_dates=[filters[name] for name, day in days.items() if day is None and filters[name]],
+        emails={f"{STAFF}{sub}": email for sub, email in (await staff_members.emails(request.ctx)).items()},
         who=lambda listed: _who(request, listed, readers),
         what=lambda listed: _what(request, listed, readers),
     )

@@ -7,13 +7,14 @@ from app.console.form_fields import InvalidForm
 from app.console.request import ConsoleRequest
 from app.domain.callers import LONGEST_SUB, Role
 from app.pages.formatting import counted
-from app.services import staff_sessions
+from app.services import staff_members, staff_sessions
 
 
 async def show(request: ConsoleRequest) -> Response:
     """Show the open sessions, the newest first."""
     sessions = await staff_sessions.list_open(request.ctx, now=request.ctx.clock.real())
-    return request.render("staff_sessions.html", sessions=sessions, own=request.staff.cookie.id)
+    emails = await staff_members.emails(request.ctx)
+    return request.render("staff_sessions.html", sessions=sessions, emails=emails, own=request.staff.cookie.id)
 
 
 async def confirm_end(request: ConsoleRequest) -> Response:

@@ -327,6 +327,7 @@ TABLES: Mapping[str, Table] = {
         personal={
             "sub": _staff("Identifies a member of staff", "3 years after the last sign-in"),
             "name": _staff("Shows who did something", "3 years after the last sign-in"),
+            "email": _staff("Finds what somebody did in the audit log", "3 years after the last sign-in"),
         },
         of="sub = :sub",
     ),

@@ -1,33 +1,45 @@
-"""Staff who have signed in to the console, by name."""
+"""Staff who have signed in to the console, with their names and email addresses."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Record, Session
 from app.db.models import StaffMember as Row
 from app.db.models import table_of
+from app.domain.callers import Reader
 from app.domain.staff_members import StaffMember
 
 _ROWS = table_of(Row)
 _NEWEST = (
-    select(_ROWS.c.sub, _ROWS.c.name, _ROWS.c.roles, _ROWS.c.seen_at)
+    select(_ROWS.c.sub, _ROWS.c.name, _ROWS.c.email, _ROWS.c.roles, _ROWS.c.seen_at)
     .order_by(_ROWS.c.seen_at.desc(), _ROWS.c.sub)
     .limit(bindparam("most"))
 )
 
 
-async def save(session: Session, *, sub: str, name: str, roles: Collection[str], at: datetime) -> None:
-    """Store the name and the roles that the identity provider gave. An older answer changes nothing."""
-    made = insert(Row).values(sub=sub, name=name, roles=sorted(roles), seen_at=at)
+async def save(session: Session, person: Reader, *, at: datetime) -> None:
+    """
+    Store what the identity provider said about a member of staff. An older answer changes nothing.
+
+    An answer without an email address keeps the one that is known: not every client's tokens have it.
+    """
+    made = insert(Row).values(
+        sub=person.sub,
+        name=person.name or person.email or person.sub,
+        email=person.email,
+        roles=sorted(person.roles),
+        seen_at=at,
+    )
     await session.execute(
         made.on_conflict_do_update(
             index_elements=[Row.sub],
             set_={
                 "name": made.excluded.name,
+                "email": func.coalesce(made.excluded.email, Row.email),
                 "roles": made.excluded.roles,
                 "seen_at": made.excluded.seen_at,
             },
@@ -49,4 +61,4 @@ async def newest(read: Reads, *, limit: int) -> Sequence[StaffMember]:
 
 
 def _member(row: Row | Record) -> StaffMember:
-    return StaffMember(sub=row.sub, name=row.name, roles=frozenset(row.roles), seen_at=row.seen_at)
+    return StaffMember(sub=row.sub, name=row.name, email=row.email, roles=frozenset(row.roles), seen_at=row.seen_at)

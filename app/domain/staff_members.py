@@ -14,8 +14,15 @@ class StaffMember:
 
     sub: str
     name: str
+    email: str | None = None  # as the identity provider last gave it, verified or not
     roles: frozenset[str]  # including implied ones, at the last sign-in
     seen_at: datetime  # when the identity provider last confirmed the name and the roles
+
+    def is_meant_by(self, text: str) -> bool:
+        """Return whether a text is the person's ID, a part of their name, or the beginning of their email address."""
+        low = text.strip().casefold()
+        named = bool(low) and low in self.name.casefold()
+        return named or text == self.sub or (bool(low) and (self.email or "").casefold().startswith(low))
 
 
 def actor_name(actor: str, names: Mapping[str, str]) -> str:

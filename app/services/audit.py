@@ -30,6 +30,13 @@ class Verification:
     broken: Break | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundEntries(Page[ListedEntry]):
+    """A page of entries. ``is_cut``: more readers may be meant than were searched for."""
+
+    is_cut: bool = False
+
+
 async def page(ctx: DatabaseContext, selection: Selection, *, after: int | None, limit: int) -> Page[ListedEntry]:
     """Return selected entries, the newest first."""
     async with ctx.sessions.begin() as session:
@@ -39,46 +46,50 @@ async def page(ctx: DatabaseContext, selection: Selection, *, after: int | None,
 
 async def search(
     ctx: Context, wanted: Selection, *, staff: str | None, reader: str | None, after: int | None, limit: int
-) -> Page[ListedEntry]:
+) -> FoundEntries:
     """
     Return selected entries by people, the newest first.
 
-    :param staff: a part of a name, a ``sub``, or an actor such as ``staff:user-7`` or ``policy``.
+    :param staff: a part of a name, the beginning of an email address, a ``sub``, or an actor such as ``staff:user-7`` or
+        ``policy``.
     :param reader: what the search for readers finds, or the ID of any object.
     """
+    is_cut = False
     if staff:
-        actors = await _actors(ctx, staff)
-        if not actors:
-            return Page(items=[], next=None)
-        wanted = replace(wanted, actors=actors)
+        wanted = replace(wanted, actors=await _actors(ctx, staff))
     if reader and reader.startswith(READER_PREFIX):  # maybe erased
         wanted = replace(wanted, subscriber_ids=(reader,))
     elif reader:
-        ids = await _readers(ctx, reader)
+        ids, is_cut = await _readers(ctx, reader)
         wanted = replace(wanted, subscriber_ids=ids) if ids else replace(wanted, object_id=reader)
-    return await page(ctx, wanted, after=after, limit=limit)
+    found = await page(ctx, wanted, after=after, limit=limit)
+    return FoundEntries(items=found.items, next=found.next, is_cut=is_cut)
 
 
-async def _readers(ctx: Context, text: str) -> tuple[str, ...]:
-    """Return the readers that a text means: a complete value such as an email address, else names with all its words."""
+async def _readers(ctx: Context, text: str) -> tuple[tuple[str, ...], bool]:
+    """
+    Return the readers that a text means, and whether there may be more.
+
+    They have a complete value such as an email address, or its beginning; else names with all the words.
+    """
     read = ctx.reads
     found = [reader for reader, _ in await reader_search.by_value(read, text)]
+    is_cut = len(found) >= reader_search.EMAILS
     words = sorted(terms_of(text), key=len, reverse=True)
     if not found and words:
         now = ctx.clock.real()  # only filters depend on it, and none is set
         named = await reader_search.by_names(read, [[word] for word in words], Filters(), card=None, now=now)
-        found = [one.id for one in named.candidates]
-    return tuple(dict.fromkeys(found[:MOST_READERS]))
+        found, is_cut = [one.id for one in named.candidates], named.is_cut
+    return tuple(dict.fromkeys(found[:MOST_READERS])), is_cut
 
 
 async def _actors(ctx: Context, text: str) -> tuple[str, ...]:
     """Return the actors that a text means."""
-    if ":" in text or text in PROGRAMS:
+    if text in PROGRAMS:
         return (text,)
     members = await staff_members.newest(ctx.reads, limit=MOST_STAFF)
-    low = text.casefold()
-    found = [one.sub for one in members if low in one.name.casefold() or one.sub == text]
-    return tuple(f"{STAFF}{sub}" for sub in found[:MOST_READERS]) or (f"{STAFF}{text}",)
+    found = tuple(f"{STAFF}{one.sub}" for one in members if one.is_meant_by(text))
+    return found or ((text, f"{STAFF}{text}") if ":" in text else (f"{STAFF}{text}",))
 
 
 async def seal(ctx: DatabaseContext) -> None:

@@ -1,4 +1,4 @@
-"""The names of staff, for pages and lists that show who did something."""
+"""The names and email addresses of staff, for pages and lists that show who did something."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +11,12 @@ async def listed(ctx: Context) -> Sequence[StaffMember]:
     """Return the staff who have signed in, by name."""
     found = await staff_members.newest(ctx.reads, limit=MOST_STAFF)
     return sorted(found, key=lambda one: (one.name.casefold(), one.sub))
+
+
+async def emails(ctx: Context) -> Mapping[str, str]:
+    """Return the known email addresses of staff by their ``sub``."""
+    found = await staff_members.newest(ctx.reads, limit=MOST_STAFF)
+    return {one.sub: one.email for one in found if one.email}
 
 
 async def names(ctx: Context) -> Mapping[str, str]:

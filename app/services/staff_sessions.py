@@ -77,7 +77,7 @@ async def start(
         if replaces is not None:
             await staff_sessions.end(session, replaces, at=now)
         await staff_sessions.create(session, made, refresh_token=refresh_token)
-        await staff_members.save(session, sub=made.sub, name=made.name, roles=made.roles, at=now)
+        await staff_members.save(session, person, at=now)
         await audit.record(session, actor=person.actor, action="console.signed_in", object_id="console")
     return made
 
@@ -112,7 +112,7 @@ async def save_check(
     """Store the roles that the provider confirmed. A change is recorded in the audit log."""
     name = person.name or person.email or person.sub
     async with ctx.sessions.begin() as session:
-        await staff_members.save(session, sub=stored.sub, name=name, roles=person.roles, at=now)
+        await staff_members.save(session, person, at=now)
         await staff_sessions.save_check(
             session,
             stored.id,

@@ -142,8 +142,7 @@ async def remember(ctx: Context, person: Reader, *, now: datetime) -> None:
     """Store the name of a member of staff who assigns something to themselves without the console."""
     if person.name or person.email:
         async with ctx.sessions.begin() as session:
-            name = person.name or person.email or person.sub
-            await staff_members.save(session, sub=person.sub, name=name, roles=person.roles, at=now)
+            await staff_members.save(session, person, at=now)
 
 
 async def _find(session: Session, item_id: str, roles: Collection[str]) -> WorkItem:

@@ -3126,7 +3126,8 @@ export interface components {
          *           "subscriber": "rdr_123"
          *         }
          *       ],
-         *       "next": null
+         *       "next": null,
+         *       "truncated": false
          *     }
          */
         AuditOut: {
@@ -3137,6 +3138,13 @@ export interface components {
              * @example null
              */
             next: string | null;
+            /**
+             * Truncated
+             * @description Whether `reader` matches more readers than were searched for. Enter an email address instead.
+             * @default false
+             * @example false
+             */
+            truncated: boolean;
         };
         /**
          * BackIssueIn
@@ -6680,6 +6688,34 @@ export interface components {
             unit: "copies" | "hundredths_of_percent";
         };
         /**
+         * ListedStaffMemberOut
+         * @description A member of staff in a list.
+         * @example {
+         *       "email": "robin@example.com",
+         *       "name": "Robin Vance",
+         *       "sub": "agent-1"
+         *     }
+         */
+        ListedStaffMemberOut: {
+            /**
+             * Sub
+             * @description The person's ID at the identity provider.
+             * @example agent-1
+             */
+            sub: string;
+            /**
+             * Name
+             * @example Robin Vance
+             */
+            name: string;
+            /**
+             * Email
+             * @description Null until the identity provider gives an address at a sign-in to the console.
+             * @example robin@example.com
+             */
+            email?: string | null;
+        };
+        /**
          * ListedSubscriberOut
          * @description A reader in a list, with the current subscription.
          * @example {
@@ -10145,6 +10181,7 @@ export interface components {
          * @example {
          *       "data": [
          *         {
+         *           "email": "robin@example.com",
          *           "name": "Robin Vance",
          *           "sub": "agent-1"
          *         }
@@ -10153,7 +10190,7 @@ export interface components {
          */
         StaffMembersOut: {
             /** Data */
-            data: components["schemas"]["StaffMemberOut"][];
+            data: components["schemas"]["ListedStaffMemberOut"][];
         };
         /**
          * StaffSessionOut
@@ -20574,7 +20611,7 @@ export interface operations {
                 object?: string | null;
                 /** @description ID of the subscriber: `rdr_123`. */
                 subscriber?: string | null;
-                /** @description A part of a name, or an ID. */
+                /** @description Part of a name, beginning of an email address, or an ID. */
                 staff?: string | null;
                 /** @description A name, an email address or an ID. */
                 reader?: string | null;

@@ -1,5 +1,7 @@
 """Replaying failed events, and filtering the audit log."""
 
+from urllib.parse import quote
+
 from tests.console.conftest import OpenConsole
 from tests.support.shop import Shop
 
@@ -125,3 +127,53 @@ async def test_audit_log_is_searched_by_people_and_read_in_sentences(shop: Shop,
         action="refund.requested",
     )
     assert [row["actor"] for row in answer.json()["data"]] == ["staff:staff-agent"]
+
+
+async def test_audit_log_finds_staff_by_email_name_and_id(shop: Shop, open_console: OpenConsole) -> None:
+    robin, alex = await open_console("agent@example.com"), await open_console("admin@example.com")
+    ada = shop.person("ada")
+    await shop.subscribe(ada)
+    (payment,) = await shop.rows("SELECT id FROM payments")
+    form = await robin.open(f"/payments/{payment['id']}/refund")
+    await robin.submit(await robin.submit(form, "/refund/confirm", basis="goodwill", much="5"), "/refund")
+    await shop.wait_until_idle()
+    for who in ("agent@example.com", "AGENT@Example.com", "agent@", "vance", "staff-agent", "staff:staff-agent"):
+        page = await alex.open(f"/audit?action=refund.requested&staff={who}")
+        assert "Robin Vance requested a refund of $5" in page.text, who
+    assert "(agent@example.com)" in page.text  # under the details
+    for nobody in ("gent@example.com", "agent@example.com.evil", "admin@example.com", "a:b"):
+        assert "No matching entries." in (await alex.open(f"/audit?action=refund.requested&staff={nobody}")).text, (
+            nobody
+        )
+    assert "agent@example.com" in (await alex.open("/staff")).text
+    boss = shop.person("boss", roles=("admin",))
+    answer = await shop.get("/v1/support/audit", boss, staff="agent@example.com", action="refund.requested")
+    assert [row["actor"] for row in answer.json()["data"]] == ["staff:staff-agent"]
+    listed = (await shop.get("/v1/support/staff-members", boss)).json()["data"]
+    assert {"sub": "staff-agent", "name": "Robin Vance", "email": "agent@example.com"} in listed
+
+
+async def test_staff_are_found_by_an_id_with_a_colon(shop: Shop, open_console: OpenConsole) -> None:
+    alex = await open_console("admin@example.com")
+    await shop.execute(
+        "INSERT INTO audit_log (actor, action, object_id) VALUES ('staff:auth0|x:1', 'refund.requested', 'rfd_1')"
+    )
+    for who in ("auth0|x:1", "staff:auth0|x:1"):
+        assert "refund.requested" in (await alex.open(f"/audit?action=refund.&staff={quote(who)}")).text
+
+
+async def test_audit_log_says_that_a_name_matches_too_many_readers(shop: Shop, open_console: OpenConsole) -> None:
+    alex, boss = await open_console("admin@example.com"), shop.person("boss", roles=("admin",))
+    await shop.execute(
+        "INSERT INTO subscribers (id, sub, name, indexed_name) SELECT 'rdr_m' || n, 'm' || n, 'Max Muster', 'Max Muster'"
+        " FROM generate_series(1, 501) n"
+    )
+    await shop.execute(
+        "INSERT INTO reader_name_parts (part, subscriber_id) SELECT 'muster', 'rdr_m' || n FROM generate_series(1, 500) n"
+    )
+    warning = "“muster” matches very many readers"
+    assert warning not in (await alex.open("/audit?reader=muster")).text
+    assert (await shop.get("/v1/support/audit", boss, reader="muster")).json()["truncated"] is False
+    await shop.execute("INSERT INTO reader_name_parts (part, subscriber_id) VALUES ('muster', 'rdr_m501')")
+    assert warning in (await alex.open("/audit?reader=muster")).text
+    assert (await shop.get("/v1/support/audit", boss, reader="muster")).json()["truncated"] is True

@@ -1,8 +1,13 @@
 """What people call an actor of the audit log."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
-from app.domain.staff_members import actor_name
+from app.domain.staff_members import StaffMember, actor_name
+
+NOW = datetime(2027, 3, 1, tzinfo=UTC)
 
 NAMES = {"user-7": "Robin Vance", "auth0|x:1": "Sam Iyer"}
 
@@ -23,3 +28,23 @@ NAMES = {"user-7": "Robin Vance", "auth0|x:1": "Sam Iyer"}
 )
 def test_an_actor_has_a_name(actor: str, name: str) -> None:
     assert actor_name(actor, NAMES) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        pytest.param("vance", True, id="a part of the name"),
+        pytest.param("Robin@example.com", True, id="the email address, in any case"),
+        pytest.param("robin@", True, id="its beginning"),
+        pytest.param("user-7", True, id="the ID"),
+        pytest.param("user", False, id="a part of the ID"),
+        pytest.param("example.com", False, id="the end of the email address"),
+        pytest.param(" ", False, id="nothing"),
+    ],
+)
+def test_a_text_means_a_member_of_staff(text: str, *, meant: bool) -> None:
+    robin = StaffMember(
+        sub="user-7", name="Robin Vance", email="robin@example.com", roles=frozenset({"support"}), seen_at=NOW
+    )
+    assert robin.is_meant_by(text) is meant
+    assert replace(robin, email=None).is_meant_by(text) is (meant and "@" not in text)

@@ -32,8 +32,9 @@ class StaffMember(Base):
     __tablename__ = "staff_members"
     sub: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
+    email: Mapped[str | None]  # NULL: the identity provider gave none
     roles: Mapped[list[str]]  # including implied ones
-    seen_at: Mapped[datetime] = mapped_column(index=True)  # when the identity provider last confirmed both
+    seen_at: Mapped[datetime] = mapped_column(index=True)  # when the identity provider last confirmed these
 
 
 class SignOut(Base):
