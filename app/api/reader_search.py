@@ -70,8 +70,9 @@ async def find_subscribers(
         str,
         Query(
             max_length=LONGEST_QUERY,
-            description="Parts of a name, the beginning of an email address, words of a postal address, an invoice number,"
-            " the last four digits of a card, or an ID of Newsstand or Stripe.",
+            description="Parts of a name, the beginning of an email address, words of a postal address, the number"
+            " of a paid invoice, the last four digits of a card, or an ID of Newsstand or Stripe. A charge is found after a"
+            " refund or a dispute of it.",
         ),
     ] = "",
     status: Annotated[SubscriptionStatus | None, Query(description="Status of the current subscription.")] = None,

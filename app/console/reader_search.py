@@ -12,7 +12,7 @@ from app.domain import spreadsheets
 from app.domain.caller_limits import Limit
 from app.domain.callers import Role
 from app.domain.pages import BadCursor
-from app.domain.reader_search import LONGEST_QUERY, Filters
+from app.domain.reader_search import LONGEST_QUERY, Filters, hint_for
 from app.domain.subscriptions import SubscriptionStatus
 from app.services import reader_search
 from app.services.reader_search import FoundReader, Results
@@ -59,6 +59,7 @@ async def search(request: ConsoleRequest) -> Response:
         "reader_search_results.html" if request.query("part") else "reader_search.html",
         query=kept["q"],
         results=results,
+        hint=hint_for(query),
         too_long=too_long,
         chosen=chosen,
         search_filters=chosen,

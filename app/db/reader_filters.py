@@ -66,9 +66,9 @@ _RANK = (
 _IS_CURRENT = "NOT " + exists(
     f"FROM subscriptions o WHERE o.subscriber_id = s.subscriber_id AND {_RANK.format(s='o')} > {_RANK.format(s='s')}"
 )
-_IS_OF_STATUS = (
-    "s.status = ANY(:statuses) AND (s.ended_here_at IS NULL OR s.status IN ('canceled', 'incomplete_expired'))"
-)
+# A subscription that ended here is canceled, whatever its status at Stripe still is.
+_ENDED_HERE = "s.ended_here_at IS NOT NULL AND s.status NOT IN ('canceled', 'incomplete_expired')"
+_IS_OF_STATUS = f"(CASE WHEN {_ENDED_HERE} THEN 'canceled' ELSE s.status END) = ANY(:statuses)"
 _ENDS_SOON = (
     "s.cancel_at >= :now AND s.cancel_at < :soon AND s.ended_at IS NULL AND s.ended_here_at IS NULL"
     f" AND s.cancel_at IS NOT NULL AND {_IS_CURRENT}"
@@ -141,13 +141,19 @@ def _list(filters: Filters) -> "Select[Any]":
         ORDER BY s.cancel_at, s.id LIMIT :most
         """  # noqa: S608 - of constants
     elif filters.by_subscription:
+        wanted_of = f"""s.print_edition = printed.printed AND (s.created_at, s.id) < (:at, :after)
+            AND {all_of(_of_subscription(filters))} AND {conditions(filters, "s.subscriber_id", but="subscription")}
+            ORDER BY s.created_at DESC, s.id DESC LIMIT :most"""
         sql = f"""
-        SELECT found.id, found.at, found.key FROM unnest(:statuses) AS status, unnest(:editions) AS printed,
-        LATERAL (
-            SELECT s.subscriber_id AS id, s.created_at AS at, s.id AS key FROM subscriptions s
-            WHERE s.status = status.status AND s.print_edition = printed.printed AND (s.created_at, s.id) < (:at, :after)
-              AND {all_of(_of_subscription(filters))} AND {conditions(filters, "s.subscriber_id", but="subscription")}
-            ORDER BY s.created_at DESC, s.id DESC LIMIT :most
+        SELECT found.id, found.at, found.key FROM (
+            SELECT of_status.* FROM unnest(:statuses) AS status, unnest(:editions) AS printed, LATERAL (
+                SELECT s.subscriber_id AS id, s.created_at AS at, s.id AS key FROM subscriptions s
+                WHERE s.status = status.status AND NOT ({_ENDED_HERE}) AND {wanted_of}
+            ) AS of_status
+            UNION ALL SELECT ended.* FROM unnest(:editions) AS printed, LATERAL (
+                SELECT s.subscriber_id AS id, s.created_at AS at, s.id AS key FROM subscriptions s
+                WHERE {_ENDED_HERE} AND {wanted_of}
+            ) AS ended
         ) AS found ORDER BY found.at DESC, found.key DESC LIMIT :most
         """  # noqa: S608 - of constants
     else:

@@ -43,6 +43,15 @@ _BY_VALUE = statement(
     UNION ALL SELECT subscriber_id, 'id' FROM refunds WHERE credit_note_id = :words
     UNION ALL SELECT subscriber_id, 'id' FROM subscriptions WHERE renewal ->> 'invoice_id' = :words
     UNION ALL SELECT subscriber_id, 'id' FROM disputes WHERE id = :words AND subscriber_id IS NOT NULL
+    UNION ALL SELECT subscriber_id, 'id' FROM disputes WHERE charge_id = :words AND subscriber_id IS NOT NULL
+    UNION ALL SELECT subscriber_id, 'id' FROM checkouts WHERE id = :words
+    UNION ALL SELECT subscriber_id, 'id' FROM checkouts WHERE stripe_id = :words
+    UNION ALL (SELECT s.subscriber_id, 'id' FROM events e JOIN subscriptions s
+        ON s.stripe_id = substr(e.work_key, length('subscription:') + 1)
+        WHERE e.object_id = :words AND starts_with(e.work_key, 'subscription:') LIMIT 1)
+    UNION ALL (SELECT s.subscriber_id, 'id' FROM events e JOIN payments p
+        ON p.id = substr(e.work_key, length('payment:') + 1) JOIN subscriptions s ON s.id = p.subscription_id
+        WHERE e.object_id = :words AND starts_with(e.work_key, 'payment:') LIMIT 1)
     UNION ALL SELECT s.subscriber_id, 'id' FROM payments p JOIN subscriptions s ON s.id = p.subscription_id
         WHERE p.id = :words
     UNION ALL SELECT s.subscriber_id, 'id' FROM payments p JOIN subscriptions s ON s.id = p.subscription_id

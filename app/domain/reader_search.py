@@ -12,6 +12,17 @@ from app.domain.text import is_storable
 ENDS_SOON = timedelta(days=30)  # until the scheduled end of a subscription
 # As in "Invoice #NS-0001". Words without a separator after them belong to the value.
 _INVOICE = re.compile(r"^(invoice(?=[\s:#])[\s:]*)?((no\.|number)(?=[\s:#])[\s:]*)?#?\s*", re.IGNORECASE)
+_ID = re.compile(r"^[a-z]{2,8}_[A-Za-z0-9_]{3,}$")  # of Newsstand or Stripe
+_INVOICE_NUMBER = re.compile(r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*-[0-9]{3,}$")
+SEARCHED_IDS = (
+    "The IDs that can be searched are those of customers (cus_…), subscriptions (sub_…), Checkout Sessions (cs_…), invoices"
+    " (in_…), payments (pi_…), refunds (re_…), credit notes (cn_…) and disputes (dp_…, du_…). A charge (ch_…) is found"
+    " after a refund or a dispute of it. Otherwise, copy the payment’s ID (pi_…) from Stripe’s page."
+)
+SEARCHED_NUMBERS = (
+    "The number of an invoice is found once the invoice is paid. Until then, search by its ID (in_…), or by the reader’s"
+    " name or email address."
+)
 LAST_DIGITS = 4  # of a card, as on receipts
 LONGEST_QUERY = 300  # characters; an email address has up to 254
 
@@ -75,6 +86,14 @@ def value_of(query: str) -> str | None:
     """Return a query that may be one complete value, such as an ID, without "#" or "Invoice"; None if it has words."""
     plain = query if "@" in query else _INVOICE.sub("", query)
     return plain if plain and " " not in plain else None
+
+
+def hint_for(query: str) -> str | None:
+    """Return which IDs or numbers can be searched, if a query that found nobody looks like one; else None."""
+    value = value_of(query.strip()) or ""
+    if _ID.fullmatch(value):
+        return SEARCHED_IDS
+    return SEARCHED_NUMBERS if _INVOICE_NUMBER.fullmatch(value) else None
 
 
 def card_digits(terms: list[str]) -> str | None:

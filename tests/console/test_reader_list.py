@@ -89,6 +89,34 @@ async def test_filters_find_the_readers_and_are_the_same_in_the_api(shop: Shop, 
             assert [one["name"] for one in answer.json()["data"]] == found, parameters
 
 
+async def test_what_ended_here_is_listed_as_canceled_whatever_stripe_says(
+    shop: Shop, open_console: OpenConsole
+) -> None:
+    robin, dana = await open_console("agent@example.com"), await open_console("supervisor@example.com")
+    await fill(shop)
+    await shop.execute("UPDATE subscriptions SET ended_here_at = '2026-03-01' WHERE id IN ('scr_1', 'scr_2', 'scr_3')")
+    expected: list[tuple[dict[str, str], list[str]]] = [
+        ({"status": "active"}, ["Disputed", "Back", "Later", "Ending"]),
+        ({"status": "canceled"}, ["Gone", "Overdue", "Printed", "Active"]),
+        ({"status": "canceled", "edition": "print"}, ["Printed"]),
+        ({"status": "past_due"}, []),
+        ({"unpaid": "yes"}, []),
+        ({"plan": "annual"}, ["Disputed", "Back", "Gone", "Ending", "Overdue", "Printed", "Active"]),
+        ({"edition": "print"}, ["Printed"]),
+        ({"q": "printed@example.com", "status": "canceled"}, ["Printed"]),
+        ({"q": "printed@example.com", "status": "active"}, []),
+        ({"q": "overdue", "status": "canceled"}, ["Overdue"]),
+    ]
+    for parameters, found in expected:
+        assert names(await search(robin, shop, **parameters)) == found, parameters
+        answer = await shop.http.get("/v1/support/subscribers", headers=shop.agent.headers, params=parameters)
+        assert [one["name"] for one in answer.json()["data"]] == found, parameters
+    _, *rows = await export(dana, "?status=canceled&plan=annual")
+    assert [row[:3] for row in rows] == [
+        [name, f"{name.lower()}@example.com", "canceled"] for name in ("Gone", "Overdue", "Printed", "Active")
+    ]
+
+
 async def test_results_show_status_and_plan(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
     ada = shop.person("ada")

@@ -77,6 +77,34 @@ async def test_reader_is_found_by_name_email_and_ids(shop: Shop, open_console: O
         assert names(await search(robin, shop, q=exact, edition="print")) == [], "the filters count for an ID, too"
 
 
+async def test_reader_is_found_by_what_staff_copy_from_stripe(shop: Shop, open_console: OpenConsole) -> None:
+    robin = await open_console("agent@example.com")
+    await shop.subscribe(shop.person("ada"))
+    ((row),) = await shop.rows(
+        "SELECT r.id, c.id AS checkout, c.stripe_id AS session, s.stripe_id AS subscription, p.id AS payment"
+        " FROM subscribers r JOIN checkouts c ON c.subscriber_id = r.id JOIN subscriptions s ON s.subscriber_id = r.id"
+        " JOIN payments p ON p.subscription_id = s.id"
+    )
+    await shop.execute(
+        "INSERT INTO events (id, type, object_id, state, payload, work_key) VALUES"
+        f" ('evt_1', 'charge.refunded', 'ch_refunded', 'applied', '{{}}', 'payment:{row['payment']}'),"
+        f" ('evt_2', 'invoice.voided', 'in_void', 'applied', '{{}}', 'subscription:{row['subscription']}'),"
+        f" ('evt_3', 'invoice.updated', 'in_void', 'applied', '{{}}', 'subscription:{row['subscription']}')"
+    )
+    await shop.execute(
+        "INSERT INTO disputes (id, charge_id, subscriber_id, status, amount, currency, reason, is_charge_refundable, opened_at)"
+        f" VALUES ('dp_1', 'ch_disputed', '{row['id']}', 'needs_response', 4900, 'usd', 'fraudulent', false, now())"
+    )
+    for exact in (row["checkout"], row["session"], "ch_refunded", "ch_disputed", "in_void", "dp_1"):
+        assert (await search(robin, shop, q=exact)).url.endswith(f"/console/readers/{row['id']}"), exact
+        page = await search(robin, shop, q=f"{exact}xyz")
+        assert "The IDs that can be searched are" in page.text, exact
+    for number in ("ABCD1234-0009", "Invoice #NS-0009", "NS-2027-0009"):
+        assert "found once the invoice is paid" in (await search(robin, shop, q=number)).text, number
+    for name in ("no-one", "Zzyzx", "zoe_x@example.com"):
+        assert "Search by any part of a name" in (await search(robin, shop, q=name)).text, name
+
+
 async def test_a_sign_in_id_that_is_somebodys_name_does_not_hide_them(shop: Shop, open_console: OpenConsole) -> None:
     robin = await open_console("agent@example.com")
     await add_readers(shop, a="Kit Smith", b="Robin Lantern")

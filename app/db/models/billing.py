@@ -115,6 +115,13 @@ class Subscription(Base, Due):
         Index("subscriptions_status_idx", "status", "print_edition", "created_at", "id"),
         Index("subscriptions_plan_status_idx", "plan", "status", "print_edition", "created_at", "id"),
         Index(
+            "subscriptions_ended_here_idx",
+            "print_edition",
+            "created_at",
+            "id",
+            postgresql_where=text("ended_here_at IS NOT NULL AND status NOT IN ('canceled', 'incomplete_expired')"),
+        ),
+        Index(
             "subscriptions_cancel_at_idx",
             "cancel_at",
             "id",
@@ -293,7 +300,7 @@ class Dispute(Base):
     __tablename__ = "disputes"
     id: Mapped[str] = mapped_column(primary_key=True)  # dp_…, du_…
     payment_id: Mapped[str | None] = mapped_column(index=True)  # no foreign key: the payment may not be ours
-    charge_id: Mapped[str]
+    charge_id: Mapped[str] = mapped_column(index=True)
     subscriber_id: Mapped[str | None] = mapped_column(ForeignKey("subscribers.id"), index=True)
     status: Mapped[str]  # as at Stripe
     amount: Mapped[int]
