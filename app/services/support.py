@@ -121,6 +121,15 @@ async def reader(ctx: Context, subscriber_id: str, *, viewer: Viewer) -> Subscri
     return found
 
 
+async def reader_by_sub(ctx: Context, sub: str, *, viewer: Viewer) -> Subscriber | None:
+    """Return the reader with an ID of the identity provider; None if nobody with it has a record."""
+    async with ctx.sessions.begin() as session:
+        found = await subscribers.by_sub(session, sub)
+    if found is not None:
+        await reader_views.record(ctx.reads, [found.id], viewer)
+    return found
+
+
 async def subscription(ctx: Context, subscription_id: str, *, viewer: Viewer) -> SubscriptionWithSubscriber:
     """
     Return a subscription and its subscriber.

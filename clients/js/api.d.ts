@@ -16780,7 +16780,7 @@ export interface operations {
     find_subscribers: {
         parameters: {
             query?: {
-                /** @description Parts of a name, the beginning of an email address, words of a postal address, an invoice number, the last four digits of a card, or an ID of Newsstand or Stripe. */
+                /** @description Parts of a name, the beginning of an email address, words of a postal address, the number of a paid invoice, the last four digits of a card, or an ID of Newsstand or Stripe. A charge is found after a refund or a dispute of it. */
                 q?: string;
                 /** @description Status of the current subscription. */
                 status?: components["schemas"]["SubscriptionStatus"] | null;

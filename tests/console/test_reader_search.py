@@ -92,8 +92,9 @@ async def test_reader_is_found_by_what_staff_copy_from_stripe(shop: Shop, open_c
         f" ('evt_3', 'invoice.updated', 'in_void', 'applied', '{{}}', 'subscription:{row['subscription']}')"
     )
     await shop.execute(
-        "INSERT INTO disputes (id, charge_id, subscriber_id, status, amount, currency, reason, is_charge_refundable, opened_at)"
-        f" VALUES ('dp_1', 'ch_disputed', '{row['id']}', 'needs_response', 4900, 'usd', 'fraudulent', false, now())"
+        "INSERT INTO disputes (id, charge_id, subscriber_id, status, amount, currency, reason, is_charge_refundable,"
+        " opened_at) VALUES"
+        f" ('dp_1', 'ch_disputed', '{row['id']}', 'needs_response', 4900, 'usd', 'fraudulent', false, now())"
     )
     for exact in (row["checkout"], row["session"], "ch_refunded", "ch_disputed", "in_void", "dp_1"):
         assert (await search(robin, shop, q=exact)).url.endswith(f"/console/readers/{row['id']}"), exact

@@ -180,3 +180,50 @@ async def test_complimentary_access_for_a_paying_reader_is_questioned(shop: Shop
     for _ in range(2):  # the form that is sent twice counts once
         assert "Complimentary access until" in (await robin.submit(asked, "/comp/confirm")).text
     assert len(await shop.rows("SELECT FROM comps")) == 1
+
+
+async def test_someone_without_a_record_is_given_access_by_their_sign_in_id(
+    shop: Shop, open_console: OpenConsole
+) -> None:
+    robin = await open_console("agent@example.com")
+    await shop.plan_issues(24)
+    assert "/console/comps/new" in {a.attributes["href"] for a in (await robin.open("/readers")).find("a")}
+    form = await robin.open("/comps/new")
+    refused = await robin.submit(form, "/comps/new", issues="0", reason="press", note="A library.")
+    assert refused.status == 422
+    assert "Enter the person’s ID at the identity provider." in refused.text
+    assert "Enter a whole number from 1 to 48." in refused.text
+    assert refused.form("/comps/new").values()["note"] == "A library."
+
+    asked = await robin.submit(refused, "/comps/new", sub="guest@example.com", issues="3")
+
+    assert "This looks like an email address." in asked.text
+    assert "For 3 issues. Reason: press or library. Note: “A library.”" in asked.text
+    assert await shop.rows("SELECT FROM comps") == []
+    back = next(a for a in asked.find("a") if a.text == "Back")
+    again = await robin.browser.open(asked.resolve(back.attributes["href"]))
+    assert again.form("/comps/new").values()["note"] == "A library."
+    asked = await robin.submit(again, "/comps/new", sub="auth0|guest:1")
+    assert "This looks like an email address." not in asked.text
+    for _ in range(2):  # the form that is sent twice counts once
+        page = await robin.submit(asked, "/comps/new/confirm")
+        assert "Complimentary access until" in page.text
+    assert await shop.rows("SELECT sub FROM subscribers JOIN comps ON subscriber_id = subscribers.id") == [
+        {"sub": "auth0|guest:1"}
+    ]
+    assert await audit_entries(shop, "comp.given") == [("staff:staff-agent", "press: A library.")]
+    assert await shop.may_read(shop.person("auth0|guest:1"))
+
+
+async def test_sign_in_id_of_a_known_reader_leads_to_their_own_form(shop: Shop, open_console: OpenConsole) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.subscribe(ada)
+    await shop.plan_issues(24)
+    form = await robin.open("/comps/new")
+    page = await robin.submit(form, "/comps/new", sub=ada.sub, issues="3", reason="press", note="A library.")
+    assert "There is already a reader with this ID." in page.text
+    assert page.form("/comp").values()["note"] == "A library."
+    assert "already pays for access" in (await robin.submit(page, "/comp")).text
+    own = await robin.submit(form, "/comps/new", sub="staff-agent", issues="3", reason="press")
+    assert "give anything to yourself" in (await robin.submit(own, "/comps/new/confirm")).text.lower()
+    assert await shop.rows("SELECT FROM comps") == []

@@ -37,6 +37,7 @@ ACTIONS: dict[str, str] = {
     "/subscriptions/{subscription}/extend": "POST /v1/support/subscriptions/{subscription_id}/extend",
     "/subscriptions/{subscription}/print": "PUT /v1/support/subscriptions/{subscription_id}/print-edition",
     "/readers/{reader}/comp": "POST /v1/support/comps",
+    "/comps/new/confirm": "POST /v1/support/comps",
     "/readers/{reader}/address": "PUT /v1/support/subscribers/{subscriber_id}/address",
     "/readers/{reader}/temporary-address": "PUT /v1/support/subscribers/{subscriber_id}/address",
     "/readers/{reader}/addresses/{address}/remove": (
@@ -73,6 +74,7 @@ STEPS = frozenset(
     {
         "/payments/{payment}/refund/confirm",
         "/readers/{reader}/comp/confirm",
+        "/comps/new",
         "/issues/new",
         "/issues/{number}/edit",
         "/sign-out",
