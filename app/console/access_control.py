@@ -22,7 +22,7 @@ from app.console.middleware import expired_cookie
 from app.console.refusals import record_refusal
 from app.console.request import ConsoleRequest, console_of
 from app.console.sessions import SessionCookie, StaffSession, session_of
-from app.console.state import CONSOLE
+from app.console.state import CONSOLE, SIGN_OUT
 from app.context import Context
 from app.domain.caller_limits import Limit
 from app.domain.callers import NotAllowed
@@ -31,7 +31,6 @@ from app.services import staff_sessions, work_queue
 
 ANY_ROLE = ""  # for pages that every member of staff may see
 MAX_FORM_FIELDS = 100
-SIGN_OUT = "/sign-out"
 OLDEST_SIGN_OUT = timedelta(days=30)  # since the session's last use: a computer may sleep with the console open
 OTHER_SESSION = "You have signed in again since this page was opened. Check the form, then send it again."
 

@@ -48,8 +48,9 @@ from app.console.csrf import ForgedForm
 from app.console.form_fields import InvalidForm
 from app.console.middleware import ErrorMiddleware, SessionMiddleware
 from app.console.refused_forms import status_of
+from app.console.state import CONSOLE
 from app.domain.callers import NotAllowed
-from app.domain.errors import DomainError
+from app.domain.errors import DomainError, Invalid
 from app.pages.static_files import Static
 
 PAGES = (
@@ -115,10 +116,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _domain_error(request: Request, error: Exception) -> Response:
-    title, status = "Request failed", 409
+    title, status, link = "Request failed", 409, None
     if isinstance(error, DomainError):
         title, status = "No access" if isinstance(error, NotAllowed) else error.title, status_of(error)
-    page = templating.error_page(request, status=status, title=title, detail=str(error))
+    if isinstance(error, Invalid) and request.method == "GET":  # a value in the address, which somebody changed
+        status, link = 422, (request.url.path.removeprefix(CONSOLE), "Open the page without these values")
+    page = templating.error_page(request, status=status, title=title, detail=str(error), link=link)
     if isinstance(error, DomainError) and error.retry_after is not None:
         page.headers["Retry-After"] = str(math.ceil(error.retry_after.total_seconds()))
     return page

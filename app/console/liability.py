@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response, StreamingResponse
 
-from app.console import charts
+from app.console import charts, templating
 from app.console.access_control import form_route, page_route
 from app.console.charts import NARROW_SUFFIX, SVG_POLICY, Chart, Series
 from app.console.request import ConsoleRequest
@@ -19,6 +19,7 @@ from app.services import liability
 PAGE_SIZE = 100
 MAX_FIGURES, MAX_MONTH = 2_000, 20  # characters
 _DAY = r"\d{4}-\d{2}-\d{2}( [a-z]{3} \d{1,15})*"
+UNKNOWN_MONTH = "Enter a month such as 2026-03 that is not in the future."
 FIGURES = re.compile(f"{_DAY}(,{_DAY})*", re.ASCII)
 
 
@@ -28,7 +29,7 @@ async def show(request: ConsoleRequest) -> Response:
     try:
         through = _through(request)
     except InvalidReportDate:
-        through, errors["month"] = today, "Enter a month such as 2026-03 that is not in the future."
+        through, errors["month"] = today, UNKNOWN_MONTH
     month = first_of_month(through)
     report, closings, history = await liability.overview(request.ctx, through, today=today)
     last = closings[-1].month if closings else None
@@ -58,7 +59,10 @@ async def chart(request: ConsoleRequest) -> Response:
 
 async def subscriptions(request: ConsoleRequest) -> Response:
     """List the subscriptions that the report consists of."""
-    through = _through(request)
+    try:
+        through = _through(request)
+    except InvalidReportDate:
+        return _unknown_month(request)
     page = await liability.subscriptions(
         request.ctx, through, after=request.query("after", max_length=100), limit=PAGE_SIZE
     )
@@ -67,7 +71,10 @@ async def subscriptions(request: ConsoleRequest) -> Response:
 
 async def export(request: ConsoleRequest) -> Response:
     """Return the subscriptions of the report as CSV."""
-    through = _through(request)
+    try:
+        through = _through(request)
+    except InvalidReportDate:
+        return _unknown_month(request)
     return StreamingResponse(
         await liability.csv(request.ctx, through, by=request.staff.actor),
         media_type="text/csv; charset=utf-8",
@@ -77,7 +84,10 @@ async def export(request: ConsoleRequest) -> Response:
 
 async def confirm_close(request: ConsoleRequest) -> Response:
     """Show what closing a month does, for confirmation."""
-    month = parse_month(request.form.get("month") or request.query("month", max_length=MAX_MONTH))
+    try:
+        month = parse_month(request.form.get("month") or request.query("month", max_length=MAX_MONTH))
+    except InvalidReportDate:
+        return _unknown_month(request)
     name = request.ctx.localization.month_and_year(month)
     return request.render(
         "confirm.html",
@@ -109,6 +119,17 @@ def _through(request: ConsoleRequest) -> date:
     :raises InvalidReportDate: it is not a month, or in the future.
     """
     return report_day(at=None, month=request.query("month", max_length=MAX_MONTH) or None, today=_today(request))
+
+
+def _unknown_month(request: ConsoleRequest) -> Response:
+    """Return the page about a month in the address that there is no report of, with a link to choose another one."""
+    return templating.error_page(
+        request.http,
+        status=422,
+        title="Invalid month",
+        detail=UNKNOWN_MONTH,
+        link=("/liability", "Choose a month"),
+    )
 
 
 def _currencies(history: liability.History) -> list[str]:

@@ -14,7 +14,7 @@ from app.console.csrf import is_same_origin
 from app.console.refusals import record_refusal
 from app.console.request import console_of
 from app.console.sessions import RENEW_AFTER, SCOPE_KEY, SessionCookie, StaffSession
-from app.console.state import CONSOLE
+from app.console.state import CONSOLE, SIGN_OUT
 from app.console.templating import is_https
 from app.pages import errors
 from app.pages.oidc import ProviderUnavailable
@@ -146,6 +146,8 @@ async def _load_session(request: Request) -> StaffSession | None:
     """
     Return the open session of a request, with roles that the provider has confirmed. Public pages don't need it.
 
+    The sign-out needs no role, so it also works while the provider is down.
+
     :raises ProviderUnavailable: if the roles must be confirmed and the provider doesn't answer.
     """
     console, path = console_of(request), request.url.path.removeprefix(CONSOLE)
@@ -156,7 +158,7 @@ async def _load_session(request: Request) -> StaffSession | None:
     if console.sign_in is None or cookie is None:
         return None
     stored = await staff_sessions.find(console.ctx, cookie.id, now=now)
-    if stored is not None:
+    if stored is not None and path != SIGN_OUT:
         stored = await role_checks.confirm(console, console.sign_in, stored, now=now)
     return StaffSession.of(stored, cookie) if stored else None
 

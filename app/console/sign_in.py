@@ -11,7 +11,7 @@ from app.console import access_control, kept_forms, templating
 from app.console.middleware import expired_cookie, session_cookie_name, set_session_cookie
 from app.console.request import ConsoleRequest, console_of
 from app.console.sessions import SessionCookie
-from app.console.state import CONSOLE, SignInConfig
+from app.console.state import CONSOLE, SIGN_OUT, SignInConfig
 from app.console.templating import is_https
 from app.domain.caller_limits import Limit
 from app.domain.callers import Reader
@@ -185,6 +185,6 @@ ROUTES = [
     Route("/signed-out", signed_out, methods=["GET"]),
     access_control.page_route(kept_forms.CONTINUE, access_control.show_kept_form, role=access_control.ANY_ROLE),
     access_control.form_route(
-        access_control.SIGN_OUT, sign_out, role=access_control.ANY_ROLE, shown_at="/", after_session=_sign_out_late
+        SIGN_OUT, sign_out, role=access_control.ANY_ROLE, shown_at="/", after_session=_sign_out_late
     ),
 ]

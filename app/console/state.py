@@ -57,4 +57,6 @@ def sign_in_config(settings: Settings) -> SignInConfig | None:
     )
 
 
-__all__ = ["CONSOLE", "ConsoleState", "SignInConfig", "sign_in_config"]
+SIGN_OUT = "/sign-out"  # the form, within the console
+
+__all__ = ["CONSOLE", "SIGN_OUT", "ConsoleState", "SignInConfig", "sign_in_config"]

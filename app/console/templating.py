@@ -108,9 +108,15 @@ def _badges(counts: Mapping[ItemKind, int]) -> Mapping[str, str]:
     return {path: bounded(count) for path, count in found.items() if count}
 
 
-def error_page(request: Request, *, status: int, title: str, detail: str) -> Response:
-    """Render the error page."""
-    return render(request, "error.html", status=status, title=title, detail=detail)
+def error_page(
+    request: Request, *, status: int, title: str, detail: str, link: tuple[str, str] | None = None
+) -> Response:
+    """
+    Render the error page.
+
+    :param link: the path within the console of a page that helps, and the text of the link to it.
+    """
+    return render(request, "error.html", status=status, title=title, detail=detail, link=link)
 
 
 def _form_token(staff: StaffSession | None) -> Markup:

@@ -262,5 +262,7 @@ async def test_ending_sessions_and_closing_a_month_ask_first(shop: Shop, open_co
     assert "of staff-agent ended." in (await alex.submit(question, "/end-sessions")).text
     assert (await robin.open("/")).url.startswith(shop.issuer.url)
     assert "Enter the person’s ID" in (await alex.open("/staff/end-sessions")).text
-    assert (await alex.open("/liability/close?month=soon")).status in {409, 422}
+    refused = await alex.open("/liability/close?month=soon")
+    assert (refused.status, "Enter a month such as 2026-03" in refused.text) == (422, True)
+    assert "Choose a month" in {a.text for a in refused.find("a")}
     assert (await alex.open("/api-keys/key_made_up/revoke")).status == 404

@@ -36,7 +36,9 @@ async def test_a_month_is_shown_listed_downloaded_and_closed(shop: Shop, open_co
         assert "Enter a month such as 2026-03 that is not in the future." in page.text
         assert page.form("/liability").values()["month"] == wrong
         for path in ("/liability.csv", "/liability/subscriptions"):
-            assert (await noor.open(f"{path}?month={wrong}")).status == 409, "it is no report of another month"
+            refused = await noor.open(f"{path}?month={wrong}")
+            assert (refused.status, refused.title) == (422, "Invalid month · Newsstand")
+            assert "/console/liability" in {a.attributes["href"] for a in refused.find("a")}
 
     assert shop.app is not None
     ctx, today = shop.app.state.api.ctx, date(2026, 4, 9)

@@ -110,3 +110,17 @@ async def test_without_the_provider_nobody_outlasts_the_interval(database: str, 
             assert (page.status, page.title) == (503, "Sign-in is unavailable · Newsstand")
             await sam.backdate(checked_at=timedelta(0))
             assert await status_of(sam, "/approvals") == 200, "the session has not ended"
+
+
+async def test_signing_out_works_while_the_provider_is_down(database: str, sandbox: object) -> None:
+    with running_issuer() as own_issuer:
+        async with open_shop(database, sandbox, own_issuer, **SETTINGS) as shop, Browser() as browser:
+            sam = ConsoleBrowser(shop, browser)
+            page = await sam.sign_in(EMAIL)
+            own_issuer.stop()
+            await sam.backdate(checked_at=DUE)
+            assert await status_of(sam, "/approvals") == 503
+            done = await sam.submit(page, "/sign-out")
+            assert (done.status, done.title) == (200, "Signed out · Newsstand")
+            assert browser.cookies("newsstand_console") == []
+            assert await shop.rows("SELECT FROM staff_sessions WHERE ended_at IS NULL") == []
