@@ -68,18 +68,25 @@ _IS_CURRENT = "NOT " + exists(
 )
 # A subscription that ended here is canceled, whatever its status at Stripe still is.
 _ENDED_HERE = "s.ended_here_at IS NOT NULL AND s.status NOT IN ('canceled', 'incomplete_expired')"
-_IS_OF_STATUS = f"(CASE WHEN {_ENDED_HERE} THEN 'canceled' ELSE s.status END) = ANY(:statuses)"
+_IS_OF_STATUS = (
+    "s.status = ANY(:statuses) AND (s.ended_here_at IS NULL OR s.status IN ('canceled', 'incomplete_expired'))"
+)
+_IS_CANCELED = f"{_ENDED_HERE} AND 'canceled' = ANY(:statuses)"
 _ENDS_SOON = (
     "s.cancel_at >= :now AND s.cancel_at < :soon AND s.ended_at IS NULL AND s.ended_here_at IS NULL"
     f" AND s.cancel_at IS NOT NULL AND {_IS_CURRENT}"
 )
 
 
-def _of_subscription(filters: Filters) -> list[str]:
-    """Return the conditions on the subscription s, other than the end."""
+def _of_subscription(filters: Filters, status: str = f"({_IS_OF_STATUS} OR {_IS_CANCELED})") -> list[str]:
+    """
+    Return the conditions on the subscription s, other than the end.
+
+    :param status: the condition on the status.
+    """
     if not filters.by_subscription:
         return []
-    found = [_IS_OF_STATUS, "s.print_edition = ANY(:editions)", _IS_CURRENT]
+    found = [status, "s.print_edition = ANY(:editions)", _IS_CURRENT]
     return [*found, "s.plan = :plan"] if filters.plan is not None else found
 
 
@@ -142,17 +149,18 @@ def _list(filters: Filters) -> "Select[Any]":
         """  # noqa: S608 - of constants
     elif filters.by_subscription:
         wanted_of = f"""s.print_edition = printed.printed AND (s.created_at, s.id) < (:at, :after)
-            AND {all_of(_of_subscription(filters))} AND {conditions(filters, "s.subscriber_id", but="subscription")}
+            AND {conditions(filters, "s.subscriber_id", but="subscription")}
             ORDER BY s.created_at DESC, s.id DESC LIMIT :most"""
+        open_ones, ended = (all_of(_of_subscription(filters, status)) for status in (_IS_OF_STATUS, _IS_CANCELED))
         sql = f"""
         SELECT found.id, found.at, found.key FROM (
             SELECT of_status.* FROM unnest(:statuses) AS status, unnest(:editions) AS printed, LATERAL (
                 SELECT s.subscriber_id AS id, s.created_at AS at, s.id AS key FROM subscriptions s
-                WHERE s.status = status.status AND NOT ({_ENDED_HERE}) AND {wanted_of}
+                WHERE s.status = status.status AND {open_ones} AND {wanted_of}
             ) AS of_status
             UNION ALL SELECT ended.* FROM unnest(:editions) AS printed, LATERAL (
                 SELECT s.subscriber_id AS id, s.created_at AS at, s.id AS key FROM subscriptions s
-                WHERE {_ENDED_HERE} AND {wanted_of}
+                WHERE {ended} AND {wanted_of}
             ) AS ended
         ) AS found ORDER BY found.at DESC, found.key DESC LIMIT :most
         """  # noqa: S608 - of constants
