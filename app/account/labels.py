@@ -32,6 +32,9 @@ NEXT_PAYMENT: Mapping[str, str] = {
     SubscriptionStatus.TRIALING: "Your first payment is on {}.",
 }
 SAID_BY_STATUS = frozenset({"ended", "ends"})  # notices that only repeat the status
+# How notices say that access has ended, with the first letter of the cause.
+_ACCESS_ENDED_BECAUSE = re.compile("^Your access has ended, because (.)")
+AND_ACCESS_ENDED = ", and your access has ended."
 PAID_PERIOD = "until the end of the period you paid for"
 ERRORS: Mapping[str, str] = {
     "already_subscribed": "You already have a subscription, so you don’t need another one.",
@@ -196,6 +199,9 @@ def notice(details: SubscriptionDetails, localization: Localization, *, headline
     if found is None or found.code in SAID_BY_STATUS:
         return None
     text = typographic(found.text)
+    if details.status.has_lapsed and headline.startswith("Your access"):
+        text = _ACCESS_ENDED_BECAUSE.sub(lambda cause: cause[1].upper(), text)
+        text = text.replace(AND_ACCESS_ENDED, ".")
     if found.until is not None and details.status.has_access:
         until = f"until {localization.date(found.until)}"
         text = text.replace(PAID_PERIOD, until)

@@ -10,6 +10,7 @@ from app.account.access_control import form_route, page_route
 from app.account.request import AccountRequest
 from app.account.withdrawals import language_of
 from app.aggregates.declarations import writing
+from app.domain.cancellations import is_paused
 from app.domain.declarations import notice_of
 from app.domain.entitlements import AccessReason, OtherAccess
 from app.domain.issues import Issue
@@ -20,6 +21,7 @@ from app.services.subscriptions import SubscriptionDetails
 UPCOMING = 3  # issues that are listed; the rest is counted
 COPIES = 6  # printed ones that are listed; earlier ones are collapsed
 RESUMED = "Your subscription will renew as usual."
+RESUMED_BUT_PAUSED = "We undid your cancellation. Your payments are still paused."
 
 
 async def show(request: AccountRequest) -> Response:
@@ -69,7 +71,8 @@ async def show(request: AccountRequest) -> Response:
 async def resume(request: AccountRequest) -> Response:
     """Undo a scheduled cancellation."""
     await cancellations.resume(request.ctx, request.sub, now=request.now)
-    return request.redirect("/", flash=RESUMED)
+    details = await subscriptions.current(request.ctx, request.sub, now=request.now)
+    return request.redirect("/", flash=RESUMED_BUT_PAUSED if is_paused(details.subscription) else RESUMED)
 
 
 async def show_instead(request: AccountRequest) -> Response:

@@ -11,6 +11,7 @@ from app.console.request import ConsoleRequest
 from app.db.engine.session import new_id
 from app.domain.audit import join_reason
 from app.domain.callers import Role
+from app.domain.cancellations import is_paused
 from app.domain.reasons import CancelReason, EndReason, ExtensionReason, ResumeReason
 from app.domain.subscriptions import AlreadyEnded
 from app.services import cancel_previews, cancellations, idempotency, issues, subscriptions, support
@@ -24,6 +25,7 @@ PERIOD_END_MESSAGES: dict[str | None, str] = {
     EndReason.NOT_RENEWED: "Subscription canceled. Its open invoices are voided, and paid access continues to its end.",
     EndReason.CANCEL_NOW: "Subscription canceled. It has ended, because its unused time was credited during the pause.",
 }
+RESUMED_BUT_PAUSED = "The scheduled end was removed, but payments are still paused."
 END_OPTIONS = {"period_end": "At the end of the paid period", "now": "Immediately"}
 
 
@@ -104,7 +106,8 @@ async def resume(request: ConsoleRequest) -> Response:
     await cancellations.resume(
         ctx, sub, reason=reason, by=request.staff.actor, only=found.subscription.id, now=request.now
     )
-    return request.redirect(f"/readers/{found.subscriber.id}", flash="Subscription resumed. It will renew as usual.")
+    flash = RESUMED_BUT_PAUSED if is_paused(found.subscription) else "Subscription resumed. It will renew as usual."
+    return request.redirect(f"/readers/{found.subscriber.id}", flash=flash)
 
 
 async def _open_subscription(request: ConsoleRequest) -> SubscriptionWithSubscriber:

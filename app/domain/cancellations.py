@@ -105,6 +105,11 @@ class SubscriptionPaused(Conflict):
         self.awaits_payment = awaits_payment
 
 
+def is_paused(subscription: Subscription) -> bool:
+    """Return whether nothing is billed for now: the subscription, or the collection of its payments, is paused."""
+    return subscription.status == SubscriptionStatus.PAUSED or subscription.collection_paused is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndPreview:
     """The effect of canceling at the end of the paid period."""

@@ -1,5 +1,6 @@
 """Sessions, forms and headers of the hosted account. A refused request changes nothing."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -104,6 +105,22 @@ async def test_a_form_of_an_earlier_session_stays_filled_in(shop: Shop, open_acc
     assert (values["when"], values["comment"]) == ("now", "Too many articles")
     assert "It renews" in (await nia.open("/")).text
     assert "Your subscription has ended." in (await nia.submit(again, "/cancel")).text
+
+
+async def test_a_form_stays_filled_in_if_another_tab_signs_out_and_in(shop: Shop, open_account: OpenAccount) -> None:
+    person = shop.person(SUB)
+    await shop.subscribe(person)
+    ada = await open_account(person)
+    page = await ada.open("/cancel")
+    out = await ada.submit(await ada.open("/"), "/sign-out")  # in another tab
+    (link,) = (one for one in out.find("a") if one.text == "Sign in")
+    await ada.enter_password(await ada.browser.open(out.resolve(link.attributes["href"])))
+    again = await ada.submit(page, "/cancel", when="now", comment="Too many articles")
+    assert (again.status, "You have signed in again since this page was opened" in again.text) == (403, True)
+    values = again.form("/cancel").values()
+    assert (values["when"], values["comment"]) == ("now", "Too many articles")
+    assert "It renews" in (await ada.open("/")).text
+    assert "Your subscription has ended." in (await ada.submit(again, "/cancel")).text
 
 
 async def test_a_kept_form_is_not_shown_to_another_person(shop: Shop, open_account: OpenAccount) -> None:
@@ -217,6 +234,30 @@ async def test_two_tabs_refund_once_and_the_second_says_why(shop: Shop, open_acc
     late = await nia.submit(second, "/refund")
     assert late.status == 409
     assert "No refund available" in late.text
+    assert len(await shop.rows("SELECT id FROM refunds")) == 1
+
+
+async def test_refund_forms_with_different_keys_pay_once(shop: Shop, open_account: OpenAccount) -> None:
+    """A refused attempt gives the form a new key, so only the quote keeps the reader from a second refund."""
+    person = shop.person("nia")
+    await shop.subscribe(person)
+    nia = await open_account(person)
+    page = await nia.open("/refund")
+    refused = await nia.submit(page, "/refund", amount="4800")
+    assert (refused.status, len(await shop.rows("SELECT id FROM refunds"))) == (409, 0)
+    forms = [page, refused, *[await nia.open("/refund") for _ in range(3)]]
+    assert len({one.form("/refund").values()["key"] for one in forms}) == 5
+    assert refused.form("/refund").values()["amount"] == "4900"
+
+    answers = await asyncio.gather(*(nia.submit(one, "/refund", amount="4900") for one in forms))
+
+    assert sum("We’ve refunded $49 to your card." in one.text for one in answers) >= 1
+    assert {one.status for one in answers} <= {200, 409}
+    late = await nia.submit(refused, "/refund")
+    assert late.status in {200, 409}
+    (payment,) = await shop.rows("SELECT id FROM payments")
+    found = await shop.stripe_get("/v1/refunds", payment_intent=payment["id"])
+    assert [one["amount"] for one in found["data"]] == [4900]
     assert len(await shop.rows("SELECT id FROM refunds")) == 1
 
 

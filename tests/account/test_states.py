@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.account.conftest import OpenAccount
-from tests.journeys.cancellations.test_ends import make_past_due
+from tests.journeys.cancellations.test_ends import A_YEAR, make_past_due
 from tests.support.shop import START_TIME, Shop
 from tests.support.trials import start_trial
 
@@ -98,3 +98,52 @@ async def test_a_paused_subscription_is_described_once_with_a_contact(
     assert next(told.find("p")).text == notice
     assert [link.attributes["href"] for link in told.find("a")] == ["mailto:help@example.com"]
     assert not list(told.find("button"))
+
+
+@pytest.mark.parametrize(
+    ("change", "parameters", "notice"),
+    [
+        pytest.param(
+            "/pause",
+            {"type": "subscription", "bill_for[unused_time_from][type]": "none"},
+            "Your subscription is paused. Subscribe again to continue reading.",
+            id="paused",
+        ),
+        pytest.param(
+            "",
+            {"pause_collection[behavior]": "void"},
+            "Payments for your subscription are paused.",
+            id="collection paused",
+        ),
+    ],
+)
+async def test_a_pause_says_once_that_access_has_ended(
+    shop: Shop, open_account: OpenAccount, change: str, parameters: dict[str, str], notice: str
+) -> None:
+    person = shop.person("nia")
+    await shop.subscribe(person)
+    (row,) = await shop.rows("SELECT stripe_id FROM subscriptions")
+    await shop.stripe_post(f"/v1/subscriptions/{row['stripe_id']}{change}", **parameters)
+    await shop.wait_until_idle()
+    await shop.advance_to(A_YEAR + timedelta(days=20))
+    await shop.wait_until_idle()
+    nia = await open_account(person)
+
+    page = await nia.open("/")
+
+    assert next(page.find("h1")).text == "Your access ended on March 1, 2027."
+    assert next(next(page.find("section", class_="notice")).find("p")).text == notice
+
+
+async def test_an_unpaid_renewal_says_once_that_access_has_ended(shop: Shop, open_account: OpenAccount) -> None:
+    person = shop.person("nia")
+    await make_past_due(shop, person)
+    await shop.advance_to(A_YEAR + timedelta(days=14, hours=12))
+    await shop.wait_until_idle()
+    nia = await open_account(person)
+
+    page = await nia.open("/")
+
+    assert next(page.find("h1")).text == "Your access ended on March 15, 2027."
+    told = next(next(page.find("section", class_="notice")).find("p")).text
+    assert told == "We couldn’t charge your renewal. Pay the open invoice, or subscribe again."

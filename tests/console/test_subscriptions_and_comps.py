@@ -73,6 +73,24 @@ async def test_print_is_added_and_dropped_for_a_reader(shop: Shop, open_console:
     assert "Add print" in (await robin.open(await reader_page(shop, robin))).text
 
 
+async def test_undoing_a_scheduled_end_says_that_payments_are_still_paused(
+    shop: Shop, open_console: OpenConsole
+) -> None:
+    robin, ada = await open_console("agent@example.com"), shop.person("ada")
+    await shop.subscribe(ada)
+    held = await subscription(shop)
+    (row,) = await shop.rows("SELECT stripe_id FROM subscriptions")
+    await shop.stripe_post(
+        f"/v1/subscriptions/{row['stripe_id']}",
+        **{"pause_collection[behavior]": "void", "cancel_at_period_end": "true"},
+    )
+    await shop.wait_until_idle()
+    form = await robin.open(f"/subscriptions/{held}/resume")
+    page = await robin.submit(form, "/resume", reason="cancelled_by_mistake")
+    assert "The scheduled end was removed, but payments are still paused." in page.text
+    assert "does not renew" not in page.text
+
+
 async def test_comp_gives_access_until_it_is_revoked(shop: Shop, open_console: OpenConsole) -> None:
     robin, ada = await open_console("agent@example.com"), shop.person("ada")
     await shop.open_checkout(ada)  # the reader is known, but has not paid
