@@ -23,7 +23,7 @@ from app.domain.addresses import (
     period_of,
 )
 from app.domain.errors import NotFound
-from app.domain.issues import Issue
+from app.domain.issues import LARGEST_NUMBER, Issue
 from app.services import addresses
 from app.services.addresses import AddressBook
 
@@ -240,16 +240,26 @@ async def remove_temporary_address(
     return AddressBookOut.of(await addresses.remove(ctx, subscriber_id, address_id, by=agent.actor, now=now))
 
 
-@router.get("/print/unusable-addresses", tags=["issues"])
+@router.get("/print/unusable-addresses", tags=["issues"], responses=problems(NotFound))
 async def list_unusable_addresses(
     agent: Circulation,
     ctx: Ctx,
     now: Now,
+    number: Annotated[
+        int | None,
+        Query(
+            alias="issue",
+            ge=1,
+            le=LARGEST_NUMBER,
+            description="The issue. By default, the next one whose labels are open. If its labels are frozen, these copies "
+            "wait for a supplement.",
+        ),
+    ] = None,
     after: Annotated[str, Query(max_length=100, description="`next` of the previous page."), STORABLE] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> UnusableAddressesOut:
-    """List the print subscriptions that can't be sent the next issue, because their address is missing or unusable."""
-    issue, page = await addresses.unusable(ctx, after=after, limit=limit, viewer=seen_by(agent), now=now)
+    """List the print subscriptions that can't be sent an issue, because their address is missing or unusable."""
+    issue, page = await addresses.unusable(ctx, number=number, after=after, limit=limit, viewer=seen_by(agent), now=now)
     return UnusableAddressesOut(
         issue=issue.number if issue is not None else None,
         data=[

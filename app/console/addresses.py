@@ -24,6 +24,7 @@ from app.domain.addresses import (
     period_of,
 )
 from app.domain.callers import Role
+from app.domain.issues import LARGEST_NUMBER
 from app.pages.address_fields import countries
 from app.services import addresses, support
 from app.services.addresses import AddressBook
@@ -42,15 +43,18 @@ TITLES = {
 
 
 async def show_unusable(request: ConsoleRequest) -> Response:
-    """Show the print subscriptions that can't be sent the next issue, and why."""
+    """Show the print subscriptions that can't be sent an issue, and why: the next one by default."""
     after = request.query("after", max_length=100)
+    wanted = request.ctx.localization.parse_number(request.query("issue", max_length=10))
+    number = wanted if wanted is not None and 0 < wanted <= LARGEST_NUMBER else None
     issue, page = await addresses.unusable(
-        request.ctx, after=after, limit=PAGE_SIZE, viewer=request.viewer, now=request.now
+        request.ctx, number=number, after=after, limit=PAGE_SIZE, viewer=request.viewer, now=request.now
     )
     found = [one.subscriber_id for one in page.items]
     return request.render(
         "unusable_addresses.html",
         issue=issue,
+        number=number,
         rows=[(one, [AddressProblem.load(stored).message for stored in one.problems]) for one in page.items],
         readers=await support.subscribers_by_id(request.ctx, found, viewer=request.viewer) if found else {},
         next=page.next,

@@ -101,7 +101,8 @@ def _message(change: PrintChange) -> str:
     if change.status == PrintChangeStatus.PROCESSING:
         return "The change is being processed, because Stripe has not responded yet."
     if change.kind == PrintChangeKind.ADD:
-        return "Print added. The reader’s copies start with the next issue whose labels are open."
+        starts = f" Copies start with issue {change.first_issue}." if change.first_issue is not None else ""
+        return f"Print added.{starts}"
     return "Print dropped. Its unserved share is being refunded." if change.total else "Print dropped."
 
 

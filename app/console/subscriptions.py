@@ -1,5 +1,6 @@
 """Canceling, resuming and extending a subscription. Each has a form that says what will happen and asks for a reason."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -13,8 +14,9 @@ from app.domain.audit import join_reason
 from app.domain.callers import Role
 from app.domain.cancellations import is_paused
 from app.domain.reasons import CancelReason, EndReason, ExtensionReason, ResumeReason
+from app.domain.sent_copies import SentCopy
 from app.domain.subscriptions import AlreadyEnded
-from app.services import cancel_previews, cancellations, idempotency, issues, subscriptions, support
+from app.services import cancel_previews, cancellations, idempotency, issues, sent_copies, subscriptions, support
 from app.services.support import SubscriptionWithSubscriber
 
 CANCEL_REASONS = reason_labels(*CancelReason)
@@ -130,8 +132,17 @@ async def show_extend_form(request: ConsoleRequest) -> Response:
         found=found,
         reasons=EXTENSION_REASONS,
         max_issues=_max_issues(request, found),
+        claimable=await _claimable(request, found),
         key=request.idempotency_key(),
     )
+
+
+async def _claimable(request: ConsoleRequest, found: SubscriptionWithSubscriber) -> Sequence[SentCopy]:
+    """Return the copies that can be claimed instead: an extension doesn't know which copy it replaces."""
+    today = request.now.astimezone(request.ctx.rules.zone).date()
+    days = request.ctx.catalogue.policies.claim_policy(today).days
+    sent = await sent_copies.of_subscription(request.ctx, found.subscription.id)
+    return [one for one in sent if one.may_be_claimed(today, days=days)]
 
 
 async def extend(request: ConsoleRequest) -> Response:

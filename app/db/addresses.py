@@ -60,6 +60,9 @@ _UNUSABLE = text(
             SELECT FROM postal_addresses w WHERE w.subscriber_id = s.subscriber_id AND w.replaced_at IS NULL
                 AND w.since <= :mailed AND w.until > :mailed))
         AND (a.id IS NULL OR NOT a.is_usable OR a.country <> ALL(:served))
+        AND NOT EXISTS (
+            SELECT FROM labels l
+            WHERE l.subscription_id = t.subscription_id AND l.issue_number = CAST(:issue AS int) AND l.kind = 'copy')
     ORDER BY t.subscription_id LIMIT :limit
     """
 ).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("served", "after_country", "before_country")))
@@ -236,7 +239,11 @@ async def finish(session: Session, address_id: str) -> None:
 async def unusable(
     session: Session, issue_number: int, *, mailed: date, served: Mapping[str, str], after: str, limit: int
 ) -> Sequence[Unusable]:
-    """Return print subscriptions that are owed an issue and have no usable address, in the order of their IDs."""
+    """
+    Return print subscriptions that are owed an issue and have no usable address, in the order of their IDs.
+
+    Not those that were sent their copy before.
+    """
     countries = sorted(served)
     values: dict[str, Any] = {
         "issue": issue_number,

@@ -132,16 +132,29 @@ async def remove(ctx: Context, subscriber_id: str, address_id: str, *, by: str, 
 
 
 async def unusable(
-    ctx: Context, *, after: str, limit: int, viewer: Viewer, now: datetime
+    ctx: Context, *, number: int | None = None, after: str, limit: int, viewer: Viewer, now: datetime
 ) -> tuple[Issue | None, Page[Unusable]]:
-    """Return the next issue whose labels are open, and the print subscriptions that it can't be sent to."""
+    """
+    Return an issue, and the print subscriptions that it can't be sent to.
+
+    :param number: of the issue; None: the next one whose labels are open. Of a closed one, these wait for a supplement.
+    :raises NotFound: there is no such issue.
+    """
     async with ctx.sessions.begin() as session:
-        issue = counts_from(await issues.calendar(session, ctx.settings.zone), now)
+        if number is None:
+            issue = counts_from(await issues.calendar(session, ctx.settings.zone), now)
+        else:
+            issue = await issues.by_number(session, number)
+            if issue is None:
+                raise NotFound(f"There is no issue {number}")
         if issue is None:
             return None, Page(items=[], next=None)
+        mailed = issue.mail_date
+        if issue.frozen_at is not None:
+            mailed = max(mailed, now.astimezone(ctx.settings.zone).date())  # of a supplement
         served = ctx.catalogue.print_rules.served
         found = await addresses.unusable(
-            session, issue.number, mailed=issue.mail_date, served=served, after=after, limit=limit + 1
+            session, issue.number, mailed=mailed, served=served, after=after, limit=limit + 1
         )
     page = page_of(found, limit, cursor=lambda one: one.subscription_id)
     await reader_views.record(ctx.reads, [one.subscriber_id for one in page.items], viewer)

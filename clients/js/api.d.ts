@@ -374,7 +374,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the print subscriptions that can't be sent the next issue, because their address is missing or unusable */
+        /** List the print subscriptions that can't be sent an issue, because their address is missing or unusable */
         get: operations["list_unusable_addresses"];
         put?: never;
         post?: never;
@@ -13652,6 +13652,8 @@ export interface operations {
     list_unusable_addresses: {
         parameters: {
             query?: {
+                /** @description The issue. By default, the next one whose labels are open. If its labels are frozen, these copies wait for a supplement. */
+                issue?: number | null;
                 /** @description `next` of the previous page. */
                 after?: string;
                 limit?: number;
@@ -13691,6 +13693,15 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

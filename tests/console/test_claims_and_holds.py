@@ -34,6 +34,10 @@ async def test_support_holds_copies_and_claims_one(shop: Shop, open_console: Ope
     claim = f"/subscriptions/{row['subscription']}/issues/{ISSUE}/claim"
     links = [link.attributes["href"] for link in (await robin.open(reader)).find("a")]
     assert f"/console{claim}" in links
+    extend = f"/subscriptions/{row['subscription']}/extend"
+    offered = await robin.open(extend)
+    assert "Did a copy not arrive? Claim it instead" in main_text(offered)
+    assert f"/console{claim}" in [link.attributes["href"] for link in offered.find("a")]
     form = await robin.open(claim)
     assert "1 Lantern Street" in main_text(form)
     await move(shop, shop.person("ada"), NEW_HOME)  # after the cut-off, so the copy went to the old address
@@ -45,6 +49,7 @@ async def test_support_holds_copies_and_claims_one(shop: Shop, open_console: Ope
     done = await robin.submit(form, "/claim", address="label", reason="damaged", note="Wet.")
     assert f"Copy of issue {ISSUE} claimed. A replacement goes out with the next supplement." in main_text(done)
     assert (await robin.submit(form, "/claim", address="label", reason="damaged", note="Wet.")).status == 200
+    assert "Did a copy not arrive?" not in main_text(await robin.open(extend))
     links = [link.attributes["href"] for link in (await robin.open(reader)).find("a")]
     assert f"/console{claim}" not in links, "what was claimed can't be claimed again"
     again = await robin.submit(await robin.open(claim), "/claim", address="label", reason="not_received")

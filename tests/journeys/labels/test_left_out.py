@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.journeys.labels.test_grace_and_back_issues import LAST, RENEWAL, with_a_failing_card
-from tests.support.labels import HOME, freeze, labels, preview, try_to_freeze
+from tests.support.labels import HOME, circulation, freeze, labels, move, preview, try_to_freeze
 from tests.support.print_edition import change, give_credit
 from tests.support.refunds import get_quotes
-from tests.support.shop import Shop
+from tests.support.shop import ADDRESS, Shop
 
 ISSUE = 5
 CUTOFF = datetime(2026, 3, 9, 5, tzinfo=UTC)
@@ -135,3 +135,25 @@ async def test_a_later_credit_note_of_ours_brings_no_refunded_copy_back(shop: Sh
     made = await shop.rows("SELECT kind, amount FROM credits WHERE amount > 0")  # once we knew, after the cut-off
     assert made == [{"kind": "returned", "amount": 10_00}]
     assert (await freeze(shop, ISSUE))["counts"]["copies"] == 0
+
+
+async def test_a_reader_whose_last_copy_was_left_out_is_listed_for_its_issue(shop: Shop) -> None:
+    await shop.plan_issues(5)  # no later issue is planned
+    ada = shop.person("ada")
+    opened = (await shop.open_checkout(ada, print_edition=True)).json()
+    await shop.pay_checkout(opened["url"], address={**ADDRESS, "shipping_name": "x" * 300})
+    await shop.wait_until_idle()
+    await shop.advance_to(datetime(2026, 3, 10, 5, tzinfo=UTC))
+
+    assert await _unusable(shop, {}) == []
+    assert len(await _unusable(shop, {"issue": "5"})) == 1
+    assert (await freeze(shop, 5))["counts"]["copies"] == 0
+    assert len(await _unusable(shop, {"issue": "5"})) == 1, "it waits for a supplement"
+    await move(shop, ada, HOME)
+    assert await _unusable(shop, {"issue": "5"}) == []
+    unknown = await shop.get("/v1/print/unusable-addresses", circulation(shop), issue="99")
+    assert unknown.status_code == 404
+
+
+async def _unusable(shop: Shop, issue: dict[str, str]) -> list[object]:
+    return list((await shop.get("/v1/print/unusable-addresses", circulation(shop), **issue)).json()["data"])
