@@ -14,6 +14,7 @@ from app.db.engine.session import new_id
 from app.domain.holds import Hold, HoldDatesWrong, HoldOverlaps, HoldTooLong, TooManyHolds
 from app.services import holds, idempotency
 
+MAX_ISSUES = 100
 _NO_ISSUE = "No issue that we have planned falls in that time."
 LIFTED = "We send your copies again. Issues whose labels are closed stay on hold."
 
@@ -34,21 +35,23 @@ async def show(request: AccountRequest) -> Response:
 
 async def add(request: AccountRequest) -> Response:
     """Put the copies on hold. A form that is sent twice counts once."""
-    starts_on, until = request.day("since"), request.day("until")
+    starts_on, until, count = request.day("since"), request.day("until", optional=True), _count(request)
     assert starts_on is not None
-    wanted, ctx = Hold(starts_on=starts_on, until=until), request.ctx
+    if (until is None) == (count is None):
+        raise InvalidForm("Enter the day from which we send copies again, or a number of issues.", field="until")
+    wanted, ctx = Hold(starts_on=starts_on, until=until, issues=count), request.ctx
 
     async def work(hold_id: str) -> tuple[int, dict[str, object]]:
         made = await holds.add_own(ctx, request.sub, wanted, hold_id=hold_id, now=request.now)
         return 201, {"held": list(made.held)}
 
-    with _explained():
+    with _explained("until" if count is None else "issues"):
         answer = await idempotency.once(
             ctx,
             caller=f"reader:{request.sub}",
             route="POST /account/holds",
             key=idempotency.check_key(request.text("key", max_length=100)),
-            body=f"{starts_on} {until}".encode(),
+            body=f"{starts_on} {until} {count}".encode(),
             new_object_id=new_id("hld"),
             work=work,
         )
@@ -59,11 +62,26 @@ async def add(request: AccountRequest) -> Response:
     return request.redirect("/holds", flash=f"Your copies are on hold. {skipped}")
 
 
+def _count(request: AccountRequest) -> int | None:
+    """
+    Return the number of issues to skip; None if the field is empty.
+
+    :raises InvalidForm: it is no number of issues.
+    """
+    value = request.text("issues", max_length=100)
+    if not value:
+        return None
+    if not (value.isascii() and value.isdecimal() and 1 <= int(value) <= MAX_ISSUES):
+        raise InvalidForm(f"Enter a whole number from 1 to {MAX_ISSUES}.", field="issues")
+    return int(value)
+
+
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained(end: str) -> Iterator[None]:
     """
     Turn a refusal into the error of the field that causes it.
 
+    :param end: the field that says how long the hold is.
     :raises InvalidForm: the hold is refused.
     """
     try:
@@ -75,7 +93,7 @@ def _explained() -> Iterator[None]:
     except HoldOverlaps:
         raise InvalidForm("You have another hold at that time. Choose other days.", field="since") from None
     except (HoldTooLong, TooManyHolds) as error:
-        raise InvalidForm(labels.typographic(f"{error}."), field="until") from None
+        raise InvalidForm(labels.typographic(f"{error}."), field=end) from None
 
 
 async def lift(request: AccountRequest) -> Response:

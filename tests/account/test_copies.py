@@ -99,6 +99,24 @@ async def test_a_reader_holds_copies_and_gets_them_again(shop: Shop, nia: Person
     assert [one["status"] for one in (await shop.get("/v1/me/holds", nia)).json()["data"]] == ["over"]
 
 
+async def test_a_reader_holds_a_number_of_issues(shop: Shop, nia: Person, open_account: OpenAccount) -> None:
+    account = await open_account(nia)
+    page = await account.open("/holds")
+    neither = await account.submit(page, "/holds", since="2026-03-05")
+    both = await account.submit(page, "/holds", since="2026-03-05", until="2026-04-10", issues="2")
+    many = await account.submit(page, "/holds", since="2026-03-05", issues="many")
+    too_many = await account.submit(page, "/holds", since="2026-03-05", issues="99")
+    held = await account.submit(page, "/holds", since="2026-03-05", issues="2")
+
+    for refused in (neither, both):
+        assert (refused.status, "or a number of issues." in refused.text) == (422, True)
+    assert (many.status, "Enter a whole number from 1 to" in many.text) == (422, True)
+    assert (too_many.status, "A hold can last at most" in too_many.text) == (422, True)
+    assert "Your copies are on hold. On hold: No. 5, No. 6." in held.text
+    (stored,) = (await shop.get("/v1/me/holds", nia)).json()["data"]
+    assert (stored["until"], stored["issues"], stored["held"]) == (None, 2, [5, 6])
+
+
 async def test_a_hold_form_that_was_sent_can_be_sent_again_with_other_days(
     shop: Shop, nia: Person, open_account: OpenAccount
 ) -> None:

@@ -101,7 +101,7 @@ class Photographer:
         alex.page.keyboard.press("l")
         alex.page.get_by_role("heading", name="Left out").wait_for()
         self._take(alex, "console-label-run")
-        for path in ("readers", "disputes", "audit", "keyboard"):
+        for path in ("readers", "disputes", "audit", "keyboard", "liability"):
             alex.open(f"/{path}")
             self._take(alex, f"console-{path}")
         self._take_circulation(alex)

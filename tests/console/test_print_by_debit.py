@@ -6,7 +6,7 @@ from tests.journeys.print_edition.test_payments import _pay_by_debit
 from tests.support.shop import Shop
 
 
-async def test_support_is_told_that_the_debit_is_on_its_way(shop: Shop, open_console: OpenConsole) -> None:
+async def test_support_reads_that_the_bank_debit_is_pending(shop: Shop, open_console: OpenConsole) -> None:
     await shop.plan_issues(50)
     await shop.subscribe(shop.person("ada"))
     await _pay_by_debit(shop, "pm_usBankAccount_success")

@@ -143,6 +143,17 @@ async def test_an_address_counts_from_the_issue_that_the_answer_names(shop: Shop
     assert saved["saved_at"] == CUTOFF
 
 
+async def test_issues_that_support_adds_count_from_the_cutoff(shop: Shop) -> None:
+    await _reader(shop)
+    (held,) = await shop.rows("SELECT id FROM subscriptions")
+
+    path, body = f"/v1/support/subscriptions/{held['id']}/extend", {"issues": 1, "reason": "goodwill"}
+    answer = await _frozen_meanwhile(shop, shop.post(path, shop.agent, body, **{"Idempotency-Key": "extend"}))
+
+    assert answer.status_code == 201, answer.text
+    assert await shop.rows("SELECT created_at FROM issue_adjustments") == [{"created_at": CUTOFF}]
+
+
 async def test_the_freeze_waits_for_what_was_stored_before_the_cutoff(shop: Shop) -> None:
     """A hold has seen an open calendar and is not committed yet: the freeze must not miss it."""
     ada = await _reader(shop)
