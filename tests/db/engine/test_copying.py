@@ -70,7 +70,7 @@ async def test_slow_clients_leave_room_until_the_limit_and_then_others_are_told_
 
 @pytest.mark.parametrize("has_read", [False, True], ids=["before the first part", "after the first part"])
 async def test_a_client_that_leaves_ends_the_query(exports: CsvExports, database: str, *, has_read: bool) -> None:
-    left = [await exports.copy(MANY, 10**9, longest=LONGEST) for _ in range(2)]
+    left = [await exports.copy(MANY, ROWS, longest=LONGEST) for _ in range(2)]
     for one in left:
         if has_read:
             await anext(one)
