@@ -7,7 +7,7 @@ They come from a fetched subscription, or from the steps that complete its end a
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
-from app.aggregates import cancellations
+from app.aggregates import cancellations, print_returns
 from app.aggregates import intents as stored
 from app.db import audit, credits, intents, payments, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, Sessions, new_id
@@ -64,6 +64,10 @@ async def record(
     given = await refunds.of_subscriber(session, subscription.subscriber_id)
     known = await credits.of_subscription(session, subscription.id)
     terms = await subscriptions.terms_of(session, subscription.id)
+    for added in [one for one in paid if one.print_from is not None and one.invoice_id in invoices]:
+        if is_whole(added.invoice_id, paid, known, given):
+            basis = RefundBasis.DASHBOARD
+            await print_returns.end(session, rules, subscription.id, added, basis=basis, at=now, now=now)
     for term in terms:
         if term.invoice_id not in invoices or term.is_refunded:
             continue

@@ -15,6 +15,7 @@ from app.db.engine.session import Session
 from app.domain.entitlements import OtherAccess, other_access_of
 from app.domain.issues import schedule_terms
 from app.domain.places import UNKNOWN_PLACE, Place
+from app.domain.print_returns import without_lost_print
 from app.domain.progress import progress_of, with_labels_closed
 from app.domain.quotes import Quote, RefundContext, guarantee_quote, uncharged_quote
 from app.domain.rules import Rules
@@ -91,6 +92,9 @@ async def _load(
     session: Reads, rules: Rules, subscription: Subscription, payment_id: str | None, *, now: datetime
 ) -> LoadedCase | None:
     paid = await payments.of_subscription(session, subscription.id)
+    if any(one.print_from is not None for one in paid):
+        known = await disputes.of_subscriber(session, subscription.subscriber_id)
+        paid = without_lost_print(paid, known, besides=payment_id)
     payment = next((p for p in paid if (p.amount > 0 if payment_id is None else p.id == payment_id)), None)
     if payment is None:
         return None

@@ -8,13 +8,14 @@ from datetime import datetime
 
 import structlog
 
-from app.aggregates import cancellations, credits, grants, notifications
+from app.aggregates import cancellations, credits, grants, notifications, print_returns
 from app.db import audit, outbox, payments, refunds, subscribers, subscriptions
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.disputes import PolicyAction, policy_at
 from app.domain.notifications import NotificationKind, money
 from app.domain.outbox import OutboxReader, refund_result
+from app.domain.print_returns import ENDS_PRINT
 from app.domain.progress import term_of
 from app.domain.quotes import payments_of_term
 from app.domain.reasons import RestorationReason
@@ -100,7 +101,11 @@ async def announce(session: Session, refund: Refund) -> None:
 
 
 async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime) -> bool:
-    """End the term that the refund's payment bought, and the subscription if it is the newest. Return whether that ended."""
+    """
+    End the term that the refund's payment bought, and the subscription if it is the newest. Return whether that ended.
+
+    Of a payment that added print, only print ends.
+    """
     payment = await payments.by_id(session, refund.payment_id)
     owner = await payments.owner_of(session, refund.payment_id)
     if payment is None or owner is None:
@@ -112,11 +117,17 @@ async def _end(session: Session, rules: Rules, refund: Refund, *, now: datetime)
     parts = [one for one in paid if one.invoice_id == payment.invoice_id]  # an invoice can be paid in several parts
     all_refunds = [one for part in parts for one in await refunds.of_payment(session, part.id)]
     kept = sum(part.amount - part.credited for part in parts)
-    basis = ending_basis(refund, kept if opened_term else 0, all_refunds)
+    has_added_print = not opened_term and payment.print_from is not None
+    basis = ending_basis(refund, kept if opened_term or has_added_print else 0, all_refunds)
     if basis is None or (basis == RefundBasis.PAID_AFTER_END and not opened_term):
         return False  # such as print whose payment succeeded after the end: it belongs to no term
     whole = full_dashboard_refund(kept, all_refunds) if basis == RefundBasis.DASHBOARD else None
     ending = whole or next(one for one in all_refunds if one.id == refund.id)
+    if has_added_print and basis in ENDS_PRINT:
+        if not ending.is_history:
+            made = min(ending.made, now) if whole is not None else now
+            await print_returns.end(session, rules, owner[1], payment, basis=basis, at=made, now=now)
+        return False
     invoice_id, at = term.invoice_id if term else payment.invoice_id, ending.made if ending.is_history else now
     await subscriptions.mark_term_refunded(session, invoice_id, basis, at=at)
     if term is not None and term.refund_failed:

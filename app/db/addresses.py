@@ -56,6 +56,7 @@ _UNUSABLE = text(
             AND (a.since IS NULL OR (a.since <= :mailed AND a.until > :mailed))
     WHERE t.subscription_id > :after AND t.print_edition AND t.copies @> CAST(:issue AS int) AND t.copies_ended_at IS NULL
         AND t.suspended_as IS NULL
+        AND (t.print_suspended_from IS NULL OR t.print_suspended_from < coalesce(t.print_from, t.starts_at))
         AND (a.since IS NOT NULL OR NOT EXISTS (
             SELECT FROM postal_addresses w WHERE w.subscriber_id = s.subscriber_id AND w.replaced_at IS NULL
                 AND w.since <= :mailed AND w.until > :mailed))

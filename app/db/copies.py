@@ -16,6 +16,7 @@ from app.domain.credits import CreditKind
 from app.domain.erasures import ERASED
 from app.domain.label_runs import Flag, LabelKind
 from app.domain.print_changes import UNDECIDED, PrintChangeKind
+from app.domain.reasons import EndReason
 from app.domain.refunds import CONFIRMED, ENDING, RefundBasis, RefundStatus
 
 VOID_REFUNDS = sorted(
@@ -50,6 +51,7 @@ _REFUNDING = f"""refunding AS MATERIALIZED (
         FROM refunds r JOIN payments p ON p.id = r.payment_id
         WHERE r.created_at <= $2::timestamptz AND r.created_at > $2::timestamptz - interval '2 years'
           AND r.basis IN ({_listed(ENDING)}) AND r.status NOT IN ({_listed(VOID_REFUNDS)})
+          AND (r.basis <> '{RefundBasis.FRAUD_WARNING}' OR p.print_from IS NULL)  -- of added print, it ends only that
           AND (r.basis <> '{RefundBasis.PAID_AFTER_END}'  -- what was paid after the end belongs to no term
               OR EXISTS (SELECT FROM terms t WHERE t.invoice_id = p.invoice_id))
         UNION ALL  -- print that is being dropped: the refund is promised, and the copies may not be taken away yet
@@ -71,8 +73,20 @@ def closes_on(issue: str) -> str:
         OR {issue}.counts_as > 0 AND later.counts_as > 0 AND later.number > {issue}.number)"""  # noqa: S608 - a name
 
 
+def _is_disputed(term: str) -> str:
+    """
+    Return the SQL for whether the dispute of a term's payment is open or lost, or that of the print that includes the issue.
+
+    A copy that was left out while the dispute was open isn't sent once it is lost.
+    """
+    return f"""({term}.suspended_as IS NOT NULL
+            OR coalesce({term}.refunded_as = '{EndReason.DISPUTE_LOST}' AND {term}.restored_as IS NULL, false)
+            OR coalesce({term}.print_suspended_from BETWEEN coalesce({term}.print_from, {term}.starts_at)
+                AND $8::timestamptz, false))"""
+
+
 COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
-        SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL AS is_disputed, s.subscriber_id,
+        SELECT t.subscription_id, t.invoice_id, t.expire, {_is_disputed("t")} AS is_disputed, s.subscriber_id,
             '{LabelKind.COPY}' AS kind, '' AS claim_id, false AS is_grace, t.plan, s.currency, t.paid_by_balance
         FROM terms t JOIN subscriptions s ON s.id = t.subscription_id
         WHERE t.print_edition AND {_is_owed_by("t")}
@@ -81,13 +95,13 @@ COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
           AND NOT EXISTS (  -- a double issue may be owed by two terms
               SELECT FROM terms o WHERE o.subscription_id = t.subscription_id AND {_is_owed_by("o")}
                 AND (o.starts_at, o.invoice_id) < (t.starts_at, t.invoice_id)
-                AND o.suspended_as IS NULL
+                AND NOT {_is_disputed("o")}
                 AND o.invoice_id NOT IN (SELECT invoice_id FROM refunding WHERE invoice_id IS NOT NULL))
           AND NOT EXISTS (
               SELECT FROM labels l WHERE l.subscription_id = t.subscription_id AND l.issue_number = $1 AND l.kind =
               '{LabelKind.COPY}')
         UNION ALL  -- grace copies
-        SELECT t.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL, s.subscriber_id,
+        SELECT t.subscription_id, t.invoice_id, t.expire, {_is_disputed("t")}, s.subscriber_id,
             '{LabelKind.COPY}', '', true, t.plan, s.currency, t.paid_by_balance
         FROM unnest($9::text[], $10::bigint[]) AS awaited (plan, expire)
             JOIN terms t ON t.last_issue = awaited.expire AND t.plan = awaited.plan
@@ -113,7 +127,7 @@ COPIES = f"""{_RETURNED}, {_REFUNDING}, owed AS (
                     SELECT count(*) FROM issues e
                     WHERE {closes_on("e")} >= h.starts_on AND e.number < $1 AND e.counts_as > 0)))
         UNION ALL  -- replacements; nothing is claimed before the run is frozen
-        SELECT c.subscription_id, t.invoice_id, t.expire, t.suspended_as IS NOT NULL, c.subscriber_id,
+        SELECT c.subscription_id, t.invoice_id, t.expire, {_is_disputed("t")}, c.subscriber_id,
             '{LabelKind.REPLACEMENT}', c.id, false, t.plan, s.currency, t.paid_by_balance
         FROM claims c JOIN terms t ON t.invoice_id = c.term JOIN subscriptions s ON s.id = t.subscription_id
         WHERE c.issue_number = $1 AND c.resolution = 'resend' AND c.granted_at IS NOT NULL

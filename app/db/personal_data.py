@@ -386,7 +386,7 @@ TABLES: Mapping[str, Table] = {
     "terms": Table(
         plain="invoice_id subscription_id plan print_edition starts_at ends_at issues_owed print_from print_until price"
         " discount earlier_print paid_by_balance credited_at refunded_as refunded_at suspended_as restored_as"
-        " refund_failed last_issue offer copies copies_ended_at expire lacks_address grace_sent",
+        " print_suspended_from refund_failed last_issue offer copies copies_ended_at expire lacks_address grace_sent",
         of=_OF_IDS,
     ),
     "work_item_marks": Table(

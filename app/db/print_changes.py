@@ -89,8 +89,15 @@ async def dropped(session: Session, subscription_id: str) -> list[datetime]:
     return [at for row in rows for at in (row.dropped_at or [row.starts_at])]
 
 
+async def returned_invoices(session: Session, subscription_id: str) -> set[str]:
+    """Return the invoices of additions whose print ended, or is ending, because they were returned whole."""
+    ended = (Row.kind == PrintChangeKind.DROP, Row.status != PrintChangeStatus.FAILED)
+    found = await session.scalars(select(Row.invoice_id).where(Row.subscription_id == subscription_id, *ended))
+    return {one for one in found if one is not None}
+
+
 async def set_invoice(session: Session, change_id: str, invoice_id: str) -> None:
-    """Store the invoice of an addition."""
+    """Store the invoice of an addition, or of the one whose return ends print."""
     await session.execute(update(Row).where(Row.id == change_id).values(invoice_id=invoice_id))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, case, func, literal_column, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT, insert
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db import terms
 from app.db.engine.arrays import among
@@ -201,13 +202,17 @@ async def mark_term_refunded(session: Session, invoice_id: str, basis: str, *, a
 
 async def suspend_term(session: Session, invoice_id: str, reason: str | None) -> bool:
     """Suspend a term, or with None resume it. Return whether that changed anything."""
-    changed = await session.scalar(
-        update(TermRow)
-        .where(TermRow.invoice_id == invoice_id, TermRow.suspended_as.is_distinct_from(reason))
-        .values(suspended_as=reason)
-        .returning(TermRow.invoice_id)
-    )
-    return changed is not None
+    return await _set_term(session, invoice_id, TermRow.suspended_as, reason)
+
+
+async def suspend_print(session: Session, invoice_id: str, since: datetime | None) -> bool:
+    """Suspend the period of print in a term that began then, or with None resume it. Return whether that changed."""
+    return await _set_term(session, invoice_id, TermRow.print_suspended_from, since)
+
+
+async def _set_term(session: Session, invoice_id: str, column: InstrumentedAttribute[Any], value: object) -> bool:
+    changed = update(TermRow).where(TermRow.invoice_id == invoice_id, column.is_distinct_from(value))
+    return await session.scalar(changed.values({column: value}).returning(TermRow.invoice_id)) is not None
 
 
 async def restore_term(session: Session, invoice_id: str, reason: str) -> None:

@@ -125,6 +125,7 @@ def of_row(row: Record) -> Term:
         credited_at=row.credited_at,
         refunded_as=row.refunded_as,
         suspended_as=row.suspended_as,
+        print_suspended_from=row.print_suspended_from,
         refunded_at=row.refunded_at,
         restored_as=row.restored_as,
         refund_failed=row.refund_failed,

@@ -74,6 +74,8 @@ SENTENCES: Mapping[str, str] = {
     "print_edition.added": "added the print edition[ for {reader}]",
     "print_edition.drop_requested": "requested to drop the print edition[ of {reader}]",
     "print_edition.dropped": "dropped the print edition[ of {reader}]",
+    "print_edition.restored": "took the print edition[ of {reader}] off hold",
+    "print_edition.suspended": "put the print edition[ of {reader}] on hold",
     "print_edition.payment_awaited": "asked to confirm the payment for print[ of {reader}]",
     "reader.erased": "erased the data of {reader}",
     "reader.erasure_requested": "requested the erasure of {reader}",

@@ -1,7 +1,8 @@
 """
 Disputes and early fraud warnings, and their effect on access.
 
-A dispute suspends or ends only the term that the disputed payment opened. A term opened by another payment runs to its own
+A dispute suspends or ends only the term that the disputed payment opened, or the print that it added to one
+(:mod:`app.domain.print_returns`). A term opened by another payment runs to its own
 end, even if a lost dispute has ended the subscription. The disputed amount is stored and shown, but decides nothing: banks
 dispute parts of a payment, and in other currencies.
 
@@ -167,7 +168,8 @@ STATUS_EFFECTS: Mapping[str, StatusEffect] = {
     "lost": StatusEffect(
         is_open=False,
         access=AccessEffect.ENDED,
-        words="The payment counts as refunded: the term and the subscription end, and it can't be refunded again.",
+        words="The payment counts as refunded, and it can't be refunded again: the term and the subscription end. If it"
+        " added print within a term, only print ends.",
     ),
     "prevented": StatusEffect(
         is_open=False,

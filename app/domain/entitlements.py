@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.errors import Forbidden
-from app.domain.plans import Catalogue
+from app.domain.plans import PRINT_FEATURE, Catalogue
 
 # The end of access that lasts until something happens, such as the outcome of a payment. Answers show no end then.
 OPEN_ENDED = datetime(9999, 12, 31, tzinfo=UTC)
@@ -166,7 +166,8 @@ def decide(access: EntitlementSet, feature: str, catalogue: Catalogue, *, now: d
         is_interrupted = any(period.until <= now for period in periods)
         return Decision(False, AccessReason.ON_HOLD if is_interrupted else AccessReason.NOT_YET, None)
     if not periods and any(period.covers(now) for others in access.features.values() for period in others):
-        return Decision(False, AccessReason.NOT_INCLUDED, None)
+        is_held = feature == PRINT_FEATURE and access.otherwise == AccessReason.DISPUTE_OPEN
+        return Decision(False, AccessReason.DISPUTE_OPEN if is_held else AccessReason.NOT_INCLUDED, None)
     return Decision(False, access.otherwise, max((period.until for period in periods), default=None))
 
 

@@ -13,7 +13,8 @@ from app.domain.dunning import AccessPolicy
 from app.domain.entitlements import AccessPeriod, AccessReason, Grant
 from app.domain.offers import Offer
 from app.domain.plans import EDITIONS, PRINT_FEATURE, Catalogue
-from app.domain.reasons import EndReason
+from app.domain.print_returns import is_print_on_hold
+from app.domain.reasons import EndReason, SuspensionReason
 from app.domain.renewals import PAYMENT_FAILURES
 from app.domain.subscriptions import UNPAID, Subscription, Term
 
@@ -81,6 +82,8 @@ def _without(
 def _while_printed(term: Term, periods: Sequence[AccessPeriod]) -> tuple[AccessPeriod, ...]:
     """Return the periods of a term, limited to when print is paid for."""
     since, until = term.print_from or term.starts_at, term.print_until
+    if is_print_on_hold(term):
+        until = term.print_suspended_from
     limited = (
         AccessPeriod(max(one.starts_at, since), min(one.until, until) if until is not None else one.until, one.reason)
         for one in periods
@@ -97,6 +100,8 @@ def denial_reason_of(subscription: Subscription, terms: Sequence[Term]) -> str:
         return AccessReason.REFUND_FAILED if newest.refund_failed else AccessReason.REFUNDED
     if newest is not None and newest.suspended_as is not None:
         return newest.suspended_as
+    if newest is not None and is_print_on_hold(newest):
+        return SuspensionReason.DISPUTE_OPEN
     if newest is None:
         return AccessReason.PAYMENT_INCOMPLETE
     if subscription.end_reason == "payment_failed" or subscription.status in UNPAID:

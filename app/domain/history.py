@@ -69,6 +69,8 @@ ACTIONS = {
     "print_edition.payment_awaited": "asked to confirm the payment for the print edition",
     "print_edition.drop_requested": "requested to drop the print edition",
     "print_edition.dropped": "dropped the print edition",
+    "print_edition.suspended": "put the print edition on hold",
+    "print_edition.restored": "took the print edition off hold",
     "address.removed": "removed a temporary address",
     "subscriber.contact_changed": "changed their email address or name",
     "checkout.duplicate_allowed": "started a checkout although another account with the same email address is subscribed",

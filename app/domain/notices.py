@@ -10,6 +10,7 @@ from datetime import datetime
 from app.domain.access_status import NO_ACCESS, Notice
 from app.domain.disputes import AccessEffect, Dispute, effect_of
 from app.domain.entitlements import AccessReason
+from app.domain.print_returns import is_print_on_hold
 from app.domain.reasons import EndReason
 from app.domain.status_table import notice_codes
 from app.domain.subscriptions import Payment, Subscription, Term
@@ -22,6 +23,10 @@ CODES = notice_codes() | {
 ON_HOLD = "Your bank is disputing your payment, so your access is on hold until the dispute is settled."
 COPIES_ON_HOLD = "Your copies are on hold, and your digital access pauses meanwhile."
 DISPUTED = "Your bank is disputing one of your payments. You keep access while the dispute is open."
+PRINT_DISPUTED = (
+    "Your bank is disputing your payment for the print edition, so your copies are on hold until the dispute is settled."
+    " You keep the rest of your subscription."
+)
 INQUIRY = "Your bank has asked us about one of your payments. You keep access."
 LOST = "Your bank returned your payment to you, so your subscription has ended."
 REFUND_FAILED = (
@@ -90,6 +95,8 @@ def _of_dispute(
         return Notice(code=AccessReason.DISPUTE_OPEN, text=ON_HOLD, until=None, action=None)
     if subscription.over_at is not None:
         return None  # nothing depends on the dispute anymore
+    if any(is_print_on_hold(term) and term.starts_at <= now < term.ends_at for term in terms):
+        return Notice(code=DISPUTED_CODE, text=PRINT_DISPUTED, until=None, action=None)
     moved = any(effect_of(one.status).access == AccessEffect.BY_POLICY for one in undecided)
     return Notice(code=DISPUTED_CODE, text=DISPUTED if moved else INQUIRY, until=None, action=None)
 

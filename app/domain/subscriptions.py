@@ -183,11 +183,8 @@ class StripeSubscriptionState:
     @property
     def pay_url(self) -> str | None:
         """The payment page of the newest open invoice; None if there is none. A change of the print edition is not owed."""
-        owed = [
-            invoice
-            for invoice in self.invoices
-            if invoice.status == "open" and invoice.pay_url is not None and invoice.print_change is None
-        ]
+        payable = [one for one in self.invoices if one.status == "open" and one.pay_url is not None]
+        owed = [one for one in payable if one.print_change is None]
         return max(owed, key=lambda invoice: (invoice.period_start, invoice.id)).pay_url if owed else None
 
     @property
@@ -273,6 +270,7 @@ class Term:
     credited_at: datetime | None = None  # when the term ended because the rest of it was credited
     refunded_as: str | None = None
     suspended_as: str | None = None  # why it is suspended: its payment is disputed
+    print_suspended_from: datetime | None = None  # the print that was added then is disputed, or was returned
     refunded_at: datetime | None = None  # None: not refunded, or before this was recorded
     restored_as: str | None = None  # why it is granted again: the refund that ended it failed
     refund_failed: bool = False  # the refund that ended it failed later, and none has succeeded since

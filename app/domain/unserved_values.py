@@ -49,7 +49,15 @@ def unserved_values(
 
 
 def _settled_print(payment: Payment, refunds: Sequence[Refund]) -> tuple[int, int]:
-    """Return what of a payment was for print that was dropped, and the part of that which was not refunded."""
+    """
+    Return what of a payment was for print that was dropped, and the part of that which was not refunded.
+
+    All of it, and nothing, if the payment added print and was returned whole, other than as goodwill: print ended with it.
+    """
+    back = [one for one in refunds if one.payment_id == payment.id and one.status in COUNTED]
+    is_returned = payment.credited + sum(one.amount for one in back) >= payment.amount
+    if payment.print_from is not None and is_returned and not all(one.basis == RefundBasis.GOODWILL for one in back):
+        return payment.amount, 0
     dropped = sum(
         r.amount
         for r in refunds

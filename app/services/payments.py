@@ -12,7 +12,7 @@ from datetime import datetime
 
 import structlog
 
-from app.aggregates import cancellations, grants, imports, refund_orders, refund_results
+from app.aggregates import cancellations, grants, imports, print_returns, refund_orders, refund_results
 from app.aggregates.retries import retry_on_conflict
 from app.context import Context
 from app.db import anomalies, audit, disputes, inbox, payments, reconciliation, refunds, subscribers, subscriptions
@@ -195,8 +195,11 @@ async def _save_disputes(
 
 
 async def _suspend_or_restore(session: Session, rules: Rules, own: OwnPayment) -> None:
-    """Suspend the payment's term while the policy says so, and restore it afterwards."""
+    """Suspend the payment's term, or the print that it added, while the policy says so, and restore it afterwards."""
     payment = own.payment
+    if payment.print_from is not None:
+        await print_returns.follow_disputes(session, rules, own.subscription.id, payment)
+        return
     all_disputes = await disputes.of_invoice(session, payment.invoice_id)
     suspending = [one.id for one in all_disputes if suspends(one, rules.catalogue.disputes)]
     if not await subscriptions.suspend_term(
@@ -219,16 +222,19 @@ async def _end_after_loss(
     session: Session, rules: Rules, own: OwnPayment, state: StripeDisputeState, *, is_history: bool, now: datetime
 ) -> None:
     """
-    Treat a lost dispute like a refund: the term ends permanently, and the subscription with it.
+    Treat a lost dispute like a refund: the term ends permanently, and the subscription with it. What added print ends print.
 
     :param is_history: it was lost before we followed the subscription, which continues then.
     """
-    await subscriptions.mark_term_refunded(
-        session, own.payment.invoice_id, EndReason.DISPUTE_LOST, at=state.opened_at if is_history else now
-    )
-    if is_history:
+    has_added_print, ended = own.payment.print_from is not None, False
+    if not has_added_print:
+        await subscriptions.mark_term_refunded(
+            session, own.payment.invoice_id, EndReason.DISPUTE_LOST, at=state.opened_at if is_history else now
+        )
+    if has_added_print and not is_history:
+        await _end_print(session, rules, own, by=EndReason.DISPUTE_LOST, now=now)
+    elif is_history:
         await _derive_grants(session, rules, own)
-        ended = False
     else:
         ended = await _end(session, rules, own, by=EndReason.DISPUTE_LOST, now=now)
     await audit.record(
@@ -273,8 +279,11 @@ async def _save_warning(
             )
         except RefundInProgress:
             return False
-        await subscriptions.mark_term_refunded(session, payment.invoice_id, EndReason.FRAUD_WARNING, at=now)
-        await _end(session, rules, own, by=EndReason.FRAUD_WARNING, now=now)
+        if payment.print_from is not None:
+            await _end_print(session, rules, own, by=EndReason.FRAUD_WARNING, now=now)
+        else:
+            await subscriptions.mark_term_refunded(session, payment.invoice_id, EndReason.FRAUD_WARNING, at=now)
+            await _end(session, rules, own, by=EndReason.FRAUD_WARNING, now=now)
     await disputes.mark_acted(session, warning.id, action, now=now)
     await audit.record(
         session,
@@ -296,6 +305,10 @@ async def _end(session: Session, rules: Rules, own: OwnPayment, *, by: str, now:
         return await cancellations.end(session, rules, subscription.id, by=by, now=now)
     await _derive_grants(session, rules, own)
     return False
+
+
+async def _end_print(session: Session, rules: Rules, own: OwnPayment, *, by: str, now: datetime) -> None:
+    await print_returns.end(session, rules, own.subscription.id, own.payment, basis=by, at=now, now=now)
 
 
 async def _derive_grants(session: Session, rules: Rules, own: OwnPayment) -> None:

@@ -204,6 +204,7 @@ BY_KEY = (
         "subscriptions.mark_term_refunded",
         lambda s: subscriptions.mark_term_refunded(s.session, s.id("in"), "guarantee", at=s.now),
     ),
+    query("subscriptions.suspend_print", lambda s: subscriptions.suspend_print(s.session, s.id("in"), s.now)),
     query("subscriptions.suspend_term", lambda s: subscriptions.suspend_term(s.session, s.id("in"), "dispute_open")),
     query("subscriptions.restore_term", lambda s: subscriptions.restore_term(s.session, s.id("in"), "refund_failed")),
     query(

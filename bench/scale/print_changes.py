@@ -35,6 +35,7 @@ PRINT_CHANGES = (
     query("print_changes.undecided", lambda s: print_changes.undecided(s.session, s.subscription)),
     query("print_changes.dropped", lambda s: print_changes.dropped(s.session, s.subscription)),
     query("print_changes.latest", lambda s: print_changes.latest(s.session, s.subscription)),
+    query("print_changes.returned_invoices", lambda s: print_changes.returned_invoices(s.session, s.subscription)),
     query("print_changes.set_invoice", lambda s: print_changes.set_invoice(s.session, s.id("pch"), "in_new")),
     query("print_changes.set_dropped", lambda s: print_changes.set_dropped(s.session, s.id("pch"), [s.now])),
     query("print_changes.set_to_balance", lambda s: print_changes.set_to_balance(s.session, s.id("pch"), {"in_1": 1})),

@@ -174,6 +174,7 @@ class Term(Base):
     refunded_as: Mapped[str | None]  # the basis of the refund, or the loss, that ended it: never granted again
     refunded_at: Mapped[datetime | None]  # policy time
     suspended_as: Mapped[str | None]  # why it is suspended: dispute_open
+    print_suspended_from: Mapped[datetime | None]  # the period of print since then is disputed, or was returned
     restored_as: Mapped[str | None]  # why the policy restored it: refund_failed
     refund_failed: Mapped[bool] = mapped_column(server_default=text("false"))  # later, and none is confirmed since
     # The issue that ends it, as of when its grants were derived. NULL: after the calendar; 0: nothing is owed anymore.

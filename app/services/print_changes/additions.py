@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from app import postal_addresses
-from app.aggregates import addresses
+from app.aggregates import addresses, print_returns
 from app.aggregates import intents as stored
 from app.context import Context
 from app.db import audit, intents, print_changes, subscribers
@@ -22,6 +22,7 @@ from app.gateway.translate import OUR_PRINT_CHANGE
 from app.services.print_changes import returns
 from app.services.print_changes.lines import line_parameters
 from app.services.print_changes.steps import (
+    decide,
     decide_alone,
     intend,
     lock_undecided,
@@ -72,7 +73,11 @@ async def complete(ctx: Context, change: PrintChange, *, now: datetime) -> None:
     await _save_address(ctx, change, now=now)
     state = await sync(ctx, subscription.stripe_id, now=now)
     status, action = PrintChangeStatus.COMPLETED, "print_edition.added"
-    await decide_alone(ctx, change, status, action, actor=change.requested_by)
+    async with ctx.sessions.begin() as session:
+        await subscribers.lock(session, change.subscriber_id)
+        await decide(session, change, status, action, actor=change.requested_by)
+        if paid := await print_changes.by_id(session, change.id):
+            await print_returns.end_if_returned(session, ctx.rules, paid, now=now)
     if state.period is not None and state.period[0] >= change.ends_at:  # staff are told that this term has no print
         await sync(ctx, subscription.stripe_id, now=now)
 

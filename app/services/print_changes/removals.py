@@ -1,10 +1,11 @@
 """Print is taken from the subscription at Stripe, without proration; then what was paid for it is refunded."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from app.context import Context
-from app.db import anomalies, print_changes, refunds, subscribers
+from app.db import anomalies, disputes, print_changes, refunds, subscribers
 from app.db.engine import leases
 from app.db.engine.session import Session
 from app.domain.errors import StripeRefused
@@ -12,6 +13,7 @@ from app.domain.invoices import InvoiceStatus
 from app.domain.plans import PRINT
 from app.domain.print_changes import PrintChange, PrintChangeStatus
 from app.domain.print_renewals import UNPAID, billed_since, paid_since
+from app.domain.print_returns import has_lost
 from app.domain.refunds import RefundStatus
 from app.domain.subscriptions import OVER, StripeSubscriptionState, Subscription
 from app.gateway.client import Gone
@@ -79,6 +81,11 @@ async def _return_to_balance(
 ) -> None:
     async with ctx.sessions.begin() as session:
         change = await lock_undecided(session, change)
+        if change.invoice_id is not None and change.invoice_id not in change.to_balance:  # its print was returned whole
+            is_lost = has_lost(await disputes.of_invoice(session, change.invoice_id))
+            paid = {one.id: 0 if is_lost else one.paid_by_balance for one in state.invoices}
+            change = replace(change, to_balance={**change.to_balance, change.invoice_id: paid[change.invoice_id]})
+            await print_changes.set_to_balance(session, change.id, change.to_balance)
     if await returns.to_balance(ctx, change, subscription, state):
         await sync(ctx, subscription.stripe_id, now=now)
 
