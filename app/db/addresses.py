@@ -61,9 +61,10 @@ _UNUSABLE = text(
             SELECT FROM postal_addresses w WHERE w.subscriber_id = s.subscriber_id AND w.replaced_at IS NULL
                 AND w.since <= :mailed AND w.until > :mailed))
         AND (a.id IS NULL OR NOT a.is_usable OR a.country <> ALL(:served))
-        AND NOT EXISTS (
-            SELECT FROM labels l
-            WHERE l.subscription_id = t.subscription_id AND l.issue_number = CAST(:issue AS int) AND l.kind = 'copy')
+        AND NOT coalesce((  -- a scalar subquery, because EXISTS may become a join that reads all labels
+            SELECT true FROM labels l
+            WHERE l.subscription_id = t.subscription_id AND l.issue_number = CAST(:issue AS int) AND l.kind = 'copy'
+            LIMIT 1), false)
     ORDER BY t.subscription_id LIMIT :limit
     """
 ).bindparams(*(bindparam(name, type_=ARRAY(TEXT)) for name in ("served", "after_country", "before_country")))

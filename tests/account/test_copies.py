@@ -228,7 +228,7 @@ async def test_print_that_was_paid_too_late_can_be_added_or_dropped(shop: Shop, 
     await shop.advance_to(RENEWAL - timedelta(hours=3))
     fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
     await put(shop, person, enabled=True, amount=(await quote(shop, person))["amount"]["amount"], address=HOME)
-    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+    await shop.postpone("print_changes")
     await shop.advance_to(RENEWAL + timedelta(hours=3))
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await shop.execute("UPDATE print_changes SET due_at = now()")

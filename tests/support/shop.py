@@ -252,6 +252,18 @@ class Shop:
             while (await self.stripe_get(f"/v1/test_helpers/test_clocks/{self.clock}"))["status"] != "ready":
                 await asyncio.sleep(0.02)
 
+    async def postpone(self, table: str) -> None:
+        """Make no row of this table due for a month. A worker that has one may make it due earlier: wait for it first."""
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                await self.pool.execute(f"UPDATE {table} SET due_at = now() + interval '30 days'")
+                if await self.pool.fetchval(
+                    "SELECT NOT EXISTS (SELECT FROM leases WHERE until > now())"
+                    f" AND bool_and(due_at > now() + interval '29 days') FROM {table}"
+                ):
+                    return
+                await asyncio.sleep(0.02)
+
     async def wait_until_idle(self) -> None:
         """
         Wait until all events are delivered and no work is due.

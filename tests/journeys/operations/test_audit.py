@@ -28,7 +28,7 @@ async def test_staff_actions_are_listed_sealed_and_verified(shop: Shop) -> None:
     ).json()
     assert [entry["id"] for entry in of_object["data"]] == [oldest["id"]]
     before = (await shop.get("/v1/support/audit", admin, until="2020-01-01T00:00:00Z")).json()
-    assert before == {"data": [], "next": None}
+    assert before == {"data": [], "next": None, "truncated": False}
     assert (await shop.get("/v1/support/audit", shop.agent)).status_code == 403
 
     status, listed, _ = await newsstand(shop.settings, "audit", "list", "--action", "comp.given")

@@ -104,7 +104,7 @@ async def test_print_that_was_paid_and_never_joined_is_refunded_when_the_reader_
     quoted = await quote(shop, ada)
     fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
     answer = await put(shop, ada, enabled=True, amount=quoted["amount"]["amount"], address=HOME)
-    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+    await shop.postpone("print_changes")
 
     canceled = await shop.post("/v1/me/subscription/cancel", ada, {"when": "now"})
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")

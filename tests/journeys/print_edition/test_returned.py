@@ -36,7 +36,7 @@ async def _drop_while_stripe_fails(shop: Shop, *, card: str = "pm_card_visa") ->
     fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
     answer = await put(shop, ada, enabled=False, amount=quoted["amount"]["amount"])
     assert (answer.status_code, answer.json()["status"]) == (202, "processing"), answer.text
-    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+    await shop.postpone("print_changes")
     return fault
 
 

@@ -29,7 +29,7 @@ async def test_print_that_is_being_dropped_is_on_no_label_run(shop: Shop) -> Non
     fault = await shop.add_fault(method="POST", path="/v1/subscriptions/*", action="status", status=500, times=None)
 
     answer = await put(shop, ada, enabled=False, amount=amount)
-    await shop.execute("UPDATE print_changes SET due_at = now() + interval '1 day'")
+    await shop.postpone("print_changes")
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
     (row,) = await shop.rows("SELECT label_cutoff FROM issues WHERE number = $1", issue)
     await shop.advance_to(
