@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx2
@@ -300,8 +301,9 @@ class Shop:
                 " LATERAL (SELECT DATE '2026-01-01' + n * 15 AS d) x",
                 count,
             )
-            await connection.execute(  # the processes that start write one too
-                "INSERT INTO calendar_edition (id, token) VALUES (true, 'x') ON CONFLICT (id) DO UPDATE SET token = 'x'"
+            await connection.execute(  # the processes that start write one too; each caches the calendar by its token
+                "INSERT INTO calendar_edition (id, token) VALUES (true, $1) ON CONFLICT (id) DO UPDATE SET token = $1",
+                uuid4().hex,
             )
 
     async def execute(self, statement: str) -> None:

@@ -51,9 +51,7 @@ async def test_a_calendar_file_names_the_line_of_a_late_issue(shop: Shop) -> Non
     late = Issue(number=6, title="Issue 6", cover_date=DAY, planned_mail_date=DAY, label_cutoff=date(2026, 3, 18))
     lines = read(write([replace(late, number=7, label_cutoff=DAY), late]).encode())
 
-    with pytest.raises(
-        BadCalendarFile, match="^line 3: The label cut-off of issue 6 can.t be 2026-03-18"
-    ):
+    with pytest.raises(BadCalendarFile, match="line 3: The label cut-off of issue 6, 2026-03-18, has passed"):
         await issues.load(ctx, lines, by="operator", now=AFTER, dry_run=False)
 
     await engine.dispose()
