@@ -51,7 +51,7 @@ OTHERWISE: Mapping[str, str] = {
         "tests/browser/test_console.py::test_cancel_resume_extend_comp_and_goodwill_with_approval"
     ),
     "/api-keys/new": "tests/browser/test_staff_pages.py::test_administrator_ends_sessions_and_manages_keys",
-    "/webhook-endpoints/new": "opened here, after the form",
+    **dict.fromkeys(["/webhook-endpoints/new", "/comps/new/confirm"], "opened below, by a form"),
     "/issues/{number}/confirm": (
         "tests/browser/test_circulation.py::test_circulation_plans_an_issue_and_previews_its_labels"
     ),
@@ -131,6 +131,11 @@ def test_every_page_of_the_console(subscriber: Visitor, new_agent: Callable[...,
     alex.page.get_by_label("URL").fill("https://hooks.example.com/newsstand")
     alex.click("Add endpoint")
     alex.expect_text("It is shown only once")
+    page_checks.check(alex.page)
+    alex.open("/comps/new")
+    alex.page.get_by_label("The person’s ID at the identity provider").fill("guest@example.com")
+    alex.click("Review")
+    alex.page.wait_for_url("**/comps/new/confirm*")
     page_checks.check(alex.page)
     alex.open(f"/readers?q={subscriber.email}")
     alex.reload_until_shown(alex.page.get_by_role("link", name="Maren Holt"))
