@@ -3,7 +3,7 @@ The time that a request counts from when it has waited over a label cut-off.
 
 A request takes its time when it begins. Until it stores something, it may wait for Stripe and for locks, and the label run
 may be frozen meanwhile. What it stores then would count from before the cut-off, although the copy is sent: a refund would
-pay for it, and a hold would move it. So whatever decides about copies settles its time in the transaction that stores it.
+pay for it, and a hold would move it. So each such request settles its time in the transaction that stores it.
 """
 
 from datetime import datetime, timedelta

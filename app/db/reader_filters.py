@@ -66,7 +66,7 @@ _RANK = (
 _IS_CURRENT = "NOT " + exists(
     f"FROM subscriptions o WHERE o.subscriber_id = s.subscriber_id AND {_RANK.format(s='o')} > {_RANK.format(s='s')}"
 )
-# A subscription that ended here is canceled, whatever its status at Stripe still is.
+# A subscription that ended here counts as canceled, even while Stripe still has it as active.
 _ENDED_HERE = "s.ended_here_at IS NOT NULL AND s.status NOT IN ('canceled', 'incomplete_expired')"
 _IS_OF_STATUS = (
     "s.status = ANY(:statuses) AND (s.ended_here_at IS NULL OR s.status IN ('canceled', 'incomplete_expired'))"

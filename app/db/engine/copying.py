@@ -1,8 +1,8 @@
 """
 Streams of rows as CSV, written by PostgreSQL's COPY: they take no memory, however many rows there are.
 
-A client that reads slowly keeps a connection until it has read everything, so streams have connections of their own: those
-of requests stay free, whoever downloads.
+A client that reads slowly keeps a connection until it has read everything, so streams have connections of their own, and
+those of requests stay free.
 """
 
 import asyncio

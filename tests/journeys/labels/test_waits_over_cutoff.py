@@ -1,7 +1,7 @@
 """
 Requests that begin before a label cut-off and are stored after it: Stripe is slow, or the reader is locked.
 
-What is on the frozen run is sent, so it is neither refunded nor held. Whoever has asked for it sees what is true now.
+What is on the frozen run is sent, so it is neither refunded nor held. The answer says what is true now.
 """
 
 import asyncio
