@@ -25,6 +25,7 @@ ADDRESS_ARRIVES = timedelta(days=1)  # after the payment, before the reader is a
 YEAR = "year"
 UNPAID_END = "payment_failed"  # Stripe's reason: no attempt to charge the renewal succeeded
 TOLD_ENDS = frozenset({EndReason.CANCEL_NOW, EndReason.NOT_RENEWED})
+ANNOUNCED = ("renews_at", "ends_at")  # variables that name what is to come
 MOVED = timedelta(days=7)  # an event that moved by less is the one that was told
 
 
@@ -114,10 +115,21 @@ def is_still_to_send(one: Known, subscription: Subscription, *, now: datetime) -
     """
     Return whether a scheduled notification is sent although it is not owed anymore.
 
-    The yearly reminder is due at the anniversary itself, and from then on the next one is owed.
+    A yearly reminder that is due waits while a renewal is under way: it names the charge after it.
     """
     has_come = one.scheduled is not None and one.scheduled.send_at <= now
     return one.kind is NotificationKind.YEARLY_REMINDER and has_come and _renews(subscription)
+
+
+def is_outdated(data: Mapping[str, Any], *, now: datetime) -> bool:
+    """
+    Return whether what a notification announces is over, so that it must not be sent as it is.
+
+    The renewal has come and its events have not, or the worker was down meanwhile. They change or remove the notification.
+
+    :param data: the variables of its template.
+    """
+    return any(name in data and datetime.fromisoformat(data[name]) <= now for name in ANNOUNCED)
 
 
 def next_charge(subscription: Subscription, *, now: datetime) -> datetime | None:
@@ -180,14 +192,22 @@ def _yearly(facts: Facts, rules: Rules, charged_at: datetime, *, now: datetime) 
     its, plan = facts.subscription, rules.catalogue.plan(facts.subscription.plan)
     if plan.interval == YEAR or not facts.terms:
         return
-    at = _anniversary(its.created_at, now)
     data = _next_price(facts, rules, charged_at) | {
         "interval": plan.interval,
         "since_at": its.created_at.isoformat(),
         "renews_at": charged_at.isoformat(),
     }
-    about = f"{its.id}/{at.astimezone(rules.zone):%Y%m%d}"
-    yield _Event(kind=NotificationKind.YEARLY_REMINDER, about=about, at=at, data=data, is_ahead=True)
+    at = _anniversary(its.created_at, now)
+    anniversaries = {f"{its.id}/{at.astimezone(rules.zone):%Y%m%d}": at} | {
+        one.about: one.event_at
+        for one in facts.known
+        if one.kind is NotificationKind.YEARLY_REMINDER
+        and one.status is NotificationStatus.SCHEDULED
+        and one.event_at is not None
+        and one.event_at <= now  # it is due at the anniversary itself, and waited for the renewal of that day
+    }
+    for about, day in anniversaries.items():
+        yield _Event(kind=NotificationKind.YEARLY_REMINDER, about=about, at=day, data=data, is_ahead=True)
 
 
 def _anniversary(since: datetime, now: datetime) -> datetime:

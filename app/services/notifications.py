@@ -34,7 +34,9 @@ from app.domain.notifications import (
     retry_after,
 )
 from app.domain.outbox import OutboxReader, notice_due
+from app.domain.owed_notifications import is_outdated
 from app.domain.pages import Page, page_of
+from app.domain.price_migrations import is_of_migration
 from app.domain.reader_views import Viewer
 from app.gateway.signatures import verify_standard
 from app.mail.smtp import Delivery, Message, Result
@@ -45,6 +47,7 @@ MAIL_OFF = "Email is off (NEWSSTAND_SMTP_URL)."
 UNSUBSCRIBED = "The reader unsubscribed from messages of this kind."
 NO_ADDRESS = "The reader has no email address."
 NOT_KEPT = "The reader was erased, so what the mail server said is not kept."
+OUTDATED = "What it announces has come. It waits for the events of the renewal, which change or remove it."
 MAY_BE_SENT = "The process ended while it was sent, so it may have been sent. It is not sent again."
 log = structlog.get_logger()
 
@@ -101,6 +104,14 @@ async def _prepare(ctx: Context, session: Session, notification_id: str, *, now:
         may_be_sent = due.status is NotificationStatus.SENDING
         status = NotificationStatus.UNCERTAIN if may_be_sent else NotificationStatus.UNDELIVERED
         await notifications.settle(session, due.id, status, result=MAY_BE_SENT if may_be_sent else NO_ADDRESS, now=now)
+        return None
+    if (
+        due.status is NotificationStatus.SCHEDULED
+        and not is_of_migration(due.about)  # a price migration removes its own
+        and is_outdated(due.data, now=now)
+    ):
+        pause = retry_after(due.attempts)
+        await notifications.postpone(session, due.id, pause, error=OUTDATED, was_sent=False)
         return None
     if due.channel is Channel.WEBHOOK:
         await _hand_over(ctx, session, due, now=now)

@@ -14,7 +14,7 @@ from app.domain.cards import Card
 from app.domain.invoices import InvoiceStatus
 from app.domain.notification_policies import DEFAULT_POLICIES, NotificationPolicy
 from app.domain.notifications import Channel, NotificationKind, NotificationStatus
-from app.domain.owed_notifications import UNPAID_END, Facts, Known, Owed, is_still_to_send, owed
+from app.domain.owed_notifications import UNPAID_END, Facts, Known, Owed, is_outdated, is_still_to_send, owed
 from app.domain.places import Place
 from app.domain.renewals import PaymentStatus, Renewal
 from app.domain.rules import Rules
@@ -194,6 +194,42 @@ def test_a_yearly_reminder_whose_moment_has_come_is_sent_if_it_is_true(
     known = replace(told(reminder, NotificationStatus.SCHEDULED), scheduled=reminder)
 
     assert is_still_to_send(known, subscription, now=now) == is_sent
+
+
+@pytest.mark.parametrize(
+    ("status", "renews_at"),
+    [
+        pytest.param(
+            NotificationStatus.SCHEDULED, END + 31 * DAY, id="it waited: it names the charge after the renewal"
+        ),
+        pytest.param(NotificationStatus.SENT, None, id="it was sent"),
+    ],
+)
+def test_a_yearly_reminder_that_waited_for_a_renewal(status: NotificationStatus, renews_at: datetime | None) -> None:
+    renewed = replace(LIVE, plan="monthly", created_at=START, current_period_end=END + 31 * DAY)
+    plan = replace(CATALOGUE.plan(LIVE.plan), interval="month")
+    rules = replace(RULES, catalogue=replace(CATALOGUE, plans={**CATALOGUE.plans, "monthly": plan}))
+    known = replace(told(REMINDER, status), scheduled=REMINDER if status is NotificationStatus.SCHEDULED else None)
+
+    found = owed(facts(renewed, known=(known,), now=END), rules, DEFAULT_POLICIES, now=END)
+
+    reminders = {one.about: one.data["renews_at"] for one in found if one.kind is NotificationKind.YEARLY_REMINDER}
+    assert reminders.get(REMINDER.about) == (renews_at.isoformat() if renews_at is not None else None)
+    assert len(reminders) == (2 if renews_at is not None else 1), "the next one is owed, too"
+
+
+@pytest.mark.parametrize(
+    ("data", "is_over"),
+    [
+        ({"renews_at": END.isoformat()}, True),
+        ({"ends_at": END.isoformat()}, True),
+        ({"renews_at": (END + DAY).isoformat()}, False),
+        ({"canceled_at": END.isoformat()}, False),
+        ({}, False),
+    ],
+)
+def test_what_was_announced_is_over(data: dict[str, str], *, is_over: bool) -> None:
+    assert is_outdated(data, now=END) == is_over
 
 
 def test_a_months_notice_tells_when_the_subscription_ends() -> None:

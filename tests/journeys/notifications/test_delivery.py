@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 from tests.support.crashes import held_recording
 from tests.support.mailbox import Mailbox
 from tests.support.notices import SENDER
-from tests.support.shop import Shop, open_shop
+from tests.support.shop import START_TIME, Shop, open_shop
 from tests.support.timeouts import TIMEOUT
 
 NEW = """
@@ -20,6 +21,8 @@ VALUES ($1, $2, $1, NULL, 'ada@example.com', $3::text::jsonb, now(), 'scheduled'
 """
 DATA = {
     "canceled": '{"plan": "24 Issues", "canceled_at": "2026-03-01T18:00:00+00:00"}',
+    "renewal_ahead": '{"plan": "24 Issues", "renews_at": "2026-03-01T18:00:00+00:00", "interval": "year",'
+    ' "price": {"amount": 4900, "currency": "usd"}, "discounted": false}',
     "card_expiring": '{"plan": "24 Issues", "card": "Visa", "expires_on": "2026-04-30"}',
 }
 
@@ -116,6 +119,21 @@ async def test_a_refusal_for_a_while_is_tried_again(mailing_shop: Shop, mail: Ma
 
     assert (await wait_for_status(mailing_shop, "ntf_1", "sent"))["attempts"] == 2
     assert len(mail.received) == 1
+
+
+@pytest.mark.parametrize("channel", ["email", "webhook"])
+async def test_a_notice_of_a_renewal_that_has_come_waits_for_its_events(
+    mailing_shop: Shop, mail: Mailbox, channel: str
+) -> None:
+    await mailing_shop.advance_to(START_TIME + timedelta(days=1))
+    await mailing_shop.rows(NEW.replace("'email'", f"'{channel}'"), "ntf_1", "renewal_ahead", DATA["renewal_ahead"])
+    await mailing_shop.wait_until("SELECT last_error LIKE '%events of the renewal%' FROM notifications")
+    assert ((await status_of(mailing_shop, "ntf_1"))["status"], mail.received) == ("scheduled", [])
+
+    later = "jsonb_set(data, '{renews_at}', '\"2027-03-01T18:00:00+00:00\"')"  # as the renewal's events change it
+    await mailing_shop.execute(f"UPDATE notifications SET data = {later}, due_at = now()")
+
+    await wait_for_status(mailing_shop, "ntf_1", "sent", "handed_over")
 
 
 async def test_what_may_have_been_sent_counts_as_such_until_it_is_accepted(mailing_shop: Shop, mail: Mailbox) -> None:

@@ -98,3 +98,19 @@ async def test_a_yearly_reminder_names_the_price_and_is_stopped_by_a_cancellatio
     next_year = A_YEAR.replace(year=2028) - 20 * DAY
     assert await scheduled(shop) == [("ada", "yearly_reminder", next_year)]
     assert [one.to for one in mail.received] == [ada.email]
+
+
+async def test_a_reminder_on_the_anniversary_names_the_charge_after_that_days_renewal(
+    database: str, sandbox: Any, issuer: Any, mail: Mailbox, tmp_path: Path
+) -> None:
+    async with open_mailing_shop(
+        database, sandbox, issuer, mail, tmp_path, MONTHLY, entry("yearly_reminder", 0)
+    ) as opened:
+        ada = opened.person()
+        await _monthly(opened, ada)
+        await reach(opened, A_YEAR + AN_HOUR, step=50 * DAY)
+
+        (told,) = await mail.wait_for()
+
+        assert "The next charge is on April 1, 2027." in told.text
+        assert await scheduled(opened) == [("ada", "yearly_reminder", A_YEAR.replace(year=2028))]
