@@ -2,7 +2,8 @@
 How migrations run: one at a time, and never waiting long for a lock.
 
 A migration that cannot get its lock within ``lock_timeout`` fails and is run again, instead of standing in the queue
-before every reader of the table. ``newsstand migrate`` hands the connection over in ``config.attributes``.
+before every reader of the table. ``newsstand migrate`` hands the connection over in ``config.attributes``, and the role that
+may use the tables, which is allowed to in the same turn.
 """
 
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, event, text
 
+from app.db.engine import schema
 from app.db.models import Base
 
 LOCK_TIMEOUT = "5s"
@@ -24,8 +26,8 @@ WHERE NOT i.indisvalid AND n.nspname = current_schema() AND c.relkind = 'i'
 """
 
 
-def run_online(connection: Connection) -> None:
-    """Migrate over the connection that was handed over."""
+def run_online(connection: Connection, role: str | None) -> None:
+    """Migrate over the connection that was handed over, and let the role use the tables."""
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -42,6 +44,8 @@ def run_online(connection: Connection) -> None:
             context.run_migrations()
         connection.rollback()
         _rebuild_invalid_indexes(connection)
+        if role is not None:
+            schema.grant(connection, role)
     finally:
         connection.rollback()
         connection.execute(text(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})"))
@@ -112,4 +116,4 @@ def run_offline() -> None:
 if context.is_offline_mode():
     run_offline()
 else:
-    run_online(context.config.attributes["connection"])
+    run_online(context.config.attributes["connection"], context.config.attributes["role"])

@@ -34,6 +34,4 @@ def migrate(
 
 async def _migrate(settings: Settings, revision: str) -> None:
     dsn = await find_dsn(settings, owner=True)
-    await schema.migrate(dsn, revision)
-    if (role := service_role(settings)) is not None:
-        await schema.grant(dsn, role)
+    await schema.migrate(dsn, revision, role=service_role(settings))

@@ -5,8 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from tests.operations.processes import run_newsstand
+from tests.operations.processes import environment, run_newsstand
+from tests.support.commands import Command
 from tests.support.database_roles import OWNER, SERVICE, Roles, with_user
+from tests.support.timeouts import TIMEOUT
 
 FORBIDDEN = (
     "UPDATE audit_log SET actor = 'x'",
@@ -77,6 +79,33 @@ async def test_a_second_migration_grants_the_same_again(roles: Roles) -> None:
     for revision in ("head", "base", "head"):
         migrated = await asyncio.to_thread(run_newsstand, ["migrate", revision], roles.settings())
         assert migrated.returncode == 0, migrated.stderr
+
+
+GRANTING = f"""SELECT count(*) FROM pg_stat_activity
+WHERE usename = '{OWNER}' AND query LIKE 'GRANT%' AND wait_event_type = 'Lock'"""
+HAS_ITS_TURN = f"""SELECT EXISTS (SELECT FROM pg_stat_activity JOIN pg_locks USING (pid)
+WHERE usename = '{OWNER}' AND query LIKE 'GRANT%' AND locktype = 'advisory' AND granted)"""
+
+
+async def test_two_migrations_at_once_grant_one_after_the_other(roles: Roles) -> None:
+    migrated = await asyncio.to_thread(run_newsstand, ["migrate"], roles.settings())
+    assert migrated.returncode == 0, migrated.stderr
+    other, watcher = await asyncpg.connect(roles.superuser), await asyncpg.connect(roles.superuser)
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("GRANT SELECT ON audit_log TO pg_monitor")  # whoever grants on the same table waits
+
+    commands = [Command(["migrate"], environment(roles.settings())) for _ in range(2)]
+    async with asyncio.timeout(TIMEOUT):
+        while await watcher.fetchval(GRANTING) < 2 and not await watcher.fetchval(HAS_ITS_TURN):
+            await asyncio.sleep(0.1)
+    await transaction.rollback()
+
+    for command in commands:
+        done = await asyncio.to_thread(command.wait)
+        assert done.returncode == 0, done.stderr
+    await other.close()
+    await watcher.close()
 
 
 async def test_a_role_that_does_not_exist_is_named(roles: Roles) -> None:

@@ -71,26 +71,28 @@ class UnknownRole(Exception):
     """The database has no role of this name."""
 
 
-async def grant(dsn: str, role: str) -> None:
+def grant(connection: Connection, role: str) -> None:
     """
-    Allow a role to read and write rows, but not to change the schema or to rewrite the audit log.
+    Allow a role to read and write rows, but not to change the schema or to rewrite the audit log, in one transaction.
 
-    :param dsn: of the database, as the owner of its tables.
+    :param connection: as the owner of the tables, in its turn: PostgreSQL lets one of two transactions fail that grant on
+        the same table at the same time ("tuple concurrently updated").
     :raises UnknownRole: create it first.
     """
-    connection = await asyncpg.connect(dsn)
-    try:
-        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
-            raise UnknownRole(role)
-        async with connection.transaction():
-            for (statement,) in await connection.fetch(_GRANT, role):
-                await connection.execute(statement)
-    finally:
-        await connection.close()
+    if not connection.exec_driver_sql("SELECT 1 FROM pg_roles WHERE rolname = $1", (role,)).scalar():
+        raise UnknownRole(role)
+    for statement in connection.exec_driver_sql(_GRANT, (role,)).scalars().all():
+        connection.exec_driver_sql(statement)
+    connection.commit()
 
 
-async def migrate(dsn: str, revision: str = "head") -> None:
-    """Upgrade or downgrade the database to a revision; ``base`` is an empty database."""
+async def migrate(dsn: str, revision: str = "head", *, role: str | None = None) -> None:
+    """
+    Upgrade or downgrade the database to a revision; ``base`` is an empty database.
+
+    :param role: is allowed to use the tables, see :func:`grant`. None: the owner of the tables is the only one.
+    :raises UnknownRole: after the migration, if there is no such role.
+    """
     from alembic import command
     from alembic.script import ScriptDirectory
 
@@ -98,7 +100,7 @@ async def migrate(dsn: str, revision: str = "head") -> None:
 
     def run(connection: Connection) -> None:
         settings = config()
-        settings.attributes["connection"] = connection
+        settings.attributes |= {"connection": connection, "role": role}
         script = ScriptDirectory.from_config(settings)
         current = connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar()
         at = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if current else None
