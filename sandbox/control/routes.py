@@ -22,7 +22,7 @@ from sandbox.store.accounts import Account, new_id
 
 Action = Callable[[Request, Runtime, Account], Awaitable[JsonObject]]
 _POLL = 0.01
-_LONGEST_WAIT = 60.0
+_LONGEST_WAIT = 600.0
 
 
 def _for_account(function: Action) -> Callable[[Request], Awaitable[Response]]:

@@ -39,6 +39,9 @@ START_TIME = datetime(2026, 3, 1, 18, tzinfo=UTC)  # noon in Chicago
 VISA, DECLINED, REQUIRES_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 RENEW_TOKENS_AFTER = 300  # seconds: the service refuses the tokens of staff after 15 minutes
 CHARGE_FAILS_LATER = "4000000000000341"
+MAY_BE_REFUSED = "may_be_refused"  # an extension of a request to the sandbox
+# A delivery is repeated for as long as tests wait, often: the service may be down or stopped for any time in between.
+RETRY_SECONDS = [0.2, 0.5, *[1] * int(TIMEOUT)]
 # A client must drop an idle connection well before the servers do, which is after a minute.
 KEEPALIVE_LIMITS = httpx2.Limits(keepalive_expiry=2)
 TLS = ssl.create_default_context()  # shared, because loading the root certificates takes 20 ms
@@ -228,8 +231,11 @@ class Shop:
     async def add_fault(self, **fault: object) -> str:
         """Add a fault to the sandbox, and return its ID."""
         answer = await self.stripe.post("/_sandbox/faults", json=fault)
-        assert answer.status_code < 300, answer.text
         return str(answer.json()["id"])
+
+    async def ask_bank(self, path: str, **fields: object) -> httpx2.Response:
+        """Let a bank act, through a control of the sandbox. Unlike other controls, it may refuse."""
+        return await self.stripe.post(f"/_sandbox/{path}", json=fields, extensions={MAY_BE_REFUSED: True})
 
     async def advance_to(self, moment: datetime) -> None:
         """Advance the test clock in steps of at most 200 days, and process the events of each step."""
@@ -284,16 +290,19 @@ class Shop:
 
     async def wait_for_deliveries(self) -> int:
         """Wait until no delivery is pending, including retries. Return the number of deliveries so far."""
-        answer = await self.stripe.get("/_sandbox/idle", params={"timeout": "60"}, timeout=TIMEOUT)
-        assert answer.status_code == 200, answer.text
+        answer = await self.stripe.get("/_sandbox/idle", params={"timeout": str(TIMEOUT - 10)})
         return int(answer.json()["planned"])
 
     async def count_pending_work(self) -> int:
         """Return the number of rows with pending work, due now or later."""
         return int((await self.rows(_UNFINISHED))[0]["rows"])
 
-    async def plan_issues(self, count: int) -> None:
-        """Put issues on the calendar, one every 15 days from January 16, 2026, without the work that a change starts."""
+    async def plan_issues(self, count: int, *, but: str | None = None) -> None:
+        """
+        Put issues on the calendar, one every 15 days from January 16, 2026, without the work that a change starts.
+
+        :param but: a statement that changes these issues, before any process can read them.
+        """
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 "INSERT INTO issues (number, title, cover_date, planned_mail_date, label_cutoff, counts_as)"
@@ -301,7 +310,10 @@ class Shop:
                 " LATERAL (SELECT DATE '2026-01-01' + n * 15 AS d) x",
                 count,
             )
-            await connection.execute(  # the processes that start write one too; each caches the calendar by its token
+            if but is not None:
+                await connection.execute(but)
+            # The processes that start write a token too. Each caches the calendar by its token, for all tests that it runs.
+            await connection.execute(
                 "INSERT INTO calendar_edition (id, token) VALUES (true, $1) ON CONFLICT (id) DO UPDATE SET token = $1",
                 uuid4().hex,
             )
@@ -409,6 +421,7 @@ async def open_shop(
             timeout=TIMEOUT,
             verify=TLS,
             limits=KEEPALIVE_LIMITS,
+            event_hooks={"response": [_raise_if_a_control_failed]},
         ) as stripe,
         httpx2.AsyncClient(
             base_url=url, timeout=TIMEOUT, transport=RepeatingTransport(verify=TLS, limits=KEEPALIVE_LIMITS)
@@ -417,12 +430,13 @@ async def open_shop(
         asyncpg.create_pool(dsn, min_size=0, max_size=4) as pool,
     ):
         await shop_template.copy_catalogue(stripe, sandbox)
+        await stripe.put("/_sandbox/settings", json={"retry_seconds": RETRY_SECONDS})
         secret = await _webhook_secret(stripe, url, endpoint_version)
         settings, clock = await _settings(stripe, dsn, secret, key, sandbox.url, issuer.url, opening, more)
         server_key = await shop_template.add_api_key(pool)
         await stripe.delete("/_sandbox/requests")
         async with serving_in_process(settings, bound, url) if separate_process else serving(settings, bound) as server:
-            yield Shop(
+            shop = Shop(
                 url=url,
                 settings=settings,
                 http=http,
@@ -436,8 +450,19 @@ async def open_shop(
                 process=server if isinstance(server, Service) else None,
                 app=server if isinstance(server, FastAPI) else None,
             )
+            # The service records its offers in the background. Later, that would change what a test sees of the calendar.
+            await shop.wait_until("SELECT count(*) > 0 FROM offer_versions")
+            yield shop
         violations = (await stripe.get("/_sandbox/violations")).json()["data"]
         assert violations == [], "the local Stripe sent a response that Stripe's types don't allow"
+
+
+async def _raise_if_a_control_failed(response: httpx2.Response) -> None:
+    """Let no control of the sandbox fail in silence: without a fault or a held delivery, a test would pass by chance."""
+    request = response.request
+    if request.url.path.startswith("/_sandbox/") and MAY_BE_REFUSED not in request.extensions and response.is_error:
+        await response.aread()
+        raise AssertionError(f"{request.method} {request.url.path}: {response.status_code} {response.text}")
 
 
 @asynccontextmanager

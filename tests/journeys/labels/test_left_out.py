@@ -33,7 +33,7 @@ async def test_money_that_went_back_before_the_cutoff_stops_the_copy_though_know
     (charge,) = (await shop.stripe_get("/v1/charges"))["data"]
     (invoice,) = (await shop.stripe_get("/v1/invoices"))["data"]
     amount = str(charge["amount"])
-    await shop.stripe.put("/_sandbox/settings", json={"hold": True})
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     if is_note:
         note = {"invoice": invoice["id"], "amount": amount, "out_of_band_amount": amount}
         await shop.stripe_post("/v1/credit_notes", **note)
@@ -41,8 +41,7 @@ async def test_money_that_went_back_before_the_cutoff_stops_the_copy_though_know
         await shop.stripe_post("/v1/refunds", charge=charge["id"])
     await advance_at_stripe(shop, CUTOFF + HOURS)
     assert (await preview(shop, ISSUE))["counts"]["copies"] == 1
-    await shop.stripe.put("/_sandbox/settings", json={"hold": False})
-    await shop.stripe.post("/_sandbox/release")
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
     await shop.wait_until_idle()
 
     assert (await shop.rows("SELECT refunded_as FROM terms")) == [{"refunded_as": "dashboard"}]
@@ -83,12 +82,11 @@ async def test_a_pending_refund_of_print_that_was_added_to_a_free_term_leaves_th
 
 
 async def test_a_supplement_sends_no_grace_copy_of_an_issue_from_before_the_expire(shop: Shop) -> None:
-    await shop.plan_issues(60)
-    await shop.execute(  # more issues than the term owes, so two come out before it ends
-        "UPDATE issues SET planned_mail_date = DATE '2026-01-01' + number::int * 14,"
-        " cover_date = DATE '2026-01-01' + number::int * 14, label_cutoff = DATE '2026-01-01' + number::int * 14 - 9"
+    await shop.plan_issues(  # more issues than the term owes, so two come out before it ends
+        60,
+        but="UPDATE issues SET planned_mail_date = DATE '2026-01-01' + number::int * 14,"
+        " cover_date = DATE '2026-01-01' + number::int * 14, label_cutoff = DATE '2026-01-01' + number::int * 14 - 9",
     )
-    await shop.execute("UPDATE calendar_edition SET token = 'y'")
     await with_a_failing_card(shop, shop.person("ada"))
     await shop.stripe.put("/_sandbox/settings", json={"after_retries": "past_due", "retry_days": [1]})
     await shop.advance_to(RENEWAL - DAY)
@@ -101,9 +99,9 @@ async def test_a_supplement_sends_no_grace_copy_of_an_issue_from_before_the_expi
 
 
 async def test_a_double_issue_comes_from_the_newer_term_while_the_older_is_disputed(shop: Shop) -> None:
-    await shop.plan_issues(60)
-    await shop.execute("UPDATE issues SET counts_as = CASE number WHEN 10 THEN 0 ELSE 2 END WHERE number IN (10, 29)")
-    await shop.execute("UPDATE calendar_edition SET token = 'y'")
+    await shop.plan_issues(
+        60, but="UPDATE issues SET counts_as = CASE number WHEN 10 THEN 0 ELSE 2 END WHERE number IN (10, 29)"
+    )
     await shop.subscribe(shop.person("ada"), print_edition=True)
     await shop.advance_to(RENEWAL + 2 * DAY)  # the last copy of the first term is half of issue 29
     rows = await shop.rows("SELECT invoice_id FROM terms WHERE copies @> 29 ORDER BY starts_at")
@@ -124,11 +122,10 @@ async def test_a_later_credit_note_of_ours_brings_no_refunded_copy_back(shop: Sh
     await shop.subscribe(ada, print_edition=True)
     await shop.advance_to(CUTOFF - HOURS)
     (charge,) = (await shop.stripe_get("/v1/charges"))["data"]
-    await shop.stripe.put("/_sandbox/settings", json={"hold": True})
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": False})
     await shop.stripe_post("/v1/refunds", charge=charge["id"])
     await advance_at_stripe(shop, CUTOFF + HOURS)
-    await shop.stripe.put("/_sandbox/settings", json={"hold": False})
-    await shop.stripe.post("/_sandbox/release")
+    await shop.stripe.put("/_sandbox/settings", json={"deliver": True})
     await shop.wait_until_idle()
 
     assert (await shop.rows("SELECT refunded_as FROM terms")) == [{"refunded_as": "dashboard"}]

@@ -14,8 +14,9 @@ BETWEEN = LAST + 1  # and the first of the next term
 
 
 async def test_terms_of_an_earlier_release_get_special_issues_at_once_and_a_day_later(shop: Shop) -> None:
-    await shop.plan_issues(50)
-    await shop.execute(f"UPDATE issues SET counts_as = 0, label_cutoff = '2026-12-30' WHERE number = {BETWEEN}")
+    await shop.plan_issues(
+        50, but=f"UPDATE issues SET counts_as = 0, label_cutoff = '2026-12-30' WHERE number = {BETWEEN}"
+    )
     await shop.subscribe(shop.person(), print_edition=True)
     (derived,) = await shop.rows("SELECT upper(copies) AS after FROM terms")
     earlier = f"UPDATE terms SET copies = int4multirange(int4range(lower(copies), {BETWEEN}))"

@@ -144,11 +144,10 @@ class History:
         if self.chance.random() < 0.8:
             return
         charge = (await self.shop.stripe_get(f"/v1/payment_intents/{payment}"))["latest_charge"]
-        opened = await self.shop.stripe.post(f"/_sandbox/charges/{charge}/dispute", json={})
+        opened = await self.shop.ask_bank(f"charges/{charge}/dispute")
         if opened.status_code == 200:
             await asyncio.sleep(self.chance.random() / 10)
-            verdict = {"status": self.chance.choice(("won", "lost"))}
-            await self.shop.stripe.post(f"/_sandbox/disputes/{opened.json()['id']}", json=verdict)
+            await self.shop.ask_bank(f"disputes/{opened.json()['id']}", status=self.chance.choice(("won", "lost")))
 
     async def faults(self) -> None:
         """Let some calls to Stripe fail."""

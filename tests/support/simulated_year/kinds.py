@@ -61,7 +61,7 @@ def late_debits(reader: "SimulatedReader", books: StripeRecords, customer: str) 
     """Return what a bank can decide about debits that are processing although their subscription has ended."""
     ended = [one["id"] for one in books.subscriptions.get(customer, []) if one["status"] == "canceled"]
     return [
-        partial(_bank, reader, f"/_sandbox/payment_intents/{intent['id']}/debit", result)
+        partial(_bank, reader, f"payment_intents/{intent['id']}/debit", result)
         for stripe_id in ended
         for intent in _intents(books, stripe_id)
         if intent["status"] == "processing"
@@ -84,18 +84,18 @@ def _bank_debit(reader: "SimulatedReader", books: StripeRecords, held: Json) -> 
     account = reader.rng.choice(BANK_ACCOUNTS)
     yield 8, "changes the bank account", lambda: reader.pays_by(held, account)
     for intent in intents:
-        path = f"/_sandbox/payment_intents/{intent['id']}/debit"
+        path = f"payment_intents/{intent['id']}/debit"
         if intent["status"] == "processing":
             yield 20, "the bank debits", partial(_bank, reader, path, "succeed")
             yield 6, "the bank declines the debit", partial(_bank, reader, path, "fail")
     settled = [one for one in intents if one["status"] == "succeeded"]
     if settled:
-        path = f"/_sandbox/payment_intents/{reader.rng.choice(settled)['id']}/debit"
+        path = f"payment_intents/{reader.rng.choice(settled)['id']}/debit"
         yield 3, "the bank returns the debit", partial(_bank, reader, path, "return", ends=held["id"])
 
 
 async def _bank(reader: "SimulatedReader", path: str, result: str, *, ends: str | None = None) -> None:
-    answer = await reader.shop.stripe.post(path, json={"result": result})
+    answer = await reader.shop.ask_bank(path, result=result)
     reader.diary.append(f"  {answer.status_code}")
     if ends is not None and answer.status_code == 200:
         reader.ended_by_bank(ends)
@@ -108,7 +108,7 @@ def _sent_invoice(reader: "SimulatedReader", books: StripeRecords, held: Json) -
         yield 40, "is billed by email", lambda: reader.in_dashboard(f"/v1/subscriptions/{held['id']}", **sent)
     unpaid = [one for one in books.invoices.get(held["id"], []) if one["status"] == "open"]
     for invoice in unpaid[-1:]:
-        path, left = f"/_sandbox/invoices/{invoice['id']}/payments", invoice["amount_remaining"]
+        path, left = f"invoices/{invoice['id']}/payments", invoice["amount_remaining"]
         part = reader.rng.randint(1, left)
         transfer, outside = {"type": "charge"}, {"type": "payment_record"}
         yield 30, "pays by bank transfer", partial(_transfer, reader, path, transfer)
@@ -119,7 +119,7 @@ def _sent_invoice(reader: "SimulatedReader", books: StripeRecords, held: Json) -
 
 
 async def _transfer(reader: "SimulatedReader", path: str, payment: Json) -> None:
-    answer = await reader.shop.stripe.post(path, json=payment)
+    answer = await reader.shop.ask_bank(path, **payment)
     reader.diary.append(f"  {answer.status_code}")
 
 

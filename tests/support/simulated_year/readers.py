@@ -245,7 +245,7 @@ class SimulatedReader:
         async def decide() -> None:
             if verdict == "lost":
                 self.ended_by_bank(stripe_id)
-            await self.shop.stripe.post(f"/_sandbox/disputes/{dispute['id']}", json={"status": verdict})
+            await self.shop.ask_bank(f"disputes/{dispute['id']}", status=verdict)
 
         return f"the bank says {verdict}", decide
 
@@ -264,7 +264,7 @@ class SimulatedReader:
             found = await self.shop.stripe.get(f"/v1/payment_intents/{intent}")
             if found.status_code == 200:
                 break
-        done = await self.shop.stripe.post(f"/_sandbox/charges/{found.json()['latest_charge']}/{what}", json=wanted)
+        done = await self.shop.ask_bank(f"charges/{found.json()['latest_charge']}/{what}", **wanted)
         return dict(done.json())
 
     async def pays_by(self, held: Json, method: str, *, pay: str | None = None) -> None:
