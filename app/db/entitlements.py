@@ -16,7 +16,7 @@ import asyncpg
 from app.batching import Batcher
 from app.db.engine.fast_reads import FastReads
 from app.db.engine.pool import Pool, fetch_in_time
-from app.db.engine.session import CLOSED, DRIVER_FAILURES, PATIENCE, DatabaseUnreachable
+from app.db.engine.session import CLOSED, DRIVER_FAILURES, PATIENCE, DatabaseUnreachable, unreachable
 from app.domain.entitlements import NO_ENTITLEMENTS, EntitlementSet, load, load_features
 
 BATCH = 200  # rows in one statement
@@ -114,7 +114,7 @@ class EntitlementLookup:
         except DRIVER_FAILURES as error:
             if isinstance(error, TimeoutError) and self._probe is None:
                 self._probe = asyncio.create_task(self._ask_until_answered())
-            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+            raise unreachable(error) from error
         finally:
             self._reading.discard(started_at)
         rows = {sub: EntitlementRow(access, version) for sub, access, version in found}

@@ -13,7 +13,7 @@ import asyncpg
 
 from app.db.engine.long_statements import SET_TIMEOUT, SET_ZONE
 from app.db.engine.pool import Pool, close_pool, open_pool
-from app.db.engine.session import CLOSED, DatabaseUnreachable
+from app.db.engine.session import CLOSED, unreachable
 from app.domain.errors import Overloaded
 from app.domain.spreadsheets import FORMULA_STARTS
 
@@ -105,7 +105,7 @@ class CsvExports:
         try:
             return await self._pool.acquire(timeout=PATIENCE.total_seconds())
         except (OSError, *CLOSED) as error:
-            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+            raise unreachable(error) from error
 
 
 async def _run(

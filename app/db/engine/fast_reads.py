@@ -16,9 +16,12 @@ import asyncpg
 from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
+from app.db.engine.outages import BUSY
 from app.db.engine.pool import Pool
-from app.db.engine.session import CLOSED, POOL_TIMEOUT, QUERY_TIMEOUT, DatabaseUnreachable, Record, Session
+from app.db.engine.session import CLOSED, POOL_TIMEOUT, QUERY_TIMEOUT, Record, Session, unreachable
 
+# Another try would take as long again after a time-out, which is an OSError, and read the same read-only server.
+_OTHER_FAILURES = (OSError, asyncpg.ReadOnlySQLTransactionError, *BUSY)
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 
 
@@ -76,7 +79,7 @@ class FastReads:
         try:
             connection = await pool.acquire(timeout=QUERY_TIMEOUT)
         except (OSError, *CLOSED) as error:
-            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+            raise unreachable(error) from error
         read = cls(pool, connection)
         try:
             yield read
@@ -100,7 +103,8 @@ class FastReads:
         """
         Return the rows of a query in SQL, which may run twice.
 
-        :raises DatabaseUnreachable: if the connection is lost twice, or if there is no connection or answer in time.
+        :raises DatabaseUnreachable: if the connection is lost twice, if there is no connection or answer in time, or if the
+            server is busy or read-only.
         """
         try:
             if self._connection is not None:
@@ -111,8 +115,8 @@ class FastReads:
             raise
         except CLOSED:
             rows = await self._retry(sql, values)
-        except OSError as error:  # a time-out: another try would only take as long again
-            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+        except _OTHER_FAILURES as error:
+            raise unreachable(error) from error
         return rows
 
     async def _retry(self, sql: str, values: Sequence[object]) -> list[Any]:
@@ -120,8 +124,8 @@ class FastReads:
         await self._release()
         try:
             return await self._fetch_from_pool(sql, values)
-        except (OSError, *CLOSED) as error:
-            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+        except (*_OTHER_FAILURES, *CLOSED) as error:
+            raise unreachable(error) from error
 
     async def _fetch_from_pool(self, sql: str, values: Sequence[object]) -> list[Any]:
         async with self._pool.acquire(timeout=POOL_TIMEOUT.total_seconds()) as connection:

@@ -7,7 +7,8 @@ from typing import Any
 import asyncpg
 from sqlalchemy import text
 
-from app.db.engine.session import Session
+from app.db.engine.outages import BUSY
+from app.db.engine.session import Session, loses_connection, unreachable
 
 LONGEST = timedelta(minutes=15)
 MEMORY = 64  # megabytes, for each sort and hash of the statement
@@ -25,6 +26,7 @@ async def fetch(
     statement of hundreds of expressions takes longer than running it.
 
     :param zone: the time zone of the dates in it. None: the server's.
+    :raises DatabaseUnreachable: as statements of the session do, which raise it through SQLAlchemy.
     """
     settings = await session.execute(
         text(
@@ -35,10 +37,17 @@ async def fetch(
     (its_own, *_) = settings.one()
     if zone is not None:
         await session.execute(text(SET_ZONE.format(":zone")), {"zone": zone})
-    connection = await (await session.connection()).get_raw_connection()
-    driver = connection.driver_connection
+    connection = await session.connection()
+    driver = (await connection.get_raw_connection()).driver_connection
     assert isinstance(driver, asyncpg.Connection)
-    rows: Sequence[Any] = await driver.fetch(statement, *parameters, timeout=LONGEST.total_seconds())
+    try:
+        rows: Sequence[Any] = await driver.fetch(statement, *parameters, timeout=LONGEST.total_seconds())
+    except Exception as error:
+        if loses_connection(error) or driver.is_closed():
+            await connection.invalidate(error)
+        elif not isinstance(error, BUSY):
+            raise
+        raise unreachable(error) from error
     if zone is not None:
         await session.execute(text(SET_ZONE.format(":zone")), {"zone": its_own})
     return rows

@@ -109,7 +109,7 @@ def make_engine(
                 server_settings=options,
             )
         except DRIVER_FAILURES as error:
-            raise DatabaseUnreachable(f"{type(error).__name__}: {error}") from error
+            raise unreachable(error) from error
 
     engine = create_async_engine(
         "postgresql+asyncpg://" + ("?prepared_statement_cache_size=0" if pooler else ""),
@@ -170,11 +170,20 @@ def _mark_disconnect(context: ExceptionContext) -> DatabaseUnreachable | None:
     if not isinstance(context.original_exception, Exception):
         return None
     cause = context.original_exception.__cause__ or context.original_exception
-    lost = isinstance(cause, (*CONNECTION_LOST, TimeoutError)) or is_read_only(cause) or _is_closed(context)
-    context.is_disconnect = context.is_disconnect or lost
+    context.is_disconnect = context.is_disconnect or loses_connection(cause) or _is_closed(context)
     if isinstance(cause, BUSY) or context.is_disconnect:
-        return DatabaseUnreachable(f"{type(cause).__name__}: {cause}")
+        return unreachable(cause)
     return None
+
+
+def loses_connection(error: BaseException) -> bool:
+    """Return whether a connection is of no use after an error of the driver. See also :func:`_is_closed`."""
+    return isinstance(error, (*CONNECTION_LOST, TimeoutError)) or is_read_only(error)
+
+
+def unreachable(error: BaseException) -> DatabaseUnreachable:
+    """Return what we raise from an error of the driver for which the database is at fault, and not the statement."""
+    return DatabaseUnreachable(f"{type(error).__name__}: {error}")
 
 
 def is_read_only(error: BaseException) -> bool:

@@ -135,6 +135,12 @@ async def test_a_server_without_a_free_connection_is_an_outage(database: str) ->
         await owner.close()
 
 
+@pytest.mark.parametrize("state", ["55P03", "57014", "40P01", "40001", "25006"])  # a conflict with recovery is 40001
+async def test_a_busy_or_read_only_database_is_an_outage(state: str, reading: FastReads) -> None:
+    with pytest.raises(DatabaseUnreachable):
+        await reading.fetch(f"DO $$ BEGIN RAISE SQLSTATE '{state}'; END $$")
+
+
 async def test_only_the_transaction_of_a_closed_connection_fails(sessions: Sessions, database: str) -> None:
     other = await asyncpg.connect(database)
 
