@@ -6,10 +6,11 @@ as three queries (bench: ``reader_page_vs_queries``). There is no transaction, b
 need not be of the same moment.
 """
 
+import asyncio
 import json
 from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, cast
 
 import asyncpg
@@ -17,8 +18,8 @@ from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.engine.outages import BUSY
-from app.db.engine.pool import Pool
-from app.db.engine.session import CLOSED, POOL_TIMEOUT, QUERY_TIMEOUT, Record, Session, unreachable
+from app.db.engine.pool import Pool, share_of_pages
+from app.db.engine.session import CLOSED, POOL_TIMEOUT, Record, Session, unreachable
 
 # Another try would take as long again after a time-out, which is an OSError, and read the same read-only server.
 _OTHER_FAILURES = (OSError, asyncpg.ReadOnlySQLTransactionError, *BUSY)
@@ -76,15 +77,16 @@ class FastReads:
 
         :raises DatabaseUnreachable: if there is no connection in time.
         """
-        try:
-            connection = await pool.acquire(timeout=QUERY_TIMEOUT)
-        except (OSError, *CLOSED) as error:
-            raise unreachable(error) from error
-        read = cls(pool, connection)
-        try:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(POOL_TIMEOUT.total_seconds()):
+                    await stack.enter_async_context(share_of_pages(pool))
+                    connection = await pool.acquire()
+            except (OSError, *CLOSED) as error:
+                raise unreachable(error) from error
+            read = cls(pool, connection)
+            stack.push_async_callback(read._release)
             yield read
-        finally:
-            await read._release()
 
     async def execute(self, statement: "Select[Any]", parameters: Mapping[str, object]) -> list[Record]:
         """

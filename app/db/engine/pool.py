@@ -44,9 +44,26 @@ async def open_pool(dsn: str, *, size: int, pooler: bool) -> "Pool[asyncpg.Recor
 
 async def close_pool(pool: Pool) -> None:
     """Close a pool. Connections that are still in use after a moment are terminated."""
+    _pages.pop(pool, None)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await pool.close()
+
+
+_pages: "dict[Pool, asyncio.Semaphore]" = {}
+
+
+def share_of_pages(pool: Pool) -> asyncio.Semaphore:
+    """
+    Return the semaphore of the connections that pages may keep for a while: three of four.
+
+    Entitlement checks wait for the same pool, and give up sooner than a page does: behind a row of waiting pages, they would
+    take the database for silent.
+    """
+    found = _pages.get(pool)
+    if found is None:
+        found = _pages[pool] = asyncio.Semaphore(max(pool.get_max_size() * 3 // 4, 1))
+    return found
 
 
 _opened_at: "WeakKeyDictionary[object, float]" = WeakKeyDictionary()  # by connection, in monotonic seconds

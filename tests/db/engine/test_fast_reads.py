@@ -1,5 +1,6 @@
 """Fast reads through the driver return what a session reads."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -23,10 +24,11 @@ from app.db import (
     subscriptions,
 )
 from app.db.engine.fast_reads import FastReads, Reads
-from app.db.engine.pool import open_pool
-from app.db.engine.session import DatabaseUnreachable, Sessions
+from app.db.engine.pool import fetch_in_time, open_pool
+from app.db.engine.session import QUERY_TIMEOUT, DatabaseUnreachable, Sessions
 from app.domain.reader_search import Filters
 from tests.support.database import END_THE_OTHERS, OFTEN
+from tests.support.timeouts import TIMEOUT
 
 ROWS = """
 INSERT INTO subscribers (id, sub, email, name) VALUES ('rdr_1', 'ada', 'ada@example.com', 'Ada Marlowe');
@@ -116,6 +118,41 @@ async def test_reads_on_one_connection_survive_a_restart_of_the_server(database:
             for _ in range(2):
                 assert await subscribers.by_id(read, "rdr_made_up") is None
     await other.close()
+    await pool.close()
+
+
+async def test_a_page_waits_longer_for_a_connection_than_for_a_query(database: str) -> None:
+    pool = await open_pool(database, size=1, pooler=False)
+
+    async def wait() -> None:
+        async with FastReads.on_one_connection(pool) as read:
+            await read.fetch("SELECT 1")
+
+    async with FastReads.on_one_connection(pool) as read:
+        second = asyncio.create_task(wait())
+        await read.fetch("SELECT pg_sleep($1)", QUERY_TIMEOUT + 0.2)
+    await second
+    await pool.close()
+
+
+async def test_pages_that_wait_for_connections_leave_one_for_checks(database: str) -> None:
+    pool, done, kept = await open_pool(database, size=4, pooler=False), asyncio.Event(), list[FastReads]()
+
+    async def show_page() -> None:
+        async with FastReads.on_one_connection(pool) as read:
+            kept.append(read)
+            await done.wait()
+
+    async with asyncio.TaskGroup() as pages:
+        for _ in range(8):
+            pages.create_task(show_page())
+        async with asyncio.timeout(TIMEOUT):
+            while len(kept) < 3:
+                await asyncio.sleep(0.01)
+        assert await fetch_in_time(pool, "SELECT 1")
+        assert len(kept) == 3
+        done.set()
+    assert len(kept) == 8
     await pool.close()
 
 
