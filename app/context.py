@@ -44,6 +44,7 @@ class Context(DatabaseContext):
     clock: Clock
     dsn: str  # of the database, which the embedded server chooses at its start
     pool: Pool  # of asyncpg connections, for queries where the cost of SQLAlchemy counts
+    probes: Sessions  # for the probes only: they must answer when requests hold every other connection
     exports: CsvExports  # streams, with connections of their own
     inbox_writer: InboxWriter
     wake_workers: Callable[[], None]  # for new events

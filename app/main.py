@@ -89,6 +89,8 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             timeouts=ServerTimeouts(),
         )
         stack.push_async_callback(engine.dispose)
+        probes = make_engine(dsn, pool_size=1, pooler=settings.database_pooler, timeouts=ServerTimeouts())
+        stack.push_async_callback(probes.dispose)
         pool = await open_pool(dsn, size=settings.database_pool_size, pooler=settings.database_pooler)
         stack.push_async_callback(close_pool, pool)
         exports = await CsvExports.open(dsn, pooler=settings.database_pooler)
@@ -114,6 +116,7 @@ async def open_context(settings: Settings, catalogue: Catalogue) -> AsyncIterato
             sessions=make_sessions(engine, send=notifier.send),
             dsn=dsn,
             pool=pool,
+            probes=make_sessions(probes),
             exports=exports,
             inbox_writer=inbox_writer,
             wake_workers=notifier.wake_workers,

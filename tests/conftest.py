@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 import structlog
 
+from app.db.engine.pool import Pool, close_pool, open_pool
 from app.db.engine.session import Sessions, make_engine, make_sessions
 from app.observability import ACCESS_LOG, NOISY
 from demo.stack import Ports, Stack
@@ -69,6 +70,14 @@ async def sessions(database: str) -> AsyncIterator[Sessions]:
     engine = make_engine(database, pool_size=5)
     yield make_sessions(engine)
     await engine.dispose()
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    """Provide bare connections to the database of ``sessions``."""
+    opened = await open_pool(database, size=2, pooler=False)
+    yield opened
+    await close_pool(opened)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from app.api.tokens import LONGEST_TOKEN, IssuerKeys, verify
 from app.clock import Clock
-from app.context import DatabaseContext
+from app.context import Context
 from app.db.caller_limits import CallerLimits
 from app.db.engine.session import PATIENCE, QUERY_TIMEOUT, is_unreachable, with_timeout
 from app.domain.api_keys import PREFIX, USE_RECORDED_EVERY, is_well_formed
@@ -72,7 +72,7 @@ class Authenticator:
 
     def __init__(
         self,
-        ctx: DatabaseContext,
+        ctx: Context,
         clock: Clock,
         *,
         cooldown: timedelta = COOLDOWN,

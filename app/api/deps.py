@@ -4,8 +4,9 @@ The dependencies of endpoints: the context, the time and the caller.
 Nothing here opens a transaction or commits: services do, so that the commit precedes the answer.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, cast
 
@@ -36,6 +37,7 @@ class ApiState:
     signer: Signer
     wait_for_revocations: Callable[[float], Callable[[], Awaitable[bool]]]
     end_long_polls: Callable[[], None]
+    scrape: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while the metrics are read from the database
 
 
 LOCALE = "^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8}){0,3}$"

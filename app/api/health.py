@@ -5,6 +5,9 @@ Not ready means only that the process is about to stop, that a migration is miss
 the process remembers no readers. A backlog in the inbox, a read-only database, and one that is unreachable for less than
 the outage allowance are reported as degraded: if a load balancer removed every replica for it, paying readers would be
 locked out.
+
+They have connections of their own: requests that hold all others say nothing about the database, and a busy process that
+left the balancer would only move its load to the next one.
 """
 
 import asyncio
@@ -19,12 +22,12 @@ from pydantic import Field
 from starlette.applications import Starlette
 
 from app.api import internal_pages
-from app.api.deps import Api, ApiState, Ctx
+from app.api.deps import Api, ApiState
 from app.api.models import ApiModel
 from app.api.openapi import Described
-from app.context import Context
 from app.db import attention, health
 from app.db.engine.outages import outages
+from app.db.engine.session import Sessions
 from app.domain.errors import DatabaseUnavailable
 
 DATABASE_TIMEOUT = timedelta(seconds=3)  # time-out for the database
@@ -143,10 +146,11 @@ def _unready(why: str) -> ReadinessOut:
 
 async def _readiness(api: ApiState) -> ReadinessOut:
     ctx = api.ctx
+    # Only a database that does not answer takes as long: nothing but probes uses these connections.
     timeout = PROMPT_TIMEOUT if api.entitlements.remembers else DATABASE_TIMEOUT
     try:
         async with asyncio.timeout(timeout.total_seconds()):
-            seen = await _read_twice(ctx)
+            seen = await _read_twice(ctx.probes)
     except (DatabaseUnavailable, TimeoutError) as failure:
         outages.failed("readiness", failure.__cause__ or failure)
         if api.entitlements.remembers:
@@ -155,6 +159,8 @@ async def _readiness(api: ApiState) -> ReadinessOut:
         return _unready("the database is not responding")
     if seen is None:
         return _unready("migrations are missing")
+    if seen.writable:
+        outages.answered()
     age = seen.oldest_unapplied or timedelta(0)
     degraded = age > ctx.settings.degraded_after or seen.has_dead_events or not seen.writable
     return ReadinessOut(
@@ -167,20 +173,21 @@ async def _readiness(api: ApiState) -> ReadinessOut:
     )
 
 
-async def _read_twice(ctx: Context) -> health.Readiness | None:
+async def _read_twice(sessions: Sessions) -> health.Readiness | None:
     """Return what the probe reports. If a failover cut its connection, ask on another one."""
     try:
-        return await health.read_readiness(ctx.sessions)
+        return await health.read_readiness(sessions)
     except DatabaseUnavailable:
-        return await health.read_readiness(ctx.sessions)
+        return await health.read_readiness(sessions)
 
 
 @router.get("/metrics", response_class=Response, responses=_EXPOSITION)
-async def metrics(_: internal_pages.Operator, ctx: Ctx) -> Response:
+async def metrics(_: internal_pages.Operator, api: Api) -> Response:
     """Metrics for Prometheus, for operators. Values from the database are NaN while it is unreachable."""
     try:
-        async with asyncio.timeout(DATABASE_TIMEOUT.total_seconds()):
-            seen = await health.read_backlog(ctx.sessions)
+        # One at a time, so that the readiness probe has a connection.
+        async with asyncio.timeout(DATABASE_TIMEOUT.total_seconds()), api.scrape:
+            seen = await health.read_backlog(api.ctx.probes)
     except (DatabaseUnavailable, TimeoutError):
         seen = None
     age = seen.oldest_unapplied or timedelta(0) if seen else None

@@ -3,12 +3,21 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 
+from app.db.engine.fast_reads import Reads
 from app.db.engine.session import Session
 from app.db.models import ApiKey as Row
+from app.db.models import table_of
 from app.domain.api_keys import USE_RECORDED_EVERY, ApiKey
 from app.domain.callers import ServerKey
+
+_ROWS = table_of(Row)
+_FIND = select(_ROWS.c.id, _ROWS.c.scopes, _ROWS.c.expires_at, _ROWS.c.last_used_at).where(
+    _ROWS.c.hash == bindparam("hash"),
+    _ROWS.c.revoked_at.is_(None),
+    or_(_ROWS.c.expires_at.is_(None), _ROWS.c.expires_at > func.now()),
+)
 
 
 async def create(
@@ -26,16 +35,9 @@ async def create(
     await session.flush()
 
 
-async def find(session: Session, hashed: str) -> ServerKey | None:
+async def find(session: Reads, hashed: str) -> ServerKey | None:
     """Return the key with a hash, unless it was revoked or has expired."""
-    found = await session.execute(
-        select(Row.id, Row.scopes, Row.expires_at, Row.last_used_at).where(
-            Row.hash == hashed,
-            Row.revoked_at.is_(None),
-            or_(Row.expires_at.is_(None), Row.expires_at > func.now()),
-        )
-    )
-    row = found.one_or_none()
+    row = next(iter(await session.execute(_FIND, {"hash": hashed})), None)
     if row is None:
         return None
     return ServerKey(id=row.id, scopes=frozenset(row.scopes), expires_at=row.expires_at, last_used_at=row.last_used_at)

@@ -13,7 +13,8 @@ import asyncpg
 import structlog
 
 from app.batching import Batcher
-from app.db.engine.outages import report
+from app.db.engine.outages import is_exhausted, report
+from app.db.engine.pool import acquired
 from app.db.engine.session import DatabaseUnreachable
 from app.domain.events import EventNotStored, RefetchRequest
 
@@ -23,6 +24,7 @@ COUNTED_AS = 10_000  # bytes at least, for each event, so that a batch has at mo
 MAX_PENDING_BYTES = 32_000_000  # so that a slow disk does not fill the memory
 SINGLE_EVENT_ERRORS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError)
 WRITE_TIMEOUT = 5.0  # seconds: Stripe waits for a response, and sends the event again
+CONNECTION_TIMEOUT = 4.0  # seconds of them, for a free connection
 RETRY_AFTER = 1.0  # seconds after a time-out, in which events are refused immediately instead of waiting as well
 NO_KEY = "-"  # the event is not about an object that we follow
 
@@ -96,10 +98,10 @@ class InboxWriter:
         if loop.time() < self._retry_at:
             raise DatabaseUnreachable("The database did not answer a moment ago")
         try:
-            async with asyncio.timeout(WRITE_TIMEOUT):
-                new = await insert(self._pool, events)
+            async with asyncio.timeout(WRITE_TIMEOUT), acquired(self._pool, CONNECTION_TIMEOUT) as connection:
+                new = await insert(connection, events)
         except Exception as error:
-            if isinstance(error, TimeoutError):
+            if isinstance(error, TimeoutError) and not is_exhausted(error):
                 self._retry_at = loop.time() + RETRY_AFTER
             if len(events) == 1 or not isinstance(error, SINGLE_EVENT_ERRORS):
                 report("events_not_stored", error, events=len(events))
@@ -112,11 +114,12 @@ class InboxWriter:
 
 
 async def insert(
-    pool: "asyncpg.Pool[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]", events: Sequence[ReceivedEvent]
+    connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]",
+    events: Sequence[ReceivedEvent],
 ) -> set[str]:
     """Insert events in one commit, and return the IDs of the new ones."""
     refetches = [event.refetch for event in events]
-    rows = await pool.fetch(
+    rows = await connection.fetch(
         _INSERT,
         [refetch.event_id for refetch in refetches],
         [refetch.type for refetch in refetches],

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from app.context import DatabaseContext
+from app.context import Context, DatabaseContext
 from app.db import api_keys, audit
 from app.db.engine.session import QUERY_TIMEOUT, Session, is_unreachable, new_id, with_timeout
 from app.domain.api_keys import (
@@ -106,10 +106,13 @@ async def _create(
     return made
 
 
-async def find(ctx: DatabaseContext, hashed: str) -> ServerKey | None:
-    """Return the key with a hash, unless it was revoked or has expired."""
-    async with ctx.sessions() as session:
-        return await api_keys.find(session, hashed)
+async def find(ctx: Context, hashed: str) -> ServerKey | None:
+    """
+    Return the key with a hash, unless it was revoked or has expired.
+
+    It is read on the same connections as what a check needs, so that requests that hold all sessions delay no check.
+    """
+    return await api_keys.find(ctx.reads, hashed)
 
 
 async def record_use(ctx: DatabaseContext, key_id: str) -> None:

@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from app.api.auth import Authenticator, ExpiringCache
-from app.db.engine.session import make_engine, make_sessions
+from app.db.engine.pool import Pool
+from app.db.engine.session import Sessions
 from app.domain.callers import ApiScope, IssuerUnavailable, NotAuthenticated
 from tests.support.authentication import AdjustableClock, create_api_key, make_authenticator, make_request
 from tests.support.contexts import database_context
@@ -310,17 +311,16 @@ def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens() -> None:
 # --- API keys
 
 
-async def test_concurrent_requests_with_one_api_key_share_one_query(database: str, clock: AdjustableClock) -> None:
-    engine = make_engine(database, pool_size=2)
-    sessions = make_sessions(engine)
+async def test_concurrent_requests_with_one_api_key_share_one_query(
+    sessions: Sessions, pool: Pool, clock: AdjustableClock
+) -> None:
     key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
-    auth = make_authenticator("http://127.0.0.1:9", clock, sessions)
+    auth = make_authenticator("http://127.0.0.1:9", clock, sessions, pool)
     asked: list[str] = []
-    event.listen(
-        engine.sync_engine,
-        "before_cursor_execute",
-        lambda _connection, _cursor, statement, *_: asked.append(statement) if "FROM api_keys" in statement else None,
-    )
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.get_max_size()):
+            connection = await stack.enter_async_context(pool.acquire())
+            connection.add_query_logger(lambda query: asked.append(query.query))
 
     async def authenticate_once() -> str:
         return (await auth.server(make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS)).id
@@ -336,4 +336,3 @@ async def test_concurrent_requests_with_one_api_key_share_one_query(database: st
     await asyncio.gather(authenticate_once(), authenticate_once())
     assert len(asked) == 2
     await auth.close()
-    await engine.dispose()

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.api import deps, problems
 from app.db.engine.fast_reads import FastReads
-from app.db.engine.pool import open_pool
+from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
 from app.domain.callers import ApiScope, NotAllowed, NotAuthenticated, UnknownScope
 from app.domain.errors import NotFound
@@ -25,12 +25,14 @@ def clock() -> AdjustableClock:
     return AdjustableClock()
 
 
-async def test_an_api_key_is_stored_as_a_hash_and_grants_its_scopes(sessions: Sessions, clock: AdjustableClock) -> None:
+async def test_an_api_key_is_stored_as_a_hash_and_grants_its_scopes(
+    sessions: Sessions, pool: Pool, clock: AdjustableClock
+) -> None:
     key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
     assert key.startswith("nsk_")
     assert len(key) == 46
     asked = make_request(f"Bearer {key}")
-    auth = make_authenticator("http://issuer.test", clock, sessions)
+    auth = make_authenticator("http://issuer.test", clock, sessions, pool)
     server = await auth.server(asked, ApiScope.READ_ENTITLEMENTS)
     assert server.scopes == {ApiScope.READ_ENTITLEMENTS}
     assert asked.scope["caller"] == "server"
@@ -38,9 +40,9 @@ async def test_an_api_key_is_stored_as_a_hash_and_grants_its_scopes(sessions: Se
         await auth.server(asked, "refunds:write")
 
 
-async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, clock: AdjustableClock) -> None:
+async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, pool: Pool, clock: AdjustableClock) -> None:
     key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
-    auth = make_authenticator("http://issuer.test", clock, sessions)
+    auth = make_authenticator("http://issuer.test", clock, sessions, pool)
     server = await auth.server(make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS)
     await api_keys.revoke(database_context(sessions), server.id, by="operator:test")
     clock.ahead = timedelta(seconds=1)
@@ -51,9 +53,9 @@ async def test_a_revoked_key_is_refused_within_a_second(sessions: Sessions, cloc
 
 
 @pytest.mark.parametrize("key", ["nsk_" + "x" * 43, "nsk_short", "eyJ.eyJ.sig", "nsk_' OR 1=1 --" + "x" * 32])
-async def test_an_unknown_api_key_is_rejected(sessions: Sessions, clock: AdjustableClock, key: str) -> None:
+async def test_an_unknown_api_key_is_rejected(sessions: Sessions, pool: Pool, clock: AdjustableClock, key: str) -> None:
     with pytest.raises(NotAuthenticated):
-        await make_authenticator("http://issuer.test", clock, sessions).server(
+        await make_authenticator("http://issuer.test", clock, sessions, pool).server(
             make_request(f"Bearer {key}"), ApiScope.READ_ENTITLEMENTS
         )
 
@@ -65,7 +67,7 @@ async def test_an_api_key_with_an_unknown_scope_is_not_created(sessions: Session
 
 @pytest.fixture
 async def client(
-    issuer: Issuer, database: str, sessions: Sessions, clock: AdjustableClock
+    issuer: Issuer, sessions: Sessions, pool: Pool, clock: AdjustableClock
 ) -> AsyncIterator[httpx2.AsyncClient]:
     made = FastAPI()
     problems.install(made)
@@ -90,14 +92,12 @@ async def client(
     async def money(key: deps.IdempotencyKey) -> str:
         return key
 
-    pool = await open_pool(database, size=1, pooler=False)
     made.state.api = SimpleNamespace(
-        authenticator=make_authenticator(issuer.url, clock, sessions), ctx=SimpleNamespace(reads=FastReads(pool))
+        authenticator=make_authenticator(issuer.url, clock, sessions, pool), ctx=SimpleNamespace(reads=FastReads(pool))
     )
     transport = httpx2.ASGITransport(app=made)
     async with httpx2.AsyncClient(transport=transport, base_url="http://newsstand.test") as client:
         yield client
-    await pool.close()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Liveness, readiness and metrics. A backlog is reported but does not make a replica unready."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from sqlalchemy import text
 from app.api import health, middleware, problems
 from app.db import health as db_health
 from app.db.engine.session import Sessions, make_engine, make_sessions
-from tests.support.contexts import database_context
+from app.settings import Settings
 from tests.support.database import Postgres
 
 
@@ -21,7 +22,11 @@ def client_of(sessions: Sessions) -> httpx2.AsyncClient:
     problems.install(made)
     middleware.install(made)
     made.include_router(health.router)
-    made.state.api = SimpleNamespace(ctx=database_context(sessions), entitlements=SimpleNamespace(remembers=False))
+    made.state.api = SimpleNamespace(
+        ctx=SimpleNamespace(settings=Settings(), probes=sessions),
+        entitlements=SimpleNamespace(remembers=False),
+        scrape=asyncio.Lock(),
+    )
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=made), base_url="http://newsstand.test")
 
 

@@ -1,6 +1,7 @@
 """Requests and an authenticator, for tests of authentication."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -8,9 +9,11 @@ from starlette.requests import HTTPConnection
 from app.api.auth import Authenticator
 from app.clock import SystemClock
 from app.context import DatabaseContext
+from app.db.engine.fast_reads import FastReads
+from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
 from app.services import api_keys
-from tests.support.contexts import database_context
+from app.settings import Settings
 
 
 class AdjustableClock(SystemClock):
@@ -24,12 +27,17 @@ class AdjustableClock(SystemClock):
 
 
 def make_authenticator(
-    issuer: str, clock: AdjustableClock, sessions: Sessions | None = None, **more: Any
+    issuer: str, clock: AdjustableClock, sessions: Sessions | None = None, pool: Pool | None = None, **more: Any
 ) -> Authenticator:
-    """Return an authenticator; ``more`` is its cool-down or settings."""
+    """Return an authenticator; ``more`` is its cool-down or settings. API keys need ``sessions`` and ``pool``."""
     settings = {"oidc_audience": "newsstand", "roles_claim": "roles"} | more
     cooldown = {"cooldown": settings.pop("cooldown")} if "cooldown" in settings else {}
-    return Authenticator(database_context(sessions, oidc_issuer=issuer, **settings), clock, **cooldown)  # type: ignore[arg-type]
+    ctx = SimpleNamespace(
+        settings=Settings(oidc_issuer=issuer, **settings),
+        sessions=sessions,
+        reads=FastReads(pool) if pool is not None else None,
+    )
+    return Authenticator(ctx, clock, **cooldown)  # type: ignore[arg-type]
 
 
 def make_request(*authorization: str) -> HTTPConnection:

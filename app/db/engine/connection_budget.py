@@ -20,6 +20,7 @@ from app.db.engine.dsn import listen_dsn
 from app.db.engine.session import DRIVER_FAILURES
 from app.settings import PREFIX, Settings
 
+PROBES = 2  # connections that nothing but the probes of the API uses
 ASK_TIMEOUT = timedelta(seconds=3)
 # What one process may open: the server's connections without the reserved ones, and the limits of the database and the role.
 _ALLOWED = """
@@ -48,12 +49,13 @@ class ConnectionBudget:
     sessions: int  # of the pool for everything else
     hot_routes: int
     exports: int
+    probes: int
     listeners: int  # they bypass a transaction pooler
 
     @property
     def total(self) -> int:
         """All of them together."""
-        return self.sessions + self.hot_routes + self.exports + self.listeners
+        return self.sessions + self.hot_routes + self.exports + self.probes + self.listeners
 
     def of_server(self, *, pooler: bool) -> int:
         """Those of the server, which a transaction pooler shares among processes. Then only the listeners count."""
@@ -73,7 +75,13 @@ class ServerCapacity:
 def budget_of(settings: Settings, *, api: bool, worker: bool) -> ConnectionBudget:
     """Return the budget of a process with the API, a worker, or both."""
     size = settings.database_pool_size
-    return ConnectionBudget(sessions=2 * size, hot_routes=size, exports=EXPORTS if api else 0, listeners=api + worker)
+    return ConnectionBudget(
+        sessions=2 * size,
+        hot_routes=size,
+        exports=EXPORTS if api else 0,
+        probes=PROBES if api else 0,
+        listeners=api + worker,
+    )
 
 
 def application_name(settings: Settings, *, api: bool, worker: bool) -> str:
@@ -124,6 +132,7 @@ async def check(settings: Settings, dsn: str, *, api: bool, worker: bool) -> Non
         sessions=budget.sessions,
         hot_routes=budget.hot_routes,
         exports=budget.exports,
+        probes=budget.probes,
         listeners=budget.listeners,
         pooler=settings.database_pooler,
         server_allows=capacity.allowed if capacity else None,

@@ -34,7 +34,7 @@ class Connection(_Base):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        outages.connected()
+        outages.answered()
 
     def _cancel_current_command(self, waiter: Any, *rest: Any) -> None:  # asyncpg's own hook
         super()._cancel_current_command(waiter, *rest)  # type: ignore[misc]  # not in the stubs

@@ -12,7 +12,7 @@ from datetime import timedelta
 import asyncpg
 
 from app.db.engine.long_statements import SET_TIMEOUT, SET_ZONE
-from app.db.engine.pool import Pool, close_pool, open_pool
+from app.db.engine.pool import Pool, acquire, close_pool, open_pool
 from app.db.engine.session import CLOSED, unreachable
 from app.domain.errors import Overloaded
 from app.domain.spreadsheets import FORMULA_STARTS
@@ -103,7 +103,7 @@ class CsvExports:
 
     async def _connect(self) -> _Connection:
         try:
-            return await self._pool.acquire(timeout=PATIENCE.total_seconds())
+            return await acquire(self._pool, PATIENCE.total_seconds())
         except (OSError, *CLOSED) as error:
             raise unreachable(error) from error
 

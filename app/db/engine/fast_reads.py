@@ -6,7 +6,6 @@ as three queries (bench: ``reader_page_vs_queries``). There is no transaction, b
 need not be of the same moment.
 """
 
-import asyncio
 import json
 from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from sqlalchemy import JSON, Select
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from app.db.engine.outages import BUSY
-from app.db.engine.pool import Pool, share_of_pages
+from app.db.engine.pool import Pool, acquire, acquired, share_in_time
 from app.db.engine.session import CLOSED, POOL_TIMEOUT, Record, Session, unreachable
 
 # Another try would take as long again after a time-out, which is an OSError, and read the same read-only server.
@@ -79,9 +78,8 @@ class FastReads:
         """
         async with AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(POOL_TIMEOUT.total_seconds()):
-                    await stack.enter_async_context(share_of_pages(pool))
-                    connection = await pool.acquire()
+                await stack.enter_async_context(share_in_time(pool, POOL_TIMEOUT.total_seconds()))
+                connection = await acquire(pool, POOL_TIMEOUT.total_seconds())
             except (OSError, *CLOSED) as error:
                 raise unreachable(error) from error
             read = cls(pool, connection)
@@ -130,7 +128,7 @@ class FastReads:
             raise unreachable(error) from error
 
     async def _fetch_from_pool(self, sql: str, values: Sequence[object]) -> list[Any]:
-        async with self._pool.acquire(timeout=POOL_TIMEOUT.total_seconds()) as connection:
+        async with acquired(self._pool, POOL_TIMEOUT.total_seconds()) as connection:
             rows: list[Any] = await connection.fetch(sql, *values)
             return rows
 

@@ -7,11 +7,13 @@ Only single statements run on it.
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
 from weakref import WeakKeyDictionary
 
 import asyncpg
 
 from app.db.engine.connections import CONNECT_TIMEOUT, Connection, connect
+from app.db.engine.outages import ConnectionsInUse
 from app.db.engine.session import CLOSED, QUERY_TIMEOUT
 
 Pool = asyncpg.Pool
@@ -66,6 +68,25 @@ def share_of_pages(pool: Pool) -> asyncio.Semaphore:
     return found
 
 
+@contextlib.asynccontextmanager
+async def share_in_time(pool: Pool, seconds: float) -> AsyncIterator[None]:
+    """
+    Have the right to keep a connection inside this context.
+
+    :raises ConnectionsInUse: if other pages keep as many as they may for longer.
+    """
+    share = share_of_pages(pool)
+    try:
+        async with asyncio.timeout(seconds):
+            await share.acquire()
+    except TimeoutError as error:
+        raise ConnectionsInUse(f"Pages kept their share of the connections for {seconds} seconds") from error
+    try:
+        yield
+    finally:
+        share.release()
+
+
 _opened_at: "WeakKeyDictionary[object, float]" = WeakKeyDictionary()  # by connection, in monotonic seconds
 
 
@@ -89,15 +110,43 @@ async def _close_if_read_only(connection: "asyncpg.Connection[asyncpg.Record]") 
         connection.terminate()
 
 
+async def acquire(pool: Pool, seconds: float) -> "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]":
+    """
+    Return a connection, which the caller releases.
+
+    :raises ConnectionsInUse: if none was released in time.
+    :raises TimeoutError: if none could be opened in time.
+    """
+    try:
+        return await pool.acquire(timeout=seconds)
+    except TimeoutError as error:
+        if pool.get_size() == pool.get_max_size() and not pool.get_idle_size():
+            raise ConnectionsInUse(
+                f"All {pool.get_max_size()} connections were in use for {seconds} seconds"
+            ) from error
+        raise
+
+
+@contextlib.asynccontextmanager
+async def acquired(pool: Pool, seconds: float) -> "AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]":
+    """Have a connection inside this context. See :func:`acquire`."""
+    connection = await acquire(pool, seconds)
+    try:
+        yield connection
+    finally:
+        await pool.release(connection)
+
+
 async def fetch_in_time(pool: "Pool[asyncpg.Record]", statement: str, *parameters: object) -> "list[asyncpg.Record]":
     """
     Run a query, and close the connection if the server does not answer.
 
     asyncpg's own time-out asks the server to cancel the query and waits for its reply, which a hung server never sends.
 
-    :raises TimeoutError: if there is no answer within :data:`~app.db.engine.session.QUERY_TIMEOUT`.
+    :raises ConnectionsInUse: if no connection is released within :data:`~app.db.engine.session.QUERY_TIMEOUT`.
+    :raises TimeoutError: if there is no answer in that time.
     """
-    async with pool.acquire(timeout=QUERY_TIMEOUT) as connection:
+    async with acquired(pool, QUERY_TIMEOUT) as connection:
         timer = asyncio.get_running_loop().call_later(QUERY_TIMEOUT, connection.terminate)
         try:
             rows: list[asyncpg.Record] = await connection.fetch(statement, *parameters)

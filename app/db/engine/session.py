@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.db.engine import connections
-from app.db.engine.outages import BUSY, POOL_FILTER, is_busy
+from app.db.engine.outages import BUSY, POOL_FILTER, is_busy, is_exhausted
 
 T = TypeVar("T")
 QUERY_TIMEOUT = 2.0  # seconds, for queries that a page view waits for
@@ -213,6 +213,8 @@ def is_unreachable(error: BaseException) -> bool:
 
 def remedy(error: BaseException) -> str | None:
     """Return what an operator can do about a database error, or None if the error is a bug."""
+    if is_exhausted(error):
+        return f"All connections of this process are in use: {error}. Try again."
     if is_busy(error):
         return f"The database is busy: {error}. Try again."
     if is_unreachable(error):

@@ -7,10 +7,13 @@ from datetime import timedelta
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from structlog.testing import capture_logs
 
 from app.db.engine import leases, outages
+from app.db.engine.fast_reads import FastReads
 from app.db.engine.outages import OutageLog, is_outage, report
+from app.db.engine.pool import acquired, close_pool, fetch_in_time, open_pool
 from app.db.engine.session import DatabaseUnreachable, make_engine, make_sessions, remedy
 from app.worker import Job, Worker
 from tests.support.database_proxy import database_proxy
@@ -111,3 +114,54 @@ async def test_a_worker_logs_an_outage_in_one_line_and_its_end_in_another(
     assert [one["event"] for one in logs] == ["database_lost", "database_back"]
     assert logs[-1]["failures"] > 20
     assert [one for one in caplog.records if one.exc_info] == []
+
+
+async def test_a_process_whose_connections_are_all_in_use_has_not_lost_its_database(database: str) -> None:
+    engine = make_engine(database, pool_size=1, pool_timeout=timedelta(milliseconds=100))
+    sessions, failures = make_sessions(engine), list[Exception]()
+    async with sessions() as first, sessions() as second:
+        for one in (first, second):
+            await one.execute(text("SELECT 1"))
+        with pytest.raises(PoolExhausted) as of_sessions:
+            async with sessions() as third:
+                await third.execute(text("SELECT 1"))
+        failures.append(of_sessions.value)
+    await engine.dispose()
+
+    pool = await open_pool(database, size=1, pooler=False)
+    async with acquired(pool, TIMEOUT):
+        for wait in (fetch_in_time(pool, "SELECT 1"), FastReads(pool).fetch("SELECT 1")):
+            with pytest.raises(OSError) as of_pool:
+                await wait
+            failures.append(of_pool.value)
+    await close_pool(pool)
+
+    before, refused = outages.OUTAGES._value.get(), outages.EXHAUSTED._value.get()
+    with capture_logs() as logs:
+        for failure in failures:
+            report("request", failure)
+        outages.outages.failed("worker_restarted", ExceptionGroup("tasks", failures))
+        report("request", DatabaseUnreachable("gone"))
+    assert [one["event"] for one in logs] == ["database_connections_in_use", "database_lost"]
+    assert outages.OUTAGES._value.get() == before + 1
+    assert outages.EXHAUSTED._value.get() == refused + 4
+    assert "in use" in str(remedy(failures[0]))
+
+
+async def test_a_pool_that_can_open_no_connection_in_time_has_lost_the_database(database: str) -> None:
+    async with database_proxy(database) as wire:
+        wire.silence()
+        pool = await open_pool(wire.url, size=1, pooler=False)
+        with pytest.raises(TimeoutError) as failure:
+            await fetch_in_time(pool, "SELECT 1")
+        assert not outages.is_exhausted(failure.value)
+        await close_pool(pool)
+
+
+async def test_a_probe_that_finds_a_writable_database_ends_an_outage() -> None:
+    with capture_logs() as logs:
+        outages.outages.failed("request", DatabaseUnreachable("gone"))
+        outages.outages.answered()
+        async with asyncio.timeout(TIMEOUT):
+            while "database_back" not in [one["event"] for one in logs]:
+                await asyncio.sleep(0.05)

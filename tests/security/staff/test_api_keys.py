@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from app.api.auth import Authenticator
+from app.db.engine.pool import Pool
 from app.db.engine.session import Sessions
 from app.domain.callers import ApiScope, NotAuthenticated
 from app.services import api_keys
@@ -26,8 +27,8 @@ def clock() -> AdjustableClock:
     return AdjustableClock()
 
 
-def authenticator(clock: AdjustableClock, sessions: Sessions) -> Authenticator:
-    return make_authenticator("http://127.0.0.1:9", clock, sessions)
+def authenticator(clock: AdjustableClock, sessions: Sessions, pool: Pool) -> Authenticator:
+    return make_authenticator("http://127.0.0.1:9", clock, sessions, pool)
 
 
 async def run_sql(sessions: Sessions, statement: str) -> None:
@@ -39,13 +40,13 @@ async def key_id(sessions: Sessions) -> str:
     return (await api_keys.list_all(database_context(sessions)))[-1].id
 
 
-async def test_key_expires_also_while_it_is_cached(sessions: Sessions, clock: AdjustableClock) -> None:
+async def test_key_expires_also_while_it_is_cached(sessions: Sessions, pool: Pool, clock: AdjustableClock) -> None:
     ctx = database_context(sessions)
     key = await create_api_key(ctx, READ, life=timedelta(minutes=1))
     expired = await api_keys.create(
         ctx, "old", [READ], by="operator:test", now=datetime.now(UTC) - timedelta(days=2), life=timedelta(days=1)
     )
-    auth = authenticator(clock, sessions)
+    auth = authenticator(clock, sessions, pool)
     request = make_request(f"Bearer {key}")
     assert await auth.server(request, READ)
     assert auth.cached_server(request.scope["headers"], READ)
@@ -56,13 +57,13 @@ async def test_key_expires_also_while_it_is_cached(sessions: Sessions, clock: Ad
     await auth.close()
 
 
-async def test_rotated_key_stays_valid_for_the_overlap(sessions: Sessions, clock: AdjustableClock) -> None:
+async def test_rotated_key_stays_valid_for_the_overlap(sessions: Sessions, pool: Pool, clock: AdjustableClock) -> None:
     ctx = database_context(sessions)
     old = await create_api_key(ctx, READ, ApiScope.READ_ISSUES)
     new = await api_keys.rotate(
         ctx, await key_id(sessions), by="operator:test", now=datetime.now(UTC), overlap=timedelta(hours=1)
     )
-    auth = authenticator(clock, sessions)
+    auth = authenticator(clock, sessions, pool)
     for key in (old, new.key):
         server = await auth.server(make_request(f"Bearer {key}"), READ)
         assert server.scopes == {READ, ApiScope.READ_ISSUES}
@@ -73,14 +74,14 @@ async def test_rotated_key_stays_valid_for_the_overlap(sessions: Sessions, clock
     await auth.close()
 
 
-async def test_older_keys_work_until_they_are_rotated(sessions: Sessions, clock: AdjustableClock) -> None:
+async def test_older_keys_work_until_they_are_rotated(sessions: Sessions, pool: Pool, clock: AdjustableClock) -> None:
     old = f"nsk_{secrets.token_urlsafe(32)}"
     await run_sql(
         sessions,
         "INSERT INTO api_keys (id, hash, name, scopes)"
         f" VALUES ('key_old', '{api_keys.digest(old)}', 'the site', '{{entitlements:read}}')",
     )
-    auth = authenticator(clock, sessions)
+    auth = authenticator(clock, sessions, pool)
     assert (await auth.server(make_request(f"Bearer {old}"), READ)).id == "key_old"
     ctx = database_context(sessions)
     new = await api_keys.rotate(ctx, "key_old", by="operator:test", now=datetime.now(UTC), overlap=timedelta(0))
@@ -92,10 +93,10 @@ async def test_older_keys_work_until_they_are_rotated(sessions: Sessions, clock:
     await auth.close()
 
 
-async def test_use_is_recorded_once_in_minutes(sessions: Sessions, clock: AdjustableClock) -> None:
+async def test_use_is_recorded_once_in_minutes(sessions: Sessions, pool: Pool, clock: AdjustableClock) -> None:
     ctx = database_context(sessions)
     request = make_request(f"Bearer {await create_api_key(ctx, READ)}")
-    first, second = authenticator(clock, sessions), authenticator(clock, sessions)
+    first, second = authenticator(clock, sessions, pool), authenticator(clock, sessions, pool)
     for auth in (first, second):
         await auth.server(request, READ)
         await auth.close()
@@ -114,7 +115,7 @@ async def test_use_is_recorded_once_in_minutes(sessions: Sessions, clock: Adjust
     assert (await api_keys.list_all(ctx))[0].last_used_at > used.last_used_at  # type: ignore[operator]
 
 
-async def test_made_up_keys_cost_no_query(sessions: Sessions, clock: AdjustableClock) -> None:
+async def test_made_up_keys_cost_no_query(sessions: Sessions, pool: Pool, clock: AdjustableClock) -> None:
     key = await create_api_key(database_context(sessions), READ)
     auth = make_authenticator("http://127.0.0.1:9", clock, None)  # without a database, any query would fail otherwise
     for made_up in (key[:-1] + ("0" if key[-1] != "0" else "1"), key.swapcase(), key[:-1]):
