@@ -12,6 +12,7 @@ from typing import Protocol
 import aiohttp
 import structlog
 
+PATIENCE = 60.0  # seconds: whoever advances a test clock must not get an answer as of the time before
 log = structlog.get_logger()
 
 
@@ -61,7 +62,7 @@ class StripeTestClock(SystemClock):
 
     async def policy(self) -> datetime:
         if self._session is None:
-            self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=5))
+            self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=PATIENCE))
         try:
             async with self._session.get(self._url, raise_for_status=True) as reply:
                 body = await reply.json()

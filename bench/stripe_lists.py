@@ -65,14 +65,17 @@ class StripeLists:
     :param copies: the objects of each list, by path.
     :param created: the time of each object, in seconds since 1970, oldest first.
     :param latency: seconds for each page.
+    :param at_once: no page of a list but the first is answered until so many are requested at the same time.
     """
 
     copies: Mapping[str, Copies]
     created: Sequence[int]
     latency: float
+    at_once: int = 1
     calls: Counter[str] = field(default_factory=Counter)  # by path
     together: Counter[str] = field(default_factory=Counter)  # the most calls at one time, by path
     _running: Counter[str] = field(default_factory=Counter)
+    _more: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def answer(self, target: str) -> tuple[int, str]:
         """Return the status and the body for a GET request."""
@@ -89,6 +92,10 @@ class StripeLists:
             return 200, json.dumps({"object": "list", "url": path, "has_more": False, "data": []})
         self._running[path] += 1
         self.together[path] = max(self.together[path], self._running[path])
+        if self.calls[path] > 1:
+            async with self._more:
+                self._more.notify_all()
+                await self._more.wait_for(lambda: self.together[path] >= self.at_once)
         await asyncio.sleep(self.latency)
         self._running[path] -= 1
         return 200, self._page(path, query)

@@ -40,6 +40,11 @@ async def kill_and_restart(shop: Shop, fault: str | None = None, *, click: Await
     await shop.process.start()
 
 
+async def wait_until_blocked(shop: Shop, by: int) -> None:
+    """Wait until a transaction waits for the one of a connection, which is named by the ID of its server process."""
+    await shop.wait_until(f"SELECT count(*) > 0 FROM pg_stat_activity WHERE {by} = ANY(pg_blocking_pids(pid))")
+
+
 class Recording:
     """Rows that are locked, so that nothing can be recorded about them."""
 
@@ -48,8 +53,7 @@ class Recording:
 
     async def wait_until_tried(self, shop: Shop) -> None:
         """Wait until the service tries to record something about the rows."""
-        pid = self._connection.get_server_pid()
-        await shop.wait_until(f"SELECT count(*) > 0 FROM pg_stat_activity WHERE {pid} = ANY(pg_blocking_pids(pid))")
+        await wait_until_blocked(shop, self._connection.get_server_pid())
 
 
 @contextlib.asynccontextmanager

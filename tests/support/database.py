@@ -9,7 +9,7 @@ import secrets
 import shutil
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -43,12 +43,21 @@ def home_of(run: Path) -> Path:
     creating and removing them on a disk took a third of the suite's time. Folders of former runs are removed.
     """
     mine = base_folder() / f"{HOMES}{hashlib.sha256(str(run).encode()).hexdigest()[:12]}"
-    for home in mine.parent.glob(f"{HOMES}*"):
-        if home != mine and not _is_used(home):
-            shutil.rmtree(embedded.socket_dir((home / "postgres").resolve()), ignore_errors=True)
-            shutil.rmtree(home, ignore_errors=True)
+    with contextlib.suppress(BlockingIOError), _starting(mine.parent, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        for home in mine.parent.glob(f"{HOMES}*"):
+            if home != mine and not _is_used(home):
+                shutil.rmtree(embedded.socket_dir((home / "postgres").resolve()), ignore_errors=True)
+                shutil.rmtree(home, ignore_errors=True)
     mine.mkdir(exist_ok=True)
     return mine
+
+
+@contextlib.contextmanager
+def _starting(base: Path, lock: int) -> Iterator[None]:
+    """Lock out the removal of folders while a server starts: its folder exists before anybody holds it."""
+    with (base / f"newsstand-starting-{os.getuid()}.lock").open("a") as starting:
+        fcntl.flock(starting, lock)
+        yield
 
 
 def base_folder() -> Path:
@@ -74,7 +83,8 @@ class Postgres:
 
     def __init__(self, home: Path, *, options: Sequence[str] = OPTIONS) -> None:
         self._home = home
-        self.maintenance_dsn = os.environ.get(ELSEWHERE) or embedded.ensure(home, options=options, say=False)
+        with _starting(home.parent, fcntl.LOCK_SH):
+            self.maintenance_dsn = os.environ.get(ELSEWHERE) or embedded.ensure(home, options=options, say=False)
         self.template = f"template_{_fingerprint()}"
 
     def prepare(self) -> None:

@@ -47,7 +47,7 @@ class Service:
             while True:
                 assert self._process.is_running(), self._process.output()[1]
                 try:
-                    if (await http.get(f"{self._url}/readyz")).status_code == 200:
+                    if (await http.get(f"{self._url}/readyz")).status_code == 200 and self._process.is_running():
                         return
                 except httpx2.TransportError:
                     await asyncio.sleep(0.05)

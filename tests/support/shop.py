@@ -467,14 +467,19 @@ async def _raise_if_a_control_failed(response: httpx2.Response) -> None:
 
 @asynccontextmanager
 async def serving_in_process(settings: Settings, bound: socket.socket, url: str) -> AsyncIterator[Service]:
-    """Run the service in its own process, on the socket's port."""
-    bound.close()
+    """
+    Run the service in its own process, on the socket's port.
+
+    The socket stays bound and never listens. So the system gives the port to nobody else while no process has it, and the
+    service can still bind it, because both set SO_REUSEADDR.
+    """
     service = Service(settings, url)
     try:
         await service.start()
         yield service
     finally:
         service.kill()
+        bound.close()
 
 
 async def _webhook_secret(stripe: httpx2.AsyncClient, url: str, version: str | None) -> str:

@@ -11,7 +11,7 @@ from app.setting_types import Rate
 from bench import query_recorder
 from tests.account.conftest import SETTINGS as ACCOUNT
 from tests.journeys.lifecycle.test_manual_changes_at_stripe import customer_of
-from tests.support.crashes import kill_and_restart
+from tests.support.crashes import kill_and_restart, wait_until_blocked
 from tests.support.shop import START_TIME, Shop, open_shop
 
 RENEWED = START_TIME.replace(year=2027, day=2)
@@ -269,7 +269,7 @@ async def test_reader_who_resumes_while_the_notice_ends_keeps_the_term(shop: Sho
     async with shop.pool.acquire() as blocker, blocker.transaction():
         await blocker.execute("SELECT id FROM subscribers FOR UPDATE")
         await shop.execute("UPDATE declarations SET due_at = now()")
-        await shop.wait_until("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+        await wait_until_blocked(shop, blocker.get_server_pid())
         await blocker.execute("UPDATE declarations SET status = 'revoked', due_at = NULL")
     await shop.wait_until_idle()
     (row,) = await shop.rows("SELECT status, due_at FROM declarations")

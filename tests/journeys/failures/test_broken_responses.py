@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.failing_stripe import click_until, wait_for_failed_event
 from tests.support.shop import Shop, open_shop
 
 
@@ -25,19 +26,18 @@ async def test_a_checkout_answers_503_and_works_with_the_next_click(patient_shop
 
     assert (broken.status_code, broken.json()["code"]) == (503, "stripe_unavailable"), broken.text
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")
-    again = await shop.open_checkout(ada)
-    assert again.status_code == 201, again.text
+    await click_until(lambda: shop.open_checkout(ada), 201)
     assert len((await shop.stripe_get("/v1/checkout/sessions"))["data"]) == 1, "the same key, so the same session"
 
 
 async def test_a_worker_that_reads_half_a_response_tries_again_later(patient_shop: Shop) -> None:
     shop, ada = patient_shop, patient_shop.person()
-    opened = (await shop.open_checkout(ada)).json()
+    opened = (await click_until(lambda: shop.open_checkout(ada), 201)).json()
     fault = await shop.add_fault(method="GET", path="/v1/subscriptions/*", action="cut", times=None)
     await shop.pay_checkout(opened["url"])
 
     for _ in range(4):  # more often than an event may fail
-        await shop.wait_until("SELECT count(*) FROM events WHERE state = 'failed' AND due_at > now()")
+        await wait_for_failed_event(shop)
         await shop.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
 
     await shop.stripe.delete(f"/_sandbox/faults/{fault}")

@@ -29,7 +29,7 @@ from tests.support.event_histories import (
     refunds_at_stripe,
 )
 from tests.support.many_subscribers import create_subscribers, worker_process
-from tests.support.randomness import seeded_random
+from tests.support.randomness import fixed_seeds, random_seed, seeded
 from tests.support.shop import Shop, open_shop
 from tests.support.timeouts import TIMEOUT
 
@@ -134,10 +134,9 @@ async def check_nothing_lost(shop: Shop, kill: Callable[[], Awaitable[None]], ch
 
 
 @pytest.mark.slow
-async def test_nothing_is_lost_when_the_service_and_its_workers_are_killed(
-    killable_shop: Shop,
-) -> None:
-    shop, chance = killable_shop, seeded_random()
+@pytest.mark.parametrize("seed", fixed_seeds(2))
+async def test_nothing_is_lost_when_the_service_and_its_workers_are_killed(killable_shop: Shop, seed: int) -> None:
+    shop, chance = killable_shop, seeded(seed)
     process = shop.process
     assert process is not None
 
@@ -150,8 +149,9 @@ async def test_nothing_is_lost_when_the_service_and_its_workers_are_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", fixed_seeds(2))
 async def test_nothing_is_lost_when_postgresql_is_killed(
-    durable_postgres: tuple[Postgres, str], sandbox: Any, issuer: Any
+    durable_postgres: tuple[Postgres, str], sandbox: Any, issuer: Any, seed: int
 ) -> None:
     server, dsn = durable_postgres
     async with open_shop(dsn, sandbox, issuer, separate_process=True) as shop:
@@ -159,7 +159,7 @@ async def test_nothing_is_lost_when_postgresql_is_killed(
         async def kill() -> None:
             server.kill()
 
-        await check_nothing_lost(shop, kill, seeded_random())
+        await check_nothing_lost(shop, kill, seeded(seed))
 
 
 @pytest.mark.soak
@@ -168,7 +168,7 @@ async def test_nothing_is_lost_when_the_service_and_postgresql_are_killed(
     durable_postgres: tuple[Postgres, str], sandbox: Any, issuer: Any
 ) -> None:
     server, dsn = durable_postgres
-    chance = seeded_random()
+    chance = seeded(random_seed())
     async with open_shop(dsn, sandbox, issuer, separate_process=True) as shop:
         process = shop.process
         assert process is not None

@@ -1,14 +1,14 @@
 """Network faults between Stripe and Newsstand: under each one a reader subscribes, reads and is refunded once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import httpx2
 import pytest
 
 from tests.journeys.refunds.test_guarantee import matching_refunds
+from tests.support.failing_stripe import click_until
 from tests.support.shop import Person, Shop, open_shop
 from tests.support.timeouts import TIMEOUT
 
@@ -18,17 +18,6 @@ async def short_timeout_shop(database: str, sandbox: Any, issuer: Any) -> AsyncI
     """Provide a shop whose calls to Stripe time out after a second."""
     async with open_shop(database, sandbox, issuer, stripe_timeout=timedelta(seconds=1)) as opened:
         yield opened
-
-
-async def click_until(click: Callable[[], Awaitable[httpx2.Response]], *done: int) -> httpx2.Response:
-    """Repeat a click until the status is one of ``done``. No response may be a 500."""
-    async with asyncio.timeout(TIMEOUT):
-        while True:
-            answer = await click()
-            if answer.status_code in done:
-                return answer
-            assert answer.status_code in {409, 503}, answer.text
-            await asyncio.sleep(0.1)
 
 
 async def wait_for_access(shop: Shop, by: Person, reason: str) -> None:

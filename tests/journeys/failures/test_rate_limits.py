@@ -77,9 +77,7 @@ async def test_a_429_response_delays_an_event_without_counting_as_a_failure(real
     await shop.stripe.put("/_sandbox/settings", json={"rate_limits": {"overall": 8, "endpoint": 4}})
 
     await add_events(shop, ids)
-    async with asyncio.timeout(60):
-        while await shop.rows("SELECT FROM events WHERE due_at IS NOT NULL"):
-            await asyncio.sleep(0.05)
+    await shop.wait_until("SELECT NOT EXISTS (SELECT FROM events WHERE due_at IS NOT NULL)")
 
     assert (await rate_limit_counts(shop))["refused"] > 0, "other clients use the account too"
     states = await shop.rows("SELECT state, max(attempts) AS tries FROM events WHERE id LIKE 'evt%' GROUP BY state")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.journeys.refunds.test_guarantee import matching_refunds, subscribe
+from tests.support.failing_stripe import wait_for_failed_event
 from tests.support.shop import Shop, open_shop
 
 
@@ -40,7 +41,7 @@ async def test_an_outage_longer_than_all_retries_leaves_no_event_dead(short_leas
     fault = await short_lease_shop.add_fault(method="GET", path="/v1/*", when="before", action="drop", times=None)
     await short_lease_shop.pay_checkout(opened["url"])
     for _ in range(4):
-        await short_lease_shop.wait_until("SELECT count(*) FROM events WHERE state = 'failed' AND due_at > now()")
+        await wait_for_failed_event(short_lease_shop)
         await short_lease_shop.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")
     await short_lease_shop.stripe.delete(f"/_sandbox/faults/{fault}")
     await short_lease_shop.execute("UPDATE events SET due_at = now() WHERE due_at IS NOT NULL")

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import httpx2
 
-from tests.support.crashes import wait_until_hit
+from tests.support.crashes import wait_until_blocked, wait_until_hit
 from tests.support.labels import HOME, NEW_HOME, circulation, freeze, labels, try_to_freeze
 from tests.support.print_edition import put, quote
 from tests.support.refunds import UNSERVED, payment_ids, request_refund
@@ -34,10 +34,6 @@ async def _reader(shop: Shop) -> Person:
     return ada
 
 
-async def _until_blocked(shop: Shop, by: int) -> None:
-    await shop.wait_until(f"SELECT count(*) > 0 FROM pg_stat_activity WHERE {by} = ANY(pg_blocking_pids(pid))")
-
-
 async def _over_the_cutoff(shop: Shop) -> None:
     at = str(int((CUTOFF + SECOND).timestamp()))
     await shop.stripe.post(f"/v1/test_helpers/test_clocks/{shop.clock}/advance", data={"frozen_time": at})
@@ -51,7 +47,7 @@ async def _frozen_meanwhile(shop: Shop, request: Request) -> httpx2.Response:
         async with blocker.transaction():
             await blocker.execute(READER)
             waiting = asyncio.create_task(request)
-            await _until_blocked(shop, blocker.get_server_pid())
+            await wait_until_blocked(shop, blocker.get_server_pid())
             await _over_the_cutoff(shop)
             run = await try_to_freeze(shop, ISSUE)
             assert run.status_code == 201, run.text
@@ -163,10 +159,13 @@ async def test_the_freeze_waits_for_what_was_stored_before_the_cutoff(shop: Shop
         async with blocker.transaction():
             await blocker.execute("LOCK TABLE holds IN EXCLUSIVE MODE")  # it can be read, and nothing inserted
             holding = asyncio.create_task(shop.post("/v1/me/holds", ada, {"from": "2026-03-08", "issues": 1}))
-            await _until_blocked(shop, blocker.get_server_pid())
+            await wait_until_blocked(shop, blocker.get_server_pid())
             await _over_the_cutoff(shop)
             freezing = asyncio.create_task(try_to_freeze(shop, ISSUE))
-            await shop.wait_until("SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            await shop.wait_until(
+                "SELECT count(*) > 0 FROM pg_stat_activity"
+                " WHERE datname = current_database() AND (wait_event_type, wait_event) = ('Lock', 'advisory')"
+            )
         held, run = await holding, await freezing
     finally:
         await blocker.close()

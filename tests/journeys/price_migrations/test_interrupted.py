@@ -35,8 +35,10 @@ async def test_a_change_that_is_killed_is_made_once(killable_shop: Shop, method:
     fault = {"method": method, "path": path, "when": when, "action": "hold", "times": 1}
 
     async def killed_at(step: str) -> None:
+        held_call = await shop.add_fault(**fault) if step == path else None
         await shop.execute(DUE)
-        await kill_and_restart(shop, await shop.add_fault(**fault)) if step == path else None
+        if held_call is not None:
+            await kill_and_restart(shop, held_call)
         await shop.wait_until_idle()
 
     if path == "/v1/subscriptions":

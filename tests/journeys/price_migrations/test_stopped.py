@@ -20,6 +20,7 @@ from tests.journeys.price_migrations.test_price_migrations import (
 from tests.support.crashes import wait_until_hit
 from tests.support.mailbox import Mailbox
 from tests.support.price_migrations import (
+    NOTICE_REFUSED,
     PATH,
     admin,
     context,
@@ -33,7 +34,7 @@ from tests.support.price_migrations import (
 )
 from tests.support.shop import Shop
 
-NOTICES = "SELECT count(*) = {} FROM notifications WHERE kind = 'price_change'"
+NOTICES = "SELECT id FROM notifications WHERE kind = 'price_change'"
 BUSY = "451 try again later"
 
 
@@ -124,9 +125,9 @@ async def test_a_notice_that_was_not_sent_is_dropped_when_its_migration_stops(
     mail.to_recipient += [BUSY] * 1000
     await shop.advance_to(TOLD)
     await run_due(shop)
-    await shop.wait_until(NOTICES.format(1) + " AND status = 'scheduled'")
+    await shop.wait_until(NOTICE_REFUSED)
     await stop(shop, migration)
-    await shop.wait_until(NOTICES.format(0))
+    await shop.wait_until(f"SELECT NOT EXISTS ({NOTICES})")
     assert await audited(shop, "price_change.announced") == 1
 
 
@@ -140,11 +141,11 @@ async def test_a_notice_that_was_not_sent_is_dropped_with_its_change(
     migration = await start(shop, publisher_sends_notices=False)
     mail.to_recipient += [BUSY] * 1000
     await run_at(shop, TOLD)
-    assert (await shop.rows(NOTICES.format(1)))[0]["?column?"]
+    await shop.wait_until(NOTICE_REFUSED)
     if canceled:
         assert (await shop.post(f"{ME}/cancel", ada, {"when": "period_end"})).status_code == 200
     await run_at(shop, QUOTED_AGAIN, SWITCHED)
     found = await only_change(shop, migration)
     assert found["status"] == ("stopped" if canceled else "planned")
     assert canceled or found["renewal_at"] > RENEWAL.isoformat()
-    assert (await shop.rows(NOTICES.format(0)))[0]["?column?"]
+    assert await shop.rows(NOTICES) == []

@@ -18,7 +18,7 @@ import pytest
 from tests.journeys.lifecycle.test_issues import two_years
 from tests.journeys.refunds.test_paid_once import agents, supervisors
 from tests.journeys.refunds.test_several_payments import add_print
-from tests.support.randomness import seeded_random
+from tests.support.randomness import fixed_seeds, random_seed, seeded
 from tests.support.refunds import (
     GOODWILL,
     GUARANTEE,
@@ -196,8 +196,8 @@ def check(answer: httpx2.Response) -> None:
     assert answer.status_code in {200, 201, 202} or answer.json()["code"] in EXPECTED_CODES, answer.text
 
 
-async def run_history(shop: Shop, readers: int) -> None:
-    history = History(shop, seeded_random())
+async def run_history(shop: Shop, readers: int, seed: int) -> None:
+    history = History(shop, seeded(seed))
     await history.start(readers)
     for step in range(STEPS):
         if step == STEPS - 1:
@@ -208,8 +208,9 @@ async def run_history(shop: Shop, readers: int) -> None:
 
 
 @pytest.mark.slow
-async def test_random_refund_histories_end_with_matching_records(shop: Shop) -> None:
-    await run_history(shop, QUICK)
+@pytest.mark.parametrize("seed", fixed_seeds(3))
+async def test_random_refund_histories_end_with_matching_records(shop: Shop, seed: int) -> None:
+    await run_history(shop, QUICK, seed)
 
 
 @pytest.fixture
@@ -223,4 +224,4 @@ async def busy_shop(database: str, sandbox: Any, issuer: Any) -> AsyncIterator[S
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(40))
 async def test_many_random_refund_histories_end_with_matching_records(busy_shop: Shop, chunk: int) -> None:
-    await run_history(busy_shop, MANY)
+    await run_history(busy_shop, MANY, random_seed())

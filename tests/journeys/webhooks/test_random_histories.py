@@ -24,7 +24,7 @@ from tests.support.event_histories import (
     subscription_of,
 )
 from tests.support.many_subscribers import create_subscribers, worker_process
-from tests.support.randomness import seeded_random
+from tests.support.randomness import fixed_seeds, random_seed, seeded
 from tests.support.reconciliation import reconcile
 from tests.support.shop import Shop
 
@@ -116,15 +116,17 @@ async def run_at_random(shop: Shop, histories: int, chance: random.Random) -> No
     assert twice == []
 
 
-async def test_six_events_lead_to_the_same_state_in_random_orders(shop: Shop) -> None:
-    chance = seeded_random()
+@pytest.mark.parametrize("seed", fixed_seeds(3))
+async def test_six_events_lead_to_the_same_state_in_random_orders(shop: Shop, seed: int) -> None:
+    chance = seeded(seed)
     async with four_workers(shop):
         await run_in_orders(shop, chance.sample(ORDERS, QUICK))
 
 
 @pytest.mark.slow
-async def test_random_event_histories_end_in_stripes_state(shop: Shop) -> None:
-    chance = seeded_random()
+@pytest.mark.parametrize("seed", fixed_seeds(3))
+async def test_random_event_histories_end_in_stripes_state(shop: Shop, seed: int) -> None:
+    chance = seeded(seed)
     async with four_workers(shop):
         await run_at_random(shop, QUICK, chance)
 
@@ -140,6 +142,6 @@ async def test_six_events_lead_to_the_same_state_in_every_order(shop: Shop) -> N
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("chunk", range(-(-ALL // CHUNK)))
 async def test_ten_thousand_random_event_histories_end_in_stripes_state(shop: Shop, chunk: int) -> None:
-    chance = seeded_random()
+    chance = seeded(random_seed())
     async with four_workers(shop):
         await run_at_random(shop, CHUNK, chance)

@@ -21,6 +21,7 @@ from tests.support.simulated_year.imported_history import OPENING
 from tests.support.simulated_year.kinds import CREDITED, IMPORTED, PRINT_BY_HAND
 from tests.support.simulated_year.readers import SimulatedReader
 from tests.support.simulated_year.stripe_records import StripeRecords, cash_of, payments_of
+from tests.support.timeouts import TIMEOUT
 
 AT_ONCE = 8  # readers who act at the same time
 DEBIT_SECONDS = 6 * 86400
@@ -157,7 +158,7 @@ class Simulation:
         disputed = {one["payment_intent"] for one in await stripe_records.list_all(self.shop, "/v1/disputes")}
         keys = [f"payment:{intent}" for intent in sorted(disputed)]
         await self.shop.rows(_ADD_EVENTS, keys, str(self.evenings))
-        async with asyncio.timeout(110):
+        async with asyncio.timeout(TIMEOUT):
             while (await self.shop.rows("SELECT finished_at FROM sweeps WHERE id = $1", sweep))[0][
                 "finished_at"
             ] is None:
@@ -165,7 +166,7 @@ class Simulation:
                 await asyncio.sleep(0.1)
 
     async def _finish_work(self) -> None:
-        async with asyncio.timeout(110):
+        async with asyncio.timeout(TIMEOUT):
             sent = -1  # completed work causes new events, which are processed, too
             while sent != (sent := await self.shop.wait_for_deliveries()):
                 while (left := await self.shop.count_pending_work()) > 0:
