@@ -49,12 +49,13 @@ screenshots: setup ## take the pictures in docs/pictures again
 	@$(PACKAGES) chromium
 	@$(BIN)/python -m tests.browser.screenshots
 
-test: setup $(TYPESCRIPT) ## run every test except the slow ones
+test: setup $(TYPESCRIPT) ## run the rules' tests, the parts' tests, and the main paths through the whole service
 	@$(PACKAGES) || true
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup -m 'not slow and not soak and not image'
 
-test-slow: setup ## run the slow tests: small benchmark runs, kills at each step, and random histories
-	@$(BIN)/python -m pytest -n 2 -m 'slow and not soak'
+test-slow: setup $(TYPESCRIPT) ## run all others: every journey and page, kills at each step, random histories, small benchmarks
+	@$(PACKAGES) || true
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup -m 'slow and not soak and not image'
 
 # make test-second SECOND=python3.13
 test-second: ## run the API document's tests, the rules' tests and the tour on another Python, SECOND

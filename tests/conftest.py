@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,6 +21,31 @@ from tests.support.sandbox import sandbox
 
 __all__ = ["sandbox"]
 
+# A test that runs the whole service takes a second and more of a processor, and one in a browser seven. ``make test`` runs
+# those of the main paths, and ``make test-slow`` all others, so that ``make test`` takes eight minutes at most on two cores.
+WHOLE_SERVICE = frozenset({"database", "sandbox", "issuer"})  # the fixtures that it needs
+MAIN_PATHS = frozenset(
+    {
+        "access/test_entitlement_checks.py",
+        "access/test_gate.py",
+        "cancellations/test_by_readers.py",
+        "disputes/test_disputes.py",
+        "failures/test_failover.py",
+        "failures/test_read_only.py",
+        "failures/test_stopped_worker.py",
+        "labels/test_label_runs.py",
+        "lifecycle/test_renewals.py",
+        "notifications/test_renewals.py",
+        "operations/test_work_queue.py",
+        "price_migrations/test_price_migrations.py",
+        "print_edition/test_print_edition.py",
+        "refunds/test_guarantee.py",
+        "subscribing/test_subscribing.py",
+        "webhooks/test_applying_events.py",
+    }
+)
+JOURNEYS = Path(__file__).parent / "journeys"
+
 compiled_statements.share()
 # Drawing a traceback with all local variables takes about a second.
 structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
@@ -29,6 +55,16 @@ hypothesis.settings.register_profile(
     hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]),
 )
 hypothesis.settings.load_profile("busy machine")
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marker expression selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that run the whole service as slow, except those of the main paths."""
+    main = {JOURNEYS / name for name in MAIN_PATHS}
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if (fixtures >= WHOLE_SERVICE or "stack" in fixtures) and item.path not in main:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

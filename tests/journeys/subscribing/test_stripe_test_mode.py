@@ -1,5 +1,5 @@
 """
-The same journeys with Stripe's test mode, if a test key is set: ``STRIPE_TEST_KEY=sk_test_… make test``.
+The same journeys with Stripe's test mode, if a test key is set: ``STRIPE_TEST_KEY=sk_test_… make test-slow``.
 
 A hosted page can't be completed by API, so these tests create the subscription by API, with the customer and metadata
 of the checkout session. Stripe can't reach this machine, so the tests fetch events and send them, signed, to the webhook,
