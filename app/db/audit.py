@@ -140,7 +140,7 @@ async def page(session: Session, wanted: Selection, *, before: int | None, limit
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
     )
     return [
-        ListedEntry(entry=_entry(row), note=words, hash=hash_, currency=currency)
+        ListedEntry(entry=_entry(row), note=words, hash=hash_.hex() if hash_ is not None else None, currency=currency)
         for row, words, hash_, currency in rows
     ]
 
@@ -223,9 +223,7 @@ async def seal(session: Session, *, limit: int) -> int:
     for row in rows:
         last = rules.seal(_entry(row), after=last)
         sealed.append(last)
-    session.add_all(
-        AuditSeal(seq=one.seq, audit_id=one.audit_id, hash=one.hash, previous=one.previous) for one in sealed
-    )
+    session.add_all(_seal_row(one) for one in sealed)
     await session.flush()
     done = [str(one.audit_id) for one in sealed]
     await session.execute(delete(AuditUnsealed).where(AuditUnsealed.id.in_(done)))
@@ -321,7 +319,16 @@ async def count_unsealed(session: Session) -> int:
 
 
 def _seal(row: AuditSeal) -> Seal:
-    return Seal(seq=row.seq, audit_id=row.audit_id, hash=row.hash, previous=row.previous)
+    return Seal(seq=row.seq, audit_id=row.audit_id, hash=row.hash.hex(), previous=row.previous.hex())
+
+
+def _seal_row(seal: Seal) -> AuditSeal:
+    return AuditSeal(
+        seq=seal.seq,
+        audit_id=seal.audit_id,
+        hash=bytes.fromhex(seal.hash),
+        previous=bytes.fromhex(seal.previous),
+    )
 
 
 def _entry(row: AuditEntry) -> Entry:

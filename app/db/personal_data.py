@@ -89,6 +89,7 @@ TABLES: Mapping[str, Table] = {
         of="subscriber_id = :reader OR actor IN ('reader:' || :sub, 'reader:' || :reader)",
         apart=True,
     ),
+    "audit_chain": Table(plain="seq audit_id hash previous"),
     "audit_notes": Table(
         plain="audit_id",
         personal={
@@ -99,7 +100,6 @@ TABLES: Mapping[str, Table] = {
         " OR actor IN ('reader:' || :sub, 'reader:' || :reader))",
         deleted=True,
     ),
-    "audit_seals": Table(plain="seq audit_id hash previous"),
     "audit_unsealed": Table(plain=f"id {_DUE} last_error"),
     "buckets": Table(plain="name tokens at"),
     "calendar_edition": Table(plain="id token"),

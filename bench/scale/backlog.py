@@ -13,8 +13,9 @@ async def make_due(dsn: str, rows: int) -> None:
         )
         await connection.execute("TRUNCATE audit_unsealed")
         await connection.execute(
-            "INSERT INTO audit_seals (seq, audit_id, hash, previous) SELECT id, id, repeat(md5(id::text), 2), ''"
-            " FROM audit_log WHERE id > (SELECT max(seq) FROM audit_seals)"
+            "INSERT INTO audit_chain (seq, audit_id, hash, previous)"
+            " SELECT id, id, sha256(int8send(id)), sha256(int8send(id - 1))"
+            " FROM audit_log WHERE id > (SELECT max(seq) FROM audit_chain)"
         )
         await connection.execute(
             "UPDATE events SET due_at = received_at, state = 'received' WHERE id IN"
@@ -44,7 +45,7 @@ async def make_due(dsn: str, rows: int) -> None:
             rows,
         )
         await connection.execute("ANALYZE subscribers")
-        await connection.execute("DELETE FROM audit_seals WHERE seq > (SELECT max(seq) FROM audit_seals) - $1", rows)
+        await connection.execute("DELETE FROM audit_chain WHERE seq > (SELECT max(seq) FROM audit_chain) - $1", rows)
         await connection.execute("ANALYZE events")
         await connection.execute("ANALYZE audit_unsealed")
     finally:

@@ -110,9 +110,8 @@ TABLES = (
         "subscriber_id": sql_id("rdr", "(k % {s}) % {n}"), "reason": "'copies_missing'",
         "request_id": "md5(k::text)",
     }),
-    Rows("audit_seals", 5, {
-        "seq": "k + 1", "audit_id": "k + 1", "hash": "md5(k::text) || md5(k::text)",
-        "previous": "md5((k - 1)::text) || md5((k - 1)::text)",
+    Rows("audit_chain", 5, {
+        "seq": "k + 1", "audit_id": "k + 1", "hash": "sha256(int8send(k + 1))", "previous": "sha256(int8send(k))",
     }),
     Rows("audit_notes", 0.1, {"audit_id": "k + 1", "words": "'a torn copy'"}),
     Rows("events", 2.5, {

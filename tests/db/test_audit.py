@@ -74,7 +74,7 @@ async def test_unsealed_entries_do_not_break_the_chain(sessions: Sessions) -> No
         ("UPDATE audit_log SET after = '{\"issues\": 1}' WHERE object_id = 'two'", "changed", "two"),
         ("UPDATE audit_log SET at = at + interval '1 microsecond' WHERE object_id = 'two'", "changed", "two"),
         ("DELETE FROM audit_log WHERE object_id = 'two'", "removed", "two"),
-        ("DELETE FROM audit_seals WHERE seq = 2", "removed", None),
+        ("DELETE FROM audit_chain WHERE seq = 2", "removed", None),
         ("INSERT INTO audit_log (actor, action, object_id) VALUES ('a', 'b', 'put in')", "inserted", "put in"),
     ],
 )
@@ -113,7 +113,7 @@ async def test_an_external_copy_of_the_head_reveals_removed_newest_entries(sessi
     await cases.seal(database_context(sessions))
     assert (await verified(sessions, kept)).holds, "the log has grown since"
 
-    await tamper(database, "DELETE FROM audit_seals WHERE seq > 2", "DELETE FROM audit_log WHERE id > 2")
+    await tamper(database, "DELETE FROM audit_chain WHERE seq > 2", "DELETE FROM audit_log WHERE id > 2")
 
     found = await verified(sessions, kept)
     assert (found.broken, found.sealed, found.holds) == (None, 2, False)

@@ -155,9 +155,9 @@ async def test_the_migrations_produce_the_schema_of_the_models(database: str) ->
         "UPDATE audit_log SET actor = 'x'",
         "DELETE FROM audit_log",
         "TRUNCATE audit_log CASCADE",
-        "UPDATE audit_seals SET hash = 'x'",
-        "DELETE FROM audit_seals",
-        "TRUNCATE audit_seals",
+        "UPDATE audit_chain SET hash = 'x'",
+        "DELETE FROM audit_chain",
+        "TRUNCATE audit_chain",
     ],
 )
 async def test_the_audit_log_cannot_be_changed(database: str, change: str) -> None:

@@ -5,18 +5,24 @@ import asyncio
 import asyncpg
 import pytest
 
+from app.db.engine import schema
 from tests.operations.processes import environment, run_newsstand
 from tests.support.commands import Command
 from tests.support.database_roles import OWNER, SERVICE, Roles, with_user
 from tests.support.timeouts import TIMEOUT
 
+CHANGES_OF_SEALS = (
+    "UPDATE audit_chain SET hash = 'x'",
+    "DELETE FROM audit_chain",
+    "TRUNCATE audit_chain",
+    "UPDATE audit_seals SET audit_id = 0",
+    "DELETE FROM audit_seals",
+)
 FORBIDDEN = (
     "UPDATE audit_log SET actor = 'x'",
     "DELETE FROM audit_log",
     "TRUNCATE audit_log",
-    "UPDATE audit_seals SET hash = 'x'",
-    "DELETE FROM audit_seals",
-    "TRUNCATE audit_seals",
+    *CHANGES_OF_SEALS,
     "ALTER TABLE audit_log DISABLE TRIGGER ALL",
     "DROP TABLE audit_log",
     "ALTER TABLE events ADD COLUMN more text",
@@ -70,6 +76,30 @@ async def test_only_the_service_may_call_what_runs_as_the_owner(roles: Roles) ->
         for (function,) in await other.fetch(AS_OWNER):
             assert await other.fetchval(MAY_CALL, SERVICE, function)
             assert not await other.fetchval(MAY_CALL, "pg_monitor", function), "everybody may call it"
+    finally:
+        await service.close()
+        await other.close()
+
+
+async def test_the_service_keeps_its_privileges_when_the_seals_move(roles: Roles) -> None:
+    """Processes of the release before read and seal before ``newsstand migrate`` has granted them what is new."""
+    migrated = await asyncio.to_thread(run_newsstand, ["migrate", "print_suspended"], roles.settings())
+    assert migrated.returncode == 0, migrated.stderr
+    other = await asyncpg.connect(roles.superuser)
+    await other.execute("GRANT SELECT ON audit_seals TO PUBLIC")
+
+    await schema.migrate(roles.owner)
+
+    service = await asyncpg.connect(roles.service)
+    try:
+        await service.execute("INSERT INTO audit_seals SELECT 1, 1, repeat('ab', 32), repeat('00', 32)")
+        await service.execute("INSERT INTO audit_chain SELECT 2, 2, sha256('2'), sha256('1')")
+        assert await service.fetchval("SELECT hash FROM audit_seals WHERE seq = 1") == "ab" * 32
+        for forbidden in CHANGES_OF_SEALS:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await service.execute(forbidden)
+        for table in ("audit_seals", "audit_chain"):
+            assert await other.fetchval("SELECT has_table_privilege('pg_monitor', $1, 'SELECT')", table)
     finally:
         await service.close()
         await other.close()

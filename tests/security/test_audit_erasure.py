@@ -102,7 +102,7 @@ async def test_an_entry_that_an_earlier_release_sealed_verifies(database: str, s
         database, "CREATE TABLE kept AS SELECT note_hash FROM audit_log", "UPDATE audit_log SET note_hash = NULL"
     )
     await tamper(
-        database, "TRUNCATE audit_seals", "INSERT INTO audit_unsealed SELECT id, 'audit', now() FROM audit_log"
+        database, "TRUNCATE audit_chain", "INSERT INTO audit_unsealed SELECT id, 'audit', now() FROM audit_log"
     )
     await cases.seal(database_context(sessions))  # without the hash, as an earlier release did
     await tamper(database, "UPDATE audit_log SET note_hash = (SELECT note_hash FROM kept)")

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Identity, Index, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.models.base import JSON, Base, Due
@@ -50,10 +50,18 @@ class AuditUnsealed(Base, Due):
 
 
 class AuditSeal(Base):
-    """The chain: one seal for each entry, in the order of sealing. Append-only; see app.domain.audit."""
+    """
+    The chain: one seal for each entry, in the order of sealing. Append-only; see app.domain.audit.
 
-    __tablename__ = "audit_seals"
+    The release before this one reads and writes it through the view ``audit_seals``. The next release drops the view.
+    """
+
+    __tablename__ = "audit_chain"
     seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     audit_id: Mapped[int] = mapped_column(unique=True)
-    hash: Mapped[str]
-    previous: Mapped[str]
+    hash: Mapped[bytes]
+    previous: Mapped[bytes]
+    __table_args__ = (
+        CheckConstraint("octet_length(hash) = 32", name="hash_size"),
+        CheckConstraint("octet_length(previous) = 32", name="previous_size"),
+    )
