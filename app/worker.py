@@ -193,7 +193,10 @@ class Worker:
     async def _run_job(self, job: Job, claimed: leases.Claimed) -> None:
         with bound_contextvars(request_id=f"{self.owner}/{claimed.key}"):
             try:
-                await job.run(claimed, self.owner)
+                if await leases.begin(self._sessions, claimed, owner=self.owner, lease=self._lease):
+                    await job.run(claimed, self.owner)
+                else:
+                    log.warning("lease_lost", table=job.table, key=claimed.key)
             except Exception as failure:  # tried again when the lease expires
                 if is_unreachable(failure):
                     outages.failed("job_failed", failure)

@@ -9,8 +9,9 @@ from sqlalchemy import text
 
 from app.db import inbox
 from app.db.engine import leases
-from app.db.engine.session import DatabaseUnreachable, Sessions
+from app.db.engine.session import DatabaseUnreachable, Session, Sessions, make_engine, make_sessions
 from app.worker import Job, Worker, run_rows
+from tests.support.database_proxy import database_proxy
 
 LEASE = timedelta(seconds=1)
 PATIENCE = 60.0  # seconds
@@ -49,6 +50,50 @@ async def test_a_key_whose_release_was_lost_is_processed_again(sessions: Session
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_claim_whose_reply_was_lost_is_repeated_and_counts_once(database: str, sessions: Sessions) -> None:
+    """The server commits the claim, and the connection is cut before the worker hears of it."""
+    ran: asyncio.Queue[int] = asyncio.Queue()
+    claims = 0
+
+    async with database_proxy(database) as wire:
+        engine = make_engine(wire.url, pool_size=4)
+
+        async def claim(session: Session, /, *, owner: str, lease: timedelta, limit: int) -> list[leases.Claimed]:
+            nonlocal claims
+            claimed = await inbox.claim(session, owner=owner, lease=lease, limit=limit)
+            if claimed and not claims:
+                claims = 1
+                wire.stall()
+                cutting.append(asyncio.create_task(cut_when_committed()))
+            return claimed
+
+        async def cut_when_committed() -> None:
+            async with sessions() as session:
+                while await session.scalar(text("SELECT count(*) FROM leases")) == 0:
+                    await session.commit()
+                    await asyncio.sleep(0.05)
+            wire.disconnect()
+            wire.restore()
+
+        async def run(claimed: leases.Claimed, owner: str) -> None:
+            ran.put_nowait(claimed.attempts)
+            async with sessions.begin() as session:
+                await session.execute(text("UPDATE events SET due_at = NULL"))
+                await leases.release(session, claimed.key, owner=owner)
+
+        cutting = list[asyncio.Task[None]]()
+        async with sessions.begin() as session:
+            await inbox.request_refetch(session, "subscription:sub_1", why="test")
+        task = asyncio.create_task(worker(make_sessions(engine), Job(table="events", run=run, claim=claim)).run())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                assert await ran.get() == 1
+        finally:
+            task.cancel()
+            await asyncio.gather(task, *cutting, return_exceptions=True)
+            await engine.dispose()
 
 
 async def test_a_key_in_progress_stays_leased_for_longer_than_one_lease(sessions: Sessions) -> None:

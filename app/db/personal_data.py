@@ -232,7 +232,7 @@ TABLES: Mapping[str, Table] = {
         " announced addresses_announced addresses_through electronic",
         personal={"frozen_by": _staff(kept="as long as the run")},
     ),
-    "leases": Table(plain="key owner until"),
+    "leases": Table(plain="key owner until counted"),
     "liability_closings": Table(plain="month totals closed_at", personal={"closed_by": _staff()}),
     "liability_entries": Table(plain="subscription_id month currency sold earned reversed refunded", of=_OF_IDS),
     "offer_versions": Table(plain="id plan offer since"),

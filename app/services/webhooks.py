@@ -213,7 +213,8 @@ async def catch_up(
 
         async def apply_next() -> None:
             for one in queue:
-                await apply_events(one, listed.get(_object_id(one)) if one.version is not None else None)
+                if await leases.begin(ctx.sessions, one, owner=owner, lease=lease):
+                    await apply_events(one, listed.get(_object_id(one)) if one.version is not None else None)
                 del in_hand[one.key]
 
         async with asyncio.TaskGroup() as tasks:

@@ -78,6 +78,12 @@ WORK = (
     query("leases.take_all", lambda s: leases.take_all(s.session, ["webhook:new"], owner=OWNER, lease=LEASE)),
     query("leases.take", lambda s: leases.take(s.session, "payment:pi_new", owner=OWNER, lease=LEASE)),
     query("leases.renew", lambda s: leases.renew(s.session, ["payment:pi_new"], owner=OWNER, lease=LEASE)),
+    query(
+        "leases.begin",
+        lambda s: leases.begin(
+            s.sessions, leases.Claimed("payment:pi_new", (), 1, table="events"), owner=OWNER, lease=LEASE
+        ),
+    ),
     query("leases.release", lambda s: leases.release(s.session, "payment:pi_new", owner=OWNER)),
     query("leases.release_all", lambda s: leases.release_all(s.session, ["payment:pi_new"], owner=OWNER)),
     query(

@@ -93,3 +93,29 @@ async def test_catching_up_leaves_no_task_behind_when_it_fails(sessions: Session
             await webhooks.catch_up(ctx, nothing_listed, apply, owner="anna")
 
     assert canceled.is_set()
+
+
+async def test_a_cut_while_catching_up_uses_up_no_attempt_of_what_never_began(sessions: Sessions) -> None:
+    begun = asyncio.Queue[str]()
+
+    async def apply(claimed: leases.Claimed, _: StripeSubscriptionState | None) -> None:
+        begun.put_nowait(claimed.key)
+        raise ConnectionError("the release of the key failed")
+
+    async with sessions.begin() as session:
+        await session.execute(BACKLOG)
+    ctx = database_context(sessions, lease=timedelta(milliseconds=1), backlog_threshold=1)
+    with pytest.raises(ExceptionGroup):
+        async with asyncio.timeout(TIMEOUT):
+            await webhooks.catch_up(ctx, nothing_listed, apply, owner="anna")
+    async with sessions.begin() as session:
+        await session.execute(text("UPDATE events SET due_at = now()"))
+        again = await inbox.claim(session, owner="bert", lease=LEASE, limit=SUBSCRIPTIONS)
+
+    attempts = {one.key: one.attempts for one in again}
+    tried = {begun.get_nowait() for _ in range(begun.qsize())}
+    assert 0 < len(tried) <= ctx.settings.worker_concurrency
+    assert attempts.keys() - tried, "most of the backlog was claimed and never tried"
+    counted = [key for key, count in attempts.items() if count > 1]  # some had begun when they were canceled
+    assert tried <= set(counted)
+    assert len(counted) <= ctx.settings.worker_concurrency

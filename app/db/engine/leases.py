@@ -3,8 +3,9 @@ Due work: rows with a due time, leased by workers through this module only.
 
 A row is due when its ``due_at`` has passed, by the database's clock. A worker leases the row's *key*, so one worker at a
 time works for each key, even if its rows are in several tables. A crashed worker's lease ends within seconds. Attempts are
-counted before the work, so that work which crashes its worker ends as dead instead of repeating forever. No row lock is held
-during the work, and no session lock at all, so a transaction pooler can be used.
+counted before the work, so that work which crashes its worker ends as dead instead of repeating forever. Workers claim keys
+in advance, so the lease says until its job begins that the count was for nothing: the next claim does not count again. No
+row lock is held during the work, and no session lock at all, so a transaction pooler can be used.
 """
 
 import asyncio
@@ -51,11 +52,15 @@ def _leasing(table: str) -> TextClause:
                         ORDER BY due_at LIMIT {WINDOW}) oldest
                   WHERE NOT EXISTS (SELECT FROM leases l WHERE l.key = oldest.work_key AND l.until > now())
                   ORDER BY due_at LIMIT :rows) free
-            GROUP BY work_key ORDER BY since LIMIT :limit)
-        INSERT INTO leases (key, owner, until)
-        SELECT work_key, :owner, now() + :lease FROM due ORDER BY work_key
-        ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
-        RETURNING key
+            GROUP BY work_key ORDER BY since LIMIT :limit),
+        leased AS (
+            INSERT INTO leases (key, owner, until, counted)
+            SELECT work_key, :owner, now() + :lease, '{table}' FROM due ORDER BY work_key
+            ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until, counted = excluded.counted
+            WHERE leases.until <= now()
+            RETURNING key)
+        SELECT key, EXISTS (SELECT FROM leases former WHERE former.key = leased.key AND counted = '{table}') AS never_began
+        FROM leased  -- the leases as they were before the statement
         """  # noqa: S608 - the table's name is one of ours
     ).bindparams(bindparam("lease", type_=INTERVAL))
 
@@ -66,14 +71,19 @@ def _counting(table: str, *, may_crash: bool) -> TextClause:
     again = f"now() + :lease + {spread}" if may_crash else "due_at + 0 * CAST(:lease AS interval)"
     return text(
         f"""
-        UPDATE {_checked(table)} SET attempts = attempts + 1, due_at = {again}
+        UPDATE {_checked(table)} SET due_at = {again},
+            attempts = CASE WHEN work_key = ANY(:never_began) THEN greatest(attempts, 1) ELSE attempts + 1 END
         WHERE id = ANY(ARRAY(
             SELECT due.id FROM unnest(:keys) leased (key) CROSS JOIN LATERAL (
                 SELECT id FROM {table} WHERE work_key = leased.key AND due_at <= now() ORDER BY due_at LIMIT :per_key) due))
             AND due_at <= now()
         RETURNING work_key, id, attempts
         """  # noqa: S608
-    ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
+    ).bindparams(
+        bindparam("keys", type_=ARRAY(TEXT)),
+        bindparam("never_began", type_=ARRAY(TEXT)),
+        bindparam("lease", type_=INTERVAL),
+    )
 
 
 @cache
@@ -89,13 +99,18 @@ def _postponing(table: str) -> TextClause:
 _TAKE_ALL = text(
     """
     INSERT INTO leases (key, owner, until) SELECT key, :owner, now() + :lease FROM unnest(:keys) AS wanted (key) ORDER BY key
-    ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
+    ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until, counted = NULL
+    WHERE leases.until <= now()
     RETURNING key
     """
 ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
 _RENEW = text(
     "UPDATE leases SET until = now() + :lease WHERE key = ANY(:keys) AND owner = :owner AND until > now()"
 ).bindparams(bindparam("keys", type_=ARRAY(TEXT)), bindparam("lease", type_=INTERVAL))
+_BEGIN = text(
+    "UPDATE leases SET counted = NULL, until = now() + :lease WHERE key = :key AND owner = :owner AND counted = :table"
+    " RETURNING key"
+).bindparams(bindparam("lease", type_=INTERVAL))
 _RELEASE = text("DELETE FROM leases WHERE key = ANY(:keys) AND owner = :owner").bindparams(
     bindparam("keys", type_=ARRAY(TEXT))
 )
@@ -109,6 +124,9 @@ class Claimed:
     ids: tuple[str, ...]
     attempts: int
     version: int | None = None  # of the subscription, if the key is for one; read before the fetch
+    table: str | None = (
+        None  # whose rows were counted, and must :func:`begin`; None: the claim has no lease of this module
+    )
 
 
 # Work that is found otherwise than by its oldest ``due_at``: the condition that there is some.
@@ -155,20 +173,40 @@ async def claim(
     :param may_crash: the work may crash its worker, as an event may. Its next attempt is then scheduled already: after the
         lease and a random delay that grows with each attempt, so that it does not use up the attempts of the same others.
     """
-    leased = (
-        await session.scalars(_leasing(table), {"rows": limit * 20, "limit": limit, "owner": owner, "lease": lease})
-    ).all()
+    parameters = {"rows": limit * 20, "limit": limit, "owner": owner, "lease": lease}
+    leased = {row.key: row.never_began for row in await session.execute(_leasing(table), parameters)}
     if not leased:
         return []
-    counting = _counting(table, may_crash=may_crash)
-    rows = (await session.execute(counting, {"keys": leased, "lease": lease, "per_key": per_key})).all()
+    counted = {
+        "keys": list(leased),
+        "never_began": [key for key, never_began in leased.items() if never_began],
+        "lease": lease,
+        "per_key": per_key,
+    }
+    rows = (await session.execute(_counting(table, may_crash=may_crash), counted)).all()
     found: dict[str, list[tuple[str, int]]] = {}
     for key, row_id, attempts in rows:
         found.setdefault(key, []).append((row_id, attempts))
     done_meanwhile = set(leased) - found.keys()
     if done_meanwhile:
         await release_all(session, done_meanwhile, owner=owner)
-    return [Claimed(key, tuple(sorted(i for i, _ in ids)), max(n for _, n in ids)) for key, ids in found.items()]
+    return [
+        Claimed(key, tuple(sorted(i for i, _ in ids)), max(n for _, n in ids), table=table)
+        for key, ids in found.items()
+    ]
+
+
+async def begin(sessions: Sessions, claimed: Claimed, *, owner: str, lease: timedelta) -> bool:
+    """
+    Note that the job of a claimed key begins, so that its attempt counts. One row each, so these can't deadlock.
+
+    :returns: whether the key is still leased to this owner. Otherwise its job must not run here.
+    """
+    if claimed.table is None:
+        return True
+    async with sessions.begin() as session:
+        values = {"key": claimed.key, "owner": owner, "lease": lease, "table": claimed.table}
+        return await session.scalar(_BEGIN, values) is not None
 
 
 async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> bool:
@@ -177,7 +215,8 @@ async def take(session: Session, key: str, *, owner: str, lease: timedelta) -> b
         text(
             """
             INSERT INTO leases (key, owner, until) VALUES (:key, :owner, now() + :lease)
-            ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until WHERE leases.until <= now()
+            ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until, counted = NULL
+            WHERE leases.until <= now()
             RETURNING key
             """
         ).bindparams(bindparam("lease", type_=INTERVAL)),

@@ -15,6 +15,7 @@ class Lease(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
     until: Mapped[datetime] = mapped_column(index=True)
+    counted: Mapped[str | None]  # the table whose rows' attempts were counted, until the key's job begins
 
 
 class Bucket(Base):

@@ -23,6 +23,10 @@ async def claim(sessions: Sessions, owner: str, *, limit: int = 100, lease: time
         return await leases.claim(session, "events", owner=owner, lease=lease, limit=limit, may_crash=True)
 
 
+async def begin(sessions: Sessions, claimed: leases.Claimed, owner: str) -> bool:
+    return await leases.begin(sessions, claimed, owner=owner, lease=timedelta(milliseconds=1))
+
+
 async def test_all_due_rows_of_a_key_are_claimed_together(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1", times=3)
 
@@ -51,11 +55,51 @@ async def test_concurrent_workers_claim_different_keys(sessions: Sessions) -> No
 
 async def test_the_work_of_a_dead_worker_is_free_when_its_lease_expires(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
-    await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    (first,) = await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    assert await begin(sessions, first, "anna")
 
     (claimed,) = await claim(sessions, "bert")
 
     assert claimed.attempts == 2
+
+
+async def test_a_claim_whose_job_never_began_uses_up_no_attempt(sessions: Sessions) -> None:
+    await refetch(sessions, "subscription:sub_1")
+    for _ in range(3):
+        await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+        async with sessions.begin() as session:
+            await session.execute(text("UPDATE events SET due_at = now()"))
+    await refetch(sessions, "subscription:sub_1")
+
+    (claimed,) = await claim(sessions, "bert")
+    assert (claimed.attempts, len(claimed.ids)) == (1, 2)
+    async with sessions.begin() as session:
+        assert (await session.scalars(text("SELECT attempts FROM events"))).all() == [1, 1]
+
+
+async def test_a_claim_counts_for_its_own_table_only(sessions: Sessions) -> None:
+    await refetch(sessions, "subscription:sub_1")
+    await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    async with sessions.begin() as session:
+        await session.execute(
+            text("INSERT INTO retention_runs (id, work_key, due_at, attempts) SELECT :id, :key, now(), 3"),
+            {"id": "x", "key": "subscription:sub_1"},
+        )
+        (claimed,) = await leases.claim(session, "retention_runs", owner="bert", lease=LEASE, limit=1)
+
+    assert claimed.attempts == 4
+
+
+async def test_a_job_whose_lease_was_lost_does_not_begin(sessions: Sessions) -> None:
+    await refetch(sessions, "subscription:sub_1")
+    (of_anna,) = await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    async with sessions.begin() as session:
+        await session.execute(text("UPDATE events SET due_at = now()"))
+    (of_bert,) = await claim(sessions, "bert")
+
+    assert not await begin(sessions, of_anna, "anna")
+    assert await begin(sessions, of_bert, "bert")
+    assert not await begin(sessions, of_bert, "bert"), "it begins once, even if its owner claimed the key again"
 
 
 async def test_work_that_kills_its_workers_is_retried_at_different_times(sessions: Sessions) -> None:
