@@ -4,6 +4,10 @@ The time that a request counts from when it has waited over a label cut-off.
 A request takes its time when it begins. Until it stores something, it may wait for Stripe and for locks, and the label run
 may be frozen meanwhile. What it stores then would count from before the cut-off, although the copy is sent: a refund would
 pay for it, and a hold would move it. So each such request settles its time in the transaction that stores it.
+
+Only requests that began before the cut-off share a lock with the freeze, so at most those wait for it that were in progress
+at that moment. Whoever begins afterward counts from after it anyway, and waits neither for a freeze nor for a client that
+sleeps with the lock.
 """
 
 from datetime import datetime, timedelta

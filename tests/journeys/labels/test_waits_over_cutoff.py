@@ -12,16 +12,23 @@ from typing import Any
 import asyncpg
 import httpx2
 
+from app.db.editions import CUTOFF_LOCK
 from tests.support.crashes import wait_until_blocked, wait_until_hit
 from tests.support.labels import HOME, NEW_HOME, circulation, freeze, labels, try_to_freeze
 from tests.support.print_edition import put, quote
 from tests.support.refunds import UNSERVED, payment_ids, request_refund
 from tests.support.shop import Person, Shop
+from tests.support.timeouts import TIMEOUT
 
 ISSUE = 5
 CUTOFF = datetime(2026, 3, 9, 5, tzinfo=UTC)  # the end of March 8 in Chicago
 SECOND = timedelta(seconds=1)
 READER = "SELECT FROM subscribers WHERE sub = 'ada' FOR UPDATE"
+FREEZE_IS_LOCKED = (  # a freeze has, or waits for, what requests from before the cut-off share
+    "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
+    " AND (classid::bigint << 32) + objid::bigint = {lock} AND granted = {granted}"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 Request = Coroutine[Any, Any, httpx2.Response]
 
 
@@ -172,3 +179,50 @@ async def test_the_freeze_waits_for_what_was_stored_before_the_cutoff(shop: Shop
 
     assert (held.status_code, held.json()["held"]) == (201, [ISSUE])
     assert (run.status_code, run.json()["counts"]["copies"]) == (201, 0)
+
+
+async def _requests_are_answered(shop: Shop, ada: Person) -> None:
+    """Hold issues and ask for a refund. Neither waits for anybody."""
+    (payment,) = await payment_ids(shop, ada)
+    async with asyncio.timeout(TIMEOUT):
+        held = await shop.post("/v1/me/holds", ada, {"from": "2026-04-01", "issues": 1})
+        assert held.status_code == 201, held.text
+        refunded = await request_refund(shop, payment, UNSERVED, 1_00, key="refund")
+        assert refunded.status_code in (201, 409), refunded.text
+
+
+async def test_a_freeze_in_progress_delays_nobody_who_begins_after_the_cutoff(shop: Shop) -> None:
+    ada = await _reader(shop)
+    circulation(shop)
+    await shop.advance_to(CUTOFF + SECOND)
+    blocker = await asyncpg.connect(shop.dsn)
+    try:
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE labels IN EXCLUSIVE MODE")  # it can be read, and nothing inserted
+            freezing = asyncio.create_task(try_to_freeze(shop, ISSUE))
+            await wait_until_blocked(shop, blocker.get_server_pid())
+            await shop.wait_until(FREEZE_IS_LOCKED.format(lock=CUTOFF_LOCK, granted=True))
+            await _requests_are_answered(shop, ada)
+            assert not freezing.done()
+        run = await freezing
+    finally:
+        await blocker.close()
+    assert (run.status_code, run.json()["counts"]["copies"]) == (201, 1)
+
+
+async def test_a_client_that_sleeps_over_the_cutoff_delays_the_freeze_only(shop: Shop) -> None:
+    ada = await _reader(shop)
+    circulation(shop)
+    sleeper = await asyncpg.connect(shop.dsn)
+    try:
+        async with sleeper.transaction():
+            await sleeper.execute("SELECT pg_advisory_xact_lock_shared($1)", CUTOFF_LOCK)
+            await shop.advance_to(CUTOFF + SECOND)
+            freezing = asyncio.create_task(try_to_freeze(shop, ISSUE))
+            await shop.wait_until(FREEZE_IS_LOCKED.format(lock=CUTOFF_LOCK, granted=False))
+            await _requests_are_answered(shop, ada)
+            assert not freezing.done()
+        run = await freezing
+    finally:
+        await sleeper.close()
+    assert (run.status_code, run.json()["counts"]["copies"]) == (201, 1)
