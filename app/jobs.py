@@ -21,6 +21,7 @@ from app.db.engine import connection_budget, leases
 from app.db.engine.dsn import listen_dsn
 from app.db.engine.outages import report
 from app.db.engine.session import Session
+from app.db.retention import Progress
 from app.domain import events
 from app.domain.reconciliation import until_next
 from app.domain.subscriptions import StripeSubscriptionState
@@ -111,9 +112,14 @@ async def act_on_declaration(ctx: Context, declaration_id: str, /, *, now: datet
 
 async def remove_expired_data(ctx: Context, _run_id: str, /, *, now: datetime) -> None:
     """Remove personal data that has no use anymore, and order the erasure of readers who left long ago."""
-    await retention.run(ctx)
-    with backlog():
-        await erasures.order_inactive(ctx, now=now)
+
+    what = "readers who left long ago"
+
+    async def order_erasures(progress: Progress) -> None:
+        with backlog():
+            progress.count(what, await erasures.order_inactive(ctx, now=now))
+
+    await retention.run(ctx, now=ctx.clock.real(), others={what: order_erasures})
 
 
 async def list_subscriptions(ctx: Context, migration_id: str, /, *, now: datetime) -> None:

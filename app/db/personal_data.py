@@ -299,7 +299,7 @@ TABLES: Mapping[str, Table] = {
         },
         of="subscriber_id = :reader",
     ),
-    "retention_runs": Table(plain=f"id finished_at removed {_DUE} last_error"),
+    "retention_runs": Table(plain=f"id finished_at removed progress {_DUE} last_error"),
     "revocations": Table(
         plain="id version at",
         personal={"sub": Column(purpose="Tells edge servers whose tokens are revoked", kept="2 hours")},

@@ -1,9 +1,8 @@
 """What the nightly job removes: personal data that has no use anymore. The register is in :mod:`app.db.personal_data`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from types import MappingProxyType
 
 from sqlalchemy import Integer, String, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
@@ -13,22 +12,56 @@ from app.db.models import RetentionRun as Row
 from app.settings import Settings
 
 NIGHTLY = "nightly"
-START = "(0,0)"  # the place before the first row of a table
+START, END = "(0,0)", "(4294967295,0)"  # the places before the first row of a table, and behind the last one
 EVIDENCE_KEPT = timedelta(days=3 * 366)
-# Whether everything that the reader of a row subscribed to has ended a year ago.
+# Whether everything that the reader of a row subscribed to has ended a year ago. Selected and not joined, so that only the
+# subscriptions of the rows that are looked at are read.
 _HAS_ENDED = (
-    "NOT EXISTS (SELECT FROM subscriptions WHERE subscriptions.subscriber_id = {table}.subscriber_id"
-    " AND coalesce(subscriptions.ended_at, subscriptions.ended_here_at, 'infinity') > now() - interval '1 year')"
+    "(SELECT true FROM subscriptions WHERE subscriptions.subscriber_id = {table}.subscriber_id"
+    " AND coalesce(subscriptions.ended_at, subscriptions.ended_here_at, 'infinity') > now() - interval '1 year'"
+    " LIMIT 1) IS NULL"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """
+    How rows of a table are changed or deleted that fulfill a condition, which uses ``:kept``.
+
+    :ivar others: what else is changed, by name; it may use the ``subscriber_id`` of the ``expired`` rows.
+    """
+
+    table: str
+    change: str
+    condition: str
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    def statement(self) -> str:
+        """
+        Return a statement that changes or deletes up to ``:limit`` rows, and returns how many and where the last was.
+
+        It reads only what is behind one place of the table and before another one, so that it takes no longer if the table
+        grows, and does not read again what others before it have looked at.
+        """
+        columns = "ctid AS place" + (", subscriber_id" if self.others else "")
+        also = "".join(f", {name} AS ({statement})" for name, statement in self.others.items())
+        return (
+            f"WITH expired AS MATERIALIZED (SELECT {columns} FROM {self.table}"  # noqa: S608 - of those below
+            " WHERE ctid > CAST(CAST(:after AS text) AS tid) AND ctid < CAST(CAST(:before AS text) AS tid)"
+            f" AND ({self.condition}) LIMIT :limit FOR UPDATE SKIP LOCKED){also},"
+            f" done AS ({self.change} WHERE ctid = ANY(ARRAY(SELECT place FROM expired)))"
+            " SELECT count(*), CAST(max(place) AS text) FROM expired"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
-    """Data that the nightly job removes. The statement uses ``:kept``, ``:after`` and ``:limit``: see :func:`_expire`."""
+    """Data that the nightly job removes."""
 
     what: str
     kept: str | timedelta  # the name of the setting, or a fixed time
-    statement: str
+    removal: Removal
+    blocks: int | None = None  # of the table that one statement reads at most. None: as for most tables
 
     def kept_for(self, settings: Settings) -> timedelta:
         """Return how long the data is kept."""
@@ -38,35 +71,16 @@ class Expiry:
         return found
 
 
-def _expire(table: str, change: str, condition: str, *, others: Mapping[str, str] = MappingProxyType({})) -> str:
-    """
-    Return a statement that changes or deletes up to ``:limit`` rows, and returns how many and where the last of them was.
-
-    It looks behind the place where the one before it ended. From the start, each would read again what it has to keep, and
-    what those before it have deleted.
-
-    :param others: what else is changed, by name; it may use the ``subscriber_id`` of the ``expired`` rows.
-    """
-    columns = "ctid AS place" + (", subscriber_id" if others else "")
-    also = "".join(f", {name} AS ({statement})" for name, statement in others.items())
-    return (
-        f"WITH expired AS MATERIALIZED (SELECT {columns} FROM {table}"  # noqa: S608 - of those below
-        f" WHERE ctid > CAST(CAST(:after AS text) AS tid) AND ({condition}) LIMIT :limit FOR UPDATE SKIP LOCKED){also},"
-        f" done AS ({change} WHERE ctid = ANY(ARRAY(SELECT place FROM expired)))"
-        " SELECT count(*), CAST(max(place) AS text) FROM expired"
-    )
-
-
 # Their readers are indexed again, without what is deleted.
 _UNINDEXED = {
     "unindexed": "UPDATE subscribers SET indexed_name = 'outdated: ' || id"
-    " WHERE id IN (SELECT subscriber_id FROM expired)"
+    " WHERE id = ANY(ARRAY(SELECT subscriber_id FROM expired))"
 }
 EXPIRIES = (
     Expiry(
         what="former email addresses and names",
         kept="former_contacts_kept",
-        statement=_expire(
+        removal=Removal(
             "contact_changes",
             "DELETE FROM contact_changes",
             "due_at IS NULL AND changed_at < now() - :kept",
@@ -76,7 +90,7 @@ EXPIRIES = (
     Expiry(
         what="former postal addresses",
         kept="addresses_kept",
-        statement=_expire(
+        removal=Removal(
             "postal_addresses",
             "DELETE FROM postal_addresses",
             "due_at IS NULL AND replaced_at < now() - :kept",
@@ -85,7 +99,7 @@ EXPIRIES = (
     Expiry(
         what="temporary addresses that are over",
         kept="addresses_kept",
-        statement=_expire(
+        removal=Removal(
             "postal_addresses",
             "DELETE FROM postal_addresses",
             "due_at IS NULL AND since IS NOT NULL AND until < now() - :kept",
@@ -95,7 +109,7 @@ EXPIRIES = (
     Expiry(
         what="addresses on labels",
         kept="addresses_kept",
-        statement=_expire(
+        removal=Removal(
             "labels",
             "UPDATE labels SET name = NULL, company = NULL, line1 = NULL, line2 = NULL, district = NULL, city = NULL,"
             " region = NULL, postal_code = NULL, lines = NULL",
@@ -106,17 +120,18 @@ EXPIRIES = (
     Expiry(
         what="label runs that keep only their counts",
         kept="addresses_kept",
-        statement=_expire(
+        removal=Removal(
             "label_runs",
             "UPDATE label_runs SET emptied_at = now()",
             "emptied_at IS NULL AND frozen_at < now() - :kept AND NOT EXISTS (SELECT FROM labels"
             " WHERE labels.run_id = label_runs.id AND labels.lines IS NOT NULL)",
         ),
+        blocks=1,  # it may read all labels of a run
     ),
     Expiry(
         what="deliveries of webhooks",
         kept="outbox_kept",
-        statement=_expire(
+        removal=Removal(
             "webhook_deliveries",
             "DELETE FROM webhook_deliveries",
             "created_at < now() - :kept",
@@ -125,7 +140,7 @@ EXPIRIES = (
     Expiry(  # who could not be told by then isn't told anymore who was erased
         what="erased readers that were announced",
         kept=timedelta(days=7),
-        statement=_expire(
+        removal=Removal(
             "outbox_events",
             "UPDATE outbox_events SET sub = NULL",
             "type = 'reader.erased' AND sub IS NOT NULL AND created_at < now() - :kept",
@@ -134,12 +149,12 @@ EXPIRIES = (
     Expiry(
         what="events of the outbox",
         kept="outbox_kept",
-        statement=_expire("outbox_events", "DELETE FROM outbox_events", "created_at < now() - :kept"),
+        removal=Removal("outbox_events", "DELETE FROM outbox_events", "created_at < now() - :kept"),
     ),
     Expiry(
         what="links to Stripe's payment pages",
         kept=timedelta(days=7),
-        statement=_expire(
+        removal=Removal(
             "checkouts",
             "UPDATE checkouts SET url = NULL",
             "url IS NOT NULL AND status IN ('complete', 'expired', 'failed') AND created_at < now() - :kept",
@@ -148,7 +163,7 @@ EXPIRIES = (
     Expiry(
         what="parameters of requests to Stripe",
         kept=timedelta(days=30),
-        statement=_expire(
+        removal=Removal(
             "intents",
             "UPDATE intents SET parameters = '{}'",
             "settled_at < now() - :kept AND parameters <> '{}'",
@@ -158,7 +173,7 @@ EXPIRIES = (
         what="settled requests to Stripe",
         kept=timedelta(days=90),
         # Those with a dot closed a subscription's invoices. They are kept, because payments of such invoices are looked for.
-        statement=_expire(
+        removal=Removal(
             "intents",
             "DELETE FROM intents",
             "settled_at IS NOT NULL AND action NOT LIKE '%.%' AND settled_at < now() - :kept",
@@ -167,7 +182,7 @@ EXPIRIES = (
     Expiry(
         what="abandoned checkout sessions",
         kept=timedelta(days=90),
-        statement=_expire(
+        removal=Removal(
             "checkouts",
             "DELETE FROM checkouts",
             "status IN ('expired', 'failed') AND created_at < now() - :kept",
@@ -176,7 +191,7 @@ EXPIRIES = (
     Expiry(  # three years, or one year after the end of everything that the reader has here, if that is later
         what="declarations of readers who left",
         kept=EVIDENCE_KEPT,
-        statement=_expire(
+        removal=Removal(
             "declarations",
             "DELETE FROM declarations",
             "received_at < now() - :kept AND (status <> 'queued' OR subscriber_id IS NULL)"
@@ -186,17 +201,17 @@ EXPIRIES = (
     Expiry(  # after the declaration above that it acknowledges
         what="notifications to nobody that we know",
         kept=EVIDENCE_KEPT,
-        statement=_expire(
+        removal=Removal(
             "notifications",
             "DELETE FROM notifications",
             "subscriber_id IS NULL AND due_at IS NULL AND created_at < now() - :kept"
-            " AND NOT EXISTS (SELECT FROM declarations WHERE declarations.id = notifications.about)",
+            " AND (SELECT true FROM declarations WHERE declarations.id = notifications.about) IS NULL",
         ),
     ),
     Expiry(
         what="what readers agreed to",
         kept=EVIDENCE_KEPT,
-        statement=_expire(
+        removal=Removal(
             "consents",
             "DELETE FROM consents",
             f"agreed_at < now() - :kept AND {_HAS_ENDED.format(table='consents')}",
@@ -205,53 +220,53 @@ EXPIRIES = (
     Expiry(
         what="what readers agreed to and did not pay for",
         kept=timedelta(days=90),
-        statement=_expire(
+        removal=Removal(
             "consents",
             "DELETE FROM consents",
-            "agreed_at < now() - :kept AND NOT EXISTS (SELECT FROM checkouts WHERE checkouts.id = consents.checkout_id"
-            " AND checkouts.status NOT IN ('expired', 'failed'))",
+            "agreed_at < now() - :kept AND (SELECT true FROM checkouts WHERE checkouts.id = consents.checkout_id"
+            " AND checkouts.status NOT IN ('expired', 'failed')) IS NULL",
         ),
     ),
     Expiry(
         what="resolved anomalies",
         kept=timedelta(days=365),
-        statement=_expire("anomalies", "DELETE FROM anomalies", "gone_at < now() - :kept"),
+        removal=Removal("anomalies", "DELETE FROM anomalies", "gone_at < now() - :kept"),
     ),
     Expiry(
         what="sessions of staff",
         kept="session_lifetime",
-        statement=_expire(
+        removal=Removal(
             "staff_sessions", "DELETE FROM staff_sessions", "ended_at IS NULL AND started_at < now() - :kept"
         ),
     ),
     Expiry(
         what="sessions of staff that were ended",  # a copied cookie of one must not sign the person out
         kept=timedelta(days=30),
-        statement=_expire("staff_sessions", "DELETE FROM staff_sessions", "ended_at < now() - :kept"),
+        removal=Removal("staff_sessions", "DELETE FROM staff_sessions", "ended_at < now() - :kept"),
     ),
     Expiry(
         what="names of former staff",
         kept=timedelta(days=3 * 365),
-        statement=_expire("staff_members", "DELETE FROM staff_members", "seen_at < now() - :kept"),
+        removal=Removal("staff_members", "DELETE FROM staff_members", "seen_at < now() - :kept"),
     ),
     Expiry(
         what="sign-outs",
         kept=timedelta(days=30),
-        statement=_expire("sign_outs", "DELETE FROM sign_outs", "at < now() - :kept"),
+        removal=Removal("sign_outs", "DELETE FROM sign_outs", "at < now() - :kept"),
     ),
     Expiry(
         what="notes of the audit log",
         kept="notes_kept",
-        statement=_expire(
+        removal=Removal(
             "audit_notes",
             "DELETE FROM audit_notes",
-            "audit_id IN (SELECT id FROM audit_log WHERE at < now() - :kept)",
+            "(SELECT at FROM audit_log WHERE audit_log.id = audit_notes.audit_id) < now() - :kept",
         ),
     ),
     Expiry(
         what="notes of refunds",
         kept="notes_kept",
-        statement=_expire(
+        removal=Removal(
             "refunds",
             "UPDATE refunds SET note = NULL",
             "note IS NOT NULL AND due_at IS NULL AND status <> 'awaiting_approval' AND created_at < now() - :kept",
@@ -260,7 +275,7 @@ EXPIRIES = (
     Expiry(
         what="notes of approvals",
         kept="notes_kept",
-        statement=_expire(
+        removal=Removal(
             "approval_requests",
             "UPDATE approval_requests SET note = NULL, decision_note = NULL",
             "coalesce(note, decision_note) IS NOT NULL AND status <> 'awaiting_approval' AND created_at < now() - :kept",
@@ -269,19 +284,19 @@ EXPIRIES = (
     Expiry(
         what="notes of claims",
         kept="notes_kept",
-        statement=_expire("claims", "UPDATE claims SET note = NULL", "note IS NOT NULL AND created_at < now() - :kept"),
+        removal=Removal("claims", "UPDATE claims SET note = NULL", "note IS NOT NULL AND created_at < now() - :kept"),
     ),
     Expiry(
         what="notes of back issues",
         kept="notes_kept",
-        statement=_expire(
+        removal=Removal(
             "back_issues", "UPDATE back_issues SET note = NULL", "note IS NOT NULL AND created_at < now() - :kept"
         ),
     ),
     Expiry(
         what="reasons of dismissals",
         kept="notes_kept",
-        statement=_expire(
+        removal=Removal(
             "dismissals",
             "UPDATE dismissals SET reason = 'erased'",
             "reason <> 'erased' AND dismissed_at < now() - :kept",
@@ -290,24 +305,59 @@ EXPIRIES = (
     Expiry(
         what="notes of the work queue",
         kept="notes_kept",
-        statement=_expire("work_item_marks", "DELETE FROM work_item_marks", "changed_at < now() - :kept"),
+        removal=Removal("work_item_marks", "DELETE FROM work_item_marks", "changed_at < now() - :kept"),
     ),
 )
 
 
+_STATEMENTS = {
+    expiry.what: text(expiry.removal.statement()).bindparams(
+        bindparam("kept", type_=INTERVAL),
+        bindparam("limit", type_=Integer),
+        bindparam("after", type_=String),
+        bindparam("before", type_=String),
+    )
+    for expiry in EXPIRIES
+}
+
+
 async def expire(
-    session: Session, expiry: Expiry, *, kept_for: timedelta, after: str = START, limit: int
+    session: Session, expiry: Expiry, *, kept_for: timedelta, after: str = START, before: str = END, limit: int
 ) -> tuple[int, str]:
     """
     Remove up to ``limit`` rows of expired data. Return how many there were, and the place after which others may follow.
 
-    :param after: the place where the call before this one ended.
+    :param after: the place behind which the rows are.
+    :param before: the place before which they are.
     """
-    statement = text(expiry.statement).bindparams(
-        bindparam("kept", type_=INTERVAL), bindparam("limit", type_=Integer), bindparam("after", type_=String)
-    )
-    row = (await session.execute(statement, {"kept": kept_for, "after": after, "limit": limit})).one()
+    values = {"kept": kept_for, "after": after, "before": before, "limit": limit}
+    row = (await session.execute(_STATEMENTS[expiry.what], values)).one()
     return row[0], row[1] or after
+
+
+def block(number: int) -> str:
+    """Return the place before the first row of a block of a table."""
+    return f"({number},0)"
+
+
+async def blocks_of(session: Session, expiry: Expiry) -> int:
+    """Return how many blocks the table of an expiry has."""
+    size = "SELECT pg_relation_size(CAST(:table AS text)::regclass) / current_setting('block_size')::bigint"
+    return int(await session.scalar(text(size), {"table": expiry.removal.table}) or 0)
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """What was done in a night so far, and where each table is continued."""
+
+    night: str = ""
+    done: list[str] = field(default_factory=list)
+    removed: dict[str, int] = field(default_factory=dict)
+    places: dict[str, str | int] = field(default_factory=dict)  # the next block, or wherever a step continues
+
+    def count(self, what: str, rows: int) -> None:
+        """Count rows that were removed."""
+        self.removed[what] = self.removed.get(what, 0) + rows
 
 
 async def schedule(session: Session, *, due_in: timedelta) -> None:
@@ -317,16 +367,19 @@ async def schedule(session: Session, *, due_in: timedelta) -> None:
     await session.execute(made.on_conflict_do_nothing(index_elements=[Row.id]))
 
 
-async def is_due(session: Session) -> bool:
-    """Return whether a run is due, so that one that was overtaken by another worker does nothing."""
-    return await session.scalar(select(Row.id).where(Row.id == NIGHTLY, Row.due_at <= func.now())) is not None
+async def progress_of_due(session: Session) -> Progress | None:
+    """Return the progress of a run that is due. None: none is, because another worker has overtaken this one."""
+    row = (await session.execute(select(Row.progress).where(Row.id == NIGHTLY, Row.due_at <= func.now()))).one_or_none()
+    return Progress(**(row.progress or {})) if row is not None else None
 
 
-async def finish(session: Session, removed: dict[str, int], *, next_in: timedelta) -> None:
+async def save(session: Session, progress: Progress) -> None:
+    """Save how far a run is."""
+    await session.execute(update(Row).where(Row.id == NIGHTLY).values(progress=asdict(progress)))
+
+
+async def finish(session: Session, progress: Progress, *, next_in: timedelta) -> None:
     """Record what a run has removed, and schedule the next one."""
     due_at = func.now() + bindparam(None, next_in, type_=INTERVAL)
-    await session.execute(
-        update(Row)
-        .where(Row.id == NIGHTLY)
-        .values(removed=removed, finished_at=func.now(), due_at=due_at, attempts=0, last_error=None)
-    )
+    values = {"removed": progress.removed, "progress": asdict(progress), "finished_at": func.now(), "due_at": due_at}
+    await session.execute(update(Row).where(Row.id == NIGHTLY).values(**values, attempts=0, last_error=None))

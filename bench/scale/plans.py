@@ -17,7 +17,15 @@ import asyncpg
 Plan = Mapping[str, Any]
 CUSTOM_PLANS = 5  # before PostgreSQL considers a generic plan
 LARGE = 2_000  # rows of a table whose sequential scan is a finding
-SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Bitmap Index Scan", "Tid Scan")
+SCANS = (
+    "Seq Scan",
+    "Index Scan",
+    "Index Only Scan",
+    "Bitmap Heap Scan",
+    "Bitmap Index Scan",
+    "Tid Scan",
+    "Tid Range Scan",
+)
 EXPLAINABLE = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES")
 
 

@@ -130,6 +130,7 @@ class RetentionRun(Base, Due):
     __tablename__ = "retention_runs"
     id: Mapped[str] = mapped_column(primary_key=True)
     removed: Mapped[JSON | None]  # by what was removed; NULL before the first run
+    progress: Mapped[JSON | None]  # of the night, and where each table is continued; NULL before the first run
     finished_at: Mapped[datetime | None]
     __table_args__ = (Index("retention_runs_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 

@@ -17,6 +17,13 @@ Every column of the database that says something about a person, why it is store
 to a person only through these columns, or at Stripe.
 """
 
+NIGHTLY = """\
+A worker runs it at 4:00 in the publisher's time zone. `retention_runs` has the counts of the last run.
+
+In a night, it reads up to 1 GB of a table, and the next night continues there. So data in a table of 10 GB is removed up to
+ten days later. What fails stops nothing else: it is logged as `removal_failed` and tried again.
+"""
+
 
 def page() -> str:
     """Return the page."""
@@ -36,7 +43,7 @@ def page() -> str:
             "## About staff { #staff }\n",
             table(columns[:3], staff),
             "## What the nightly job removes { #nightly }\n",
-            "A worker runs it at 4:00 in the publisher's time zone. `retention_runs` has the counts of the last run.\n",
+            NIGHTLY,
             table(["data", "kept"], expiries),
         )
     )
