@@ -158,6 +158,22 @@ ROW_JOBS = (
     RowJob(table="retention_runs", use_case=remove_expired_data),
 )
 
+# What a worker does while a restored database is brought up to date: it applies what Stripe says, and completes refunds and
+# ends that were promised, for which it asks Stripe first. Everything else waits until the data is current: what is done
+# because a time has come, and what speaks to readers and other systems. By the old data, a contract would end that was
+# resumed since, or a reader be erased who looks like one who left long ago.
+RECOVERS = frozenset(
+    {
+        "events",
+        "refunds",
+        "subscriptions",
+        "calendar_work",
+        "derivation_runs",
+        "audit_unsealed",
+        "reader_name_parts",
+    }
+)
+
 CLOCK_SECONDS = 0.5  # between two looks at a test clock, which is asked over HTTP
 NOTIFICATIONS = RowJob(table="notifications", use_case=notifications.deliver)
 
@@ -185,41 +201,19 @@ def event_handlers(
     }
 
 
-def make_worker(ctx: Context, *, removes_data: bool = True, listener_name: str | None = None) -> Worker:
+def make_worker(ctx: Context, *, is_recovery: bool = False, listener_name: str | None = None) -> Worker:
     """
     Return a worker that runs every job.
 
-    :param removes_data: whether it runs the housekeeping and removes what has expired. Not while a restored database is
-        brought up to date: a reader who paid after the backup still looks like one who left long ago.
+    :param is_recovery: whether a restored database is brought up to date. Then it runs only the jobs of :data:`RECOVERS`,
+        and no housekeeping.
     :param listener_name: of its connection for notifications: see :mod:`app.db.engine.connection_budget`.
     """
     jobs = Jobs(ctx)
     return Worker(
         ctx.sessions,
-        [
-            Job(table="events", run=jobs.apply_events, claim=inbox.claim),
-            Job(table="calendar_work", run=jobs.derive_slice, claim=jobs.claim_slice),
-            Job(
-                table="notifications",
-                run=partial(jobs.run_row_job, NOTIFICATIONS),
-                claim=jobs.claim_notifications,
-                polls=ctx.settings.clock_url is not None,
-            ),
-            Job(table="outbox_events", run=jobs.deliverer.queue, claim=jobs.deliverer.claim_events),
-            Job(
-                table="webhook_lanes",
-                run=jobs.deliverer.deliver,
-                claim=jobs.deliverer.claim,
-                concurrency=webhook_deliveries.CLAIMED * MOST_ENDPOINTS,
-            ),
-            Job(table="reader_name_parts", run=jobs.index_names, claim=jobs.claim_names),
-            *(
-                Job(table=job.table, run=partial(jobs.run_row_job, job), claim=job.claim)
-                for job in ROW_JOBS
-                if removes_data or job.use_case is not remove_expired_data
-            ),
-        ],
-        housekeeping=jobs.housekeeping if removes_data else None,
+        [job for job in jobs.every_job() if not is_recovery or job.table in RECOVERS],
+        housekeeping=jobs.housekeeping if not is_recovery else None,
         lease=ctx.settings.lease,
         listen_dsn=listen_dsn(ctx.settings, ctx.dsn),
         listener_name=listener_name,
@@ -239,6 +233,28 @@ class Jobs:
         self.deliverer = webhook_deliveries.Deliverer(ctx, ctx.webhook_sender, ctx.clock.real)
         self._progress = derivations.ProgressLog()
         self._clock_asked_at = 0.0  # in monotonic seconds
+
+    def every_job(self) -> list[Job]:
+        """Return the job for each table with due rows."""
+        return [
+            Job(table="events", run=self.apply_events, claim=inbox.claim),
+            Job(table="calendar_work", run=self.derive_slice, claim=self.claim_slice),
+            Job(
+                table="notifications",
+                run=partial(self.run_row_job, NOTIFICATIONS),
+                claim=self.claim_notifications,
+                polls=self._ctx.settings.clock_url is not None,
+            ),
+            Job(table="outbox_events", run=self.deliverer.queue, claim=self.deliverer.claim_events),
+            Job(
+                table="webhook_lanes",
+                run=self.deliverer.deliver,
+                claim=self.deliverer.claim,
+                concurrency=webhook_deliveries.CLAIMED * MOST_ENDPOINTS,
+            ),
+            Job(table="reader_name_parts", run=self.index_names, claim=self.claim_names),
+            *(Job(table=job.table, run=partial(self.run_row_job, job), claim=job.claim) for job in ROW_JOBS),
+        ]
 
     async def run_row_job(self, job: RowJob, claimed: leases.Claimed, owner: str) -> None:
         """Complete the due rows of a key."""

@@ -11,16 +11,41 @@ from app.context import Context
 from app.db.engine.session import Sessions
 from app.db.models import Base
 from app.domain.events import FAMILIES, RefetchKind
-from app.jobs import ROW_JOBS, Jobs, event_handlers
+from app.jobs import RECOVERS, ROW_JOBS, Jobs, event_handlers
 from app.services import catalogue
 from app.settings import Settings
 from tests.support.shop import CATALOGUE
+
+WAITS_FOR_RECOVERY = {  # acts because a time has come, or speaks to readers and other systems
+    "declarations",
+    "print_changes",
+    "price_migrations",
+    "price_changes",
+    "contact_changes",
+    "postal_addresses",
+    "figures",
+    "sweeps",
+    "erasures",
+    "retention_runs",
+    "notifications",
+    "outbox_events",
+    "webhook_lanes",
+}
 
 
 def test_every_table_with_due_rows_has_a_job() -> None:
     tables = {table.name for table in Base.metadata.tables.values() if "due_at" in table.columns}
 
     assert tables == {job.table for job in ROW_JOBS} | {"events", "calendar_work", "notifications", "webhook_lanes"}
+
+
+async def test_each_job_runs_in_a_recovery_or_waits_for_its_end(database: str) -> None:
+    async with main.open_context(Settings(database_url=SecretStr(database)), catalogue.load(CATALOGUE)) as ctx:
+        tables = [job.table for job in Jobs(ctx).every_job()]
+
+    assert sorted(tables) == sorted([*RECOVERS, *WAITS_FOR_RECOVERY]), (
+        "decide for each job whether it may run on old data"
+    )
 
 
 def test_every_kind_of_object_in_an_event_has_a_handler() -> None:

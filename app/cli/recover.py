@@ -11,7 +11,7 @@ from app.cli.startup import FAILED, command_settings, operator
 from app.cli.sweeps import exclusively, progress_bar
 from app.cli.times import TIME_FORMATS, parse_time
 from app.context import Context
-from app.db.reconciliation import PendingWork
+from app.db.recovery import PendingWork
 from app.domain.errors import ConcurrentUpdate, StripeUnavailable
 from app.domain.reconciliation import EVENT_RETENTION
 from app.gateway.rate_limits import backlog
@@ -38,6 +38,7 @@ def recover(
        that differ are to be fetched again.
     2. Apply this, as workers do. Refunds and subscriptions since the backup are history: no policy ends or refunds
        anything because of them. Our own refunds get back their ID and their basis, so a used guarantee stays used.
+       What else is due waits for the workers: by old data, a contract would end that was resumed since.
     3. Compare again.
 
     You can stop it at any time and run it again; give the same absolute time to continue where it stopped. If nothing
@@ -79,7 +80,7 @@ async def _recover(settings: Settings, since: str, *, restart: bool) -> list[str
                     since=backup_at,
                     by=operator(),
                     restart=restart,
-                    work=make_worker(ctx, removes_data=False).run,
+                    work=make_worker(ctx, is_recovery=True).run,
                     sweeping=display.sweeping,
                     settling=display.settling,
                 )
@@ -123,4 +124,4 @@ class _Display:
         self._shown.close()
         if left.rows != self._last:
             self._last = left.rows
-            typer.echo(f"Applying what differs: {left.rows} left.", err=True)
+            typer.echo(f"Applying what differs: {left.counted} left.", err=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import and_, bindparam, delete, distinct, func, select, text, tuple_, update
+from sqlalchemy import and_, bindparam, delete, distinct, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import INTERVAL, insert
 
 from app.db import inbox
@@ -267,65 +267,10 @@ async def pending_keys(session: Session, keys: Sequence[str]) -> set[str]:
     return set(found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingWork:
-    """What workers have yet to do, of what was due before a time."""
-
-    rows: int
-    failing: Sequence[str]  # a sentence for each event that was tried in vain
-
-    def __bool__(self) -> bool:
-        """Whether anything is left."""
-        return self.rows > 0
-
-
-_PENDING = text(
-    """
-    SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL AND received_at <= :before)
-         + (SELECT count(*) FROM refunds WHERE due_at <= now())
-         + (SELECT count(*) FROM subscriptions WHERE due_at IS NOT NULL)
-    """
-)
-
-
-async def pending_work(session: Session, *, before: datetime) -> PendingWork:
-    """
-    Return what workers have yet to do.
-
-    :param before: only events that were received by then, by the database's clock: others may arrive all the time.
-    """
-    failing = await session.execute(
-        select(Event.id, Event.work_key, Event.state, Event.last_error)
-        .where(Event.due_at.is_not(None), Event.state == EventState.FAILED, Event.received_at <= before)
-        .order_by(Event.received_at, Event.id)
-        .limit(100)
-    )
-    return PendingWork(
-        rows=await session.scalar(_PENDING, {"before": before}) or 0,
-        failing=[f"event {one.id} ({one.work_key}): {one.state}, {one.last_error}" for one in failing],
-    )
-
-
 async def is_behind(session: Session) -> bool:
     """Return whether events have been waiting for more than a moment: our data may be older than Stripe's."""
     waiting = select(Event.id).where(Event.due_at.is_not(None), Event.received_at <= func.now() - A_MOMENT)
     return await session.scalar(waiting.limit(1)) is not None
-
-
-async def dead_events(session: Session, *, since: datetime) -> list[str]:
-    """Return a sentence for each event that was received since a time and has failed permanently."""
-    dead = await session.execute(
-        select(Event.id, Event.work_key, Event.last_error)
-        .where(Event.state == EventState.DEAD, Event.received_at >= since)
-        .order_by(Event.received_at, Event.id)
-        .limit(100)
-    )
-    return [f"event {one.id} ({one.work_key}): dead, {one.last_error}" for one in dead]
-
-
-async def database_time(session: Session) -> datetime:
-    """Return the database's time."""
-    return (await session.execute(select(func.now()))).scalar_one()
 
 
 async def known_events(session: Session, ids: Sequence[str]) -> set[str]:

@@ -13,6 +13,7 @@ from app.db import (
     reader_names,
     reader_views,
     reconciliation,
+    recovery,
     revocations,
     subscriptions,
 )
@@ -130,16 +131,13 @@ WORK = (
         lambda s: reader_views.add(FastReads(s.pool), [s.reader], Viewer(actor="staff:a", place=Place.API)),
     ),
     query("reader_views.prune", lambda s: reader_views.prune(s.session, kept_for=timedelta(days=1095), limit=1000)),
+    query("recovery.is_pending", lambda s: recovery.is_pending(s.session, before=s.now)),
     query(
-        "reconciliation.pending_work",
-        lambda s: reconciliation.pending_work(s.session, before=s.now),
-        reads_all="counts what workers have yet to do, by command",
+        "recovery.pending_work", lambda s: recovery.pending_work(s.session, before=s.now), max_rows=recovery.MAX_COUNT
     ),
-    query(
-        "reconciliation.dead_events", lambda s: reconciliation.dead_events(s.session, since=s.now - timedelta(days=9))
-    ),
+    query("recovery.dead_events", lambda s: recovery.dead_events(s.session, since=s.now - timedelta(days=9))),
+    query("recovery.database_time", lambda s: recovery.database_time(s.session)),
     query("reconciliation.is_behind", lambda s: reconciliation.is_behind(s.session)),
-    query("reconciliation.database_time", lambda s: reconciliation.database_time(s.session)),
     query("audit.head", lambda s: audit.head(s.session)),
     query("audit.chain", lambda s: audit.chain(s.session, after=s.rows("audit_log") // 2, limit=1000)),
     query(

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from app.context import Context
-from app.db import reconciliation as rows
-from app.db.reconciliation import PendingWork
+from app.db import recovery as rows
+from app.db.recovery import PendingWork
 from app.domain.reconciliation import SweepKind
 from app.services.reconciliation.running import Progress
 from app.services.reconciliation.sweeps import begin, run
@@ -19,7 +19,8 @@ from app.services.reconciliation.sweeps import begin, run
 MAX_ROUNDS = 6
 MARGIN = timedelta(hours=1)  # before the backup: events of that time may not have been applied yet
 PATIENCE = timedelta(seconds=45)  # without progress, before the work that is left is reported
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.2  # between two looks whether anything is left
+COUNT_SECONDS = 5.0  # between two counts of it
 Sweeping = Callable[[int], Progress]  # returns the progress of a round
 Settling = Callable[[PendingWork], None]
 
@@ -46,7 +47,7 @@ async def recover(
     """
     async with ctx.sessions.begin() as session:
         started_at = await rows.database_time(session)
-        is_settled = not await rows.pending_work(session, before=started_at)
+        is_settled = not await rows.is_pending(session, before=started_at)
     earlier: tuple[int, list[str]] | None = None
     words: list[str] = []
     for number in range(MAX_ROUNDS):
@@ -63,8 +64,9 @@ async def recover(
         left = await settle(ctx, work=work, settling=settling, patience=patience)
         is_settled, earlier = not left, found
         if left:
-            others = left.rows - len(left.failing)
-            words += [*left.failing, *([f"{others} other rows are still being processed"] if others > 0 else [])]
+            words += left.failing
+            if left.rows > len(left.failing):
+                words.append(f"In all, {left.counted} rows are still being processed")
             break
     async with ctx.sessions.begin() as session:
         return words + await rows.dead_events(session, since=started_at)
@@ -78,15 +80,22 @@ async def settle(
     async with ctx.sessions.begin() as session:
         before = await rows.database_time(session)
     worker = asyncio.ensure_future(work())
+    left: PendingWork | None = None
+    fewest, counted_at, progressed_at = 0, loop.time(), loop.time()
     try:
-        fewest, progressed_at = None, loop.time()
         while True:
             async with ctx.sessions.begin() as session:
-                left = await rows.pending_work(session, before=before)
-            settling(left)
-            if fewest is None or left.rows < fewest:
-                fewest, progressed_at = left.rows, loop.time()
-            if not left or loop.time() - progressed_at > patience.total_seconds():
+                if not await rows.is_pending(session, before=before):
+                    settling(rows.NOTHING)
+                    return rows.NOTHING
+                if left is None or loop.time() - counted_at > COUNT_SECONDS:
+                    counted, counted_at = await rows.pending_work(session, before=before), loop.time()
+                    if left is None or counted.rows < fewest or counted.mark != left.mark:
+                        progressed_at = counted_at
+                    fewest = counted.rows if left is None else min(fewest, counted.rows)
+                    left = counted
+                    settling(left)
+            if loop.time() - progressed_at > patience.total_seconds():
                 return left
             await asyncio.sleep(POLL_SECONDS)
     finally:

@@ -1,9 +1,11 @@
 """Contracts that end early, at a month's notice: the refund of their unserved issues, when the notice has run."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
-from app.aggregates import cancellations, cutoffs, quotes
+from app.aggregates import cancellations, cutoffs, quotes, sync_subscription
 from app.context import Context
 from app.db import declarations, refunds, subscribers, subscriptions
 from app.db.engine.session import Session, new_id
@@ -12,6 +14,8 @@ from app.domain.errors import DomainError
 from app.domain.quotes import payments_of_term, quote_unserved
 from app.domain.reasons import EndReason, RefundReason
 from app.domain.refunds import NothingToRefund, NothingUnserved, PaidByCredit, RefundBasis, RefundInProgress
+from app.gateway import subscriptions as at_stripe
+from app.gateway.client import Gone
 from app.services.refunds import payout
 from app.services.refunds.requests import RefundRequest, create
 
@@ -25,11 +29,20 @@ async def finish_exit(ctx: Context, declaration_id: str, *, now: datetime) -> No
     End a contract whose notice has run, and refund its unserved issues. It can be repeated.
 
     One that was resumed at Stripe meanwhile goes on. What can't be refunded now waits for staff.
+
+    :raises StripeUnavailable: call again.
     """
     async with ctx.sessions.begin() as session:
         known = await declarations.by_id(session, declaration_id)
         if known is None or known.status != DeclarationStatus.SCHEDULED or known.subscriber_id is None:
             return
+        subscription = await subscriptions.by_id(session, known.subscription_id) if known.subscription_id else None
+    if subscription is not None and known.ends_at is not None and now >= known.ends_at:
+        # Our copy may be older than a change at Stripe: its event is late, or was lost with a restored backup.
+        fetch = partial(at_stripe.fetch, ctx.gateway, subscription.stripe_id)
+        with suppress(Gone):
+            await sync_subscription.fetch_and_save(ctx.sessions, ctx.rules, subscription.stripe_id, fetch, now=now)
+    async with ctx.sessions.begin() as session:
         await subscribers.lock(session, known.subscriber_id)
         declared = await declarations.by_id(session, declaration_id)  # it may have been resumed before the lock
         if declared is None or declared.status != DeclarationStatus.SCHEDULED or declared.ends_at is None:

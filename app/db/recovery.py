@@ -1,0 +1,95 @@
+"""
+A recovery: what workers have yet to do until a restored database is up to date with Stripe.
+
+A backlog may have millions of rows. So whether there is one is decided by a look at an index, and counting it stops early.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import func, select, text
+
+from app.db.engine.session import Session
+from app.db.models import Event
+from app.domain.events import EventState
+
+MAX_COUNT = 10_000  # of each kind, where counting stops
+_OF_STATE = (
+    "(SELECT id FROM events WHERE due_at IS NOT NULL AND state = '{}' AND received_at <= :before"
+    " ORDER BY received_at LIMIT :most)"
+)
+_EVENTS = " UNION ALL ".join(_OF_STATE.format(state) for state in (EventState.RECEIVED, EventState.FAILED))
+_OTHERS = """
+    (SELECT id FROM refunds WHERE due_at <= now() ORDER BY due_at LIMIT :most)
+    UNION ALL (SELECT id FROM subscriptions WHERE due_at IS NOT NULL ORDER BY due_at LIMIT :most)
+"""
+_IS_PENDING = text(f"SELECT EXISTS ({_EVENTS} UNION ALL {_OTHERS})").bindparams(most=1)
+_PENDING = text(
+    f"""
+    SELECT waiting.rows + (SELECT count(*) FROM ({_OTHERS}) others) AS rows, waiting.mark
+    FROM (SELECT count(*) AS rows, coalesce(sum(hashtextextended(id, 0)), 0) AS mark FROM ({_EVENTS}) events) waiting
+    """  # noqa: S608 - the states are ours
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingWork:
+    """What workers have yet to do, of what was due before a time."""
+
+    rows: int  # at most :data:`MAX_COUNT` of each kind
+    mark: int  # of exactly the events that were counted: it changes when one of them is done
+    failing: Sequence[str] = field(default=())  # a sentence for each event that was tried in vain
+
+    def __bool__(self) -> bool:
+        """Whether anything is left."""
+        return self.rows > 0
+
+    @property
+    def counted(self) -> str:
+        """How many rows are left."""
+        return f"{self.rows:,}" if self.rows < MAX_COUNT else f"{MAX_COUNT:,} or more"
+
+
+NOTHING = PendingWork(rows=0, mark=0)
+
+
+async def is_pending(session: Session, *, before: datetime) -> bool:
+    """
+    Return whether workers have anything left to do.
+
+    :param before: only events that were received by then, by the database's clock: others may arrive all the time.
+    """
+    return bool(await session.scalar(_IS_PENDING, {"before": before}))
+
+
+async def pending_work(session: Session, *, before: datetime) -> PendingWork:
+    """Return what workers have yet to do; ``before`` as for :func:`is_pending`."""
+    found = (await session.execute(_PENDING, {"before": before, "most": MAX_COUNT})).one()
+    failing = await session.execute(
+        select(Event.id, Event.work_key, Event.state, Event.last_error)
+        .where(Event.due_at.is_not(None), Event.state == EventState.FAILED, Event.received_at <= before)
+        .order_by(Event.received_at, Event.id)
+        .limit(100)
+    )
+    return PendingWork(
+        rows=found.rows,
+        mark=int(found.mark),
+        failing=[f"event {one.id} ({one.work_key}): {one.state}, {one.last_error}" for one in failing],
+    )
+
+
+async def dead_events(session: Session, *, since: datetime) -> list[str]:
+    """Return a sentence for each event that was received since a time and has failed permanently."""
+    dead = await session.execute(
+        select(Event.id, Event.work_key, Event.last_error)
+        .where(Event.state == EventState.DEAD, Event.received_at >= since)
+        .order_by(Event.received_at, Event.id)
+        .limit(100)
+    )
+    return [f"event {one.id} ({one.work_key}): dead, {one.last_error}" for one in dead]
+
+
+async def database_time(session: Session) -> datetime:
+    """Return the database's time."""
+    return (await session.execute(select(func.now()))).scalar_one()
