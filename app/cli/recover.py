@@ -1,6 +1,7 @@
 """``newsstand recover``: after a backup was restored, bring the database up to date with Stripe."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Annotated
@@ -15,7 +16,7 @@ from app.db.recovery import PendingWork
 from app.domain.errors import ConcurrentUpdate, StripeUnavailable
 from app.domain.reconciliation import EVENT_RETENTION
 from app.gateway.rate_limits import backlog
-from app.services import catalogue, reconciliation
+from app.services import catalogue, notifications, reconciliation
 from app.settings import Settings
 
 
@@ -30,7 +31,9 @@ def recover(
     Run it after the backup was restored and migrated, and before the API and the workers are started. Meanwhile, the API
     would offer a second subscription to readers who paid after the backup, and quote refunds that were already paid.
 
-    It repeats three steps, and ends when the first one finds nothing:
+    First, it raises the numbers of revocations and events, and the versions of entitlements, above those that were given
+    after the backup, because edge servers and other systems remember these. Then it repeats three steps, and ends when the
+    first one finds nothing:
 
     \b
     1. Compare with Stripe, 100 objects a call. Readers who paid for the first time after the backup are added. Events
@@ -42,7 +45,10 @@ def recover(
     3. Compare again.
 
     You can stop it at any time and run it again; give the same absolute time to continue where it stopped. If nothing
-    differs, it changes nothing.
+    differs, it only raises the numbers again.
+
+    Messages that were to be sent to readers since the backup are sent once the workers run, also if they were sent before,
+    as their kind promises. Those of a kind that is not sent twice are not sent; staff find them in the work queue.
 
     \b
     newsstand recover --since 2026-11-24T02:00Z
@@ -51,7 +57,7 @@ def recover(
     """
     with command_settings() as settings:
         try:
-            left = asyncio.run(_recover(settings, since, restart=restart))
+            left, lost = asyncio.run(_recover(settings, since, restart=restart))
         except StripeUnavailable as unavailable:
             typer.echo(f"Could not reach Stripe at {settings.stripe_url}: {unavailable}", err=True)
             typer.echo("Progress is saved. Run the same command to continue.", err=True)
@@ -59,6 +65,10 @@ def recover(
         except ConcurrentUpdate:
             typer.echo("Another process continues this run.", err=True)
             raise typer.Exit(FAILED) from None
+    if lost:
+        typer.echo(
+            f"Messages to readers that may have been sent since the backup, and are not sent again: {lost:,}.", err=True
+        )
     for words in left:
         typer.echo(words)
     if left:
@@ -67,7 +77,7 @@ def recover(
     typer.echo("Nothing differs from Stripe.", err=True)
 
 
-async def _recover(settings: Settings, since: str, *, restart: bool) -> list[str]:
+async def _recover(settings: Settings, since: str, *, restart: bool) -> tuple[Sequence[str], int]:
     from app import main  # imported here to keep the other commands fast
     from app.jobs import make_worker
 
@@ -75,7 +85,7 @@ async def _recover(settings: Settings, since: str, *, restart: bool) -> list[str
         backup_at = _backup_time(since, now=await ctx.clock.policy())
         async with exclusively(ctx, patience=2 * settings.lease):
             with backlog(), _Display(await _size(ctx)) as display:
-                return await reconciliation.recover(
+                recovered = await reconciliation.recover(
                     ctx,
                     since=backup_at,
                     by=operator(),
@@ -84,6 +94,8 @@ async def _recover(settings: Settings, since: str, *, restart: bool) -> list[str
                     sweeping=display.sweeping,
                     settling=display.settling,
                 )
+                lost = await notifications.settle_lost(ctx, until=recovered.began_at, now=await ctx.clock.policy())
+                return recovered.left, lost
 
 
 def _backup_time(since: str, *, now: datetime) -> datetime:

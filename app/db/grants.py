@@ -26,7 +26,9 @@ _ENTITLEMENT_OF = select(_ENTITLEMENTS.c.access, _ENTITLEMENTS.c.version).where(
 _THIS_TRANSACTION: ColumnElement[int] = literal_column("pg_current_xact_id()::text::bigint", BigInteger)
 _ADD, _ADD_ENTITLEMENT = insert(_GRANTS), insert(_ENTITLEMENTS).values(changed_in=_THIS_TRANSACTION)
 _SAVE_ENTITLEMENT = (
-    update(_ENTITLEMENTS).where(_ENTITLEMENTS.c.sub == bindparam("its_sub")).values(changed_in=_THIS_TRANSACTION)
+    update(_ENTITLEMENTS)
+    .where(_ENTITLEMENTS.c.sub == bindparam("its_sub"))
+    .values(access=bindparam("after"), version=_ENTITLEMENTS.c.version + 1, changed_in=_THIS_TRANSACTION)
 )
 _OF_SUBSCRIBERS = (
     select(*_GRANTS.c)
@@ -37,12 +39,14 @@ _ENTITLEMENTS_OF = select(_ENTITLEMENTS.c.sub, _ENTITLEMENTS.c.access, _ENTITLEM
     _ENTITLEMENTS.c.sub == func.any(bindparam("subs", type_=ARRAY(TEXT)))
 )
 # Above every revocation: one of an erased reader who returns with the same ``sub`` must not apply to their new tokens. A row
-# that is being published is in one of both tables. Both are small, because only tokens that haven't expired matter.
+# that is being published is in one of both tables. Both are small, because only tokens that haven't expired matter. After a
+# restored backup, edge servers know revocations that are not in these tables.
 _FIRST_VERSION = text(
     """
     SELECT coalesce(max(version), 0) + 1 FROM (
         SELECT version FROM pending_revocations WHERE sub = :its_sub
         UNION ALL SELECT version FROM revocations WHERE sub = :its_sub
+        UNION ALL SELECT numbers_from FROM recoveries
     ) AS revoked
     """
 )
@@ -192,7 +196,7 @@ async def save_entitlement(
         return EntitlementChange(before=None)
     if row.access == stored:
         return None
-    await session.execute(_SAVE_ENTITLEMENT, {"its_sub": subscriber.sub, "access": stored, "version": row.version + 1})
+    await session.execute(_SAVE_ENTITLEMENT, {"its_sub": subscriber.sub, "after": stored})
     notify_after_commit(session, ENTITLEMENTS, subscriber.sub)
     return EntitlementChange(StoredEntitlement(access=load(row.access), version=row.version))
 

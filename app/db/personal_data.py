@@ -288,6 +288,7 @@ TABLES: Mapping[str, Table] = {
         personal={"viewer": _staff("Says which member of staff saw a reader", "NEWSSTAND_READER_VIEWS_KEPT")},
         of="subscriber_id = :reader",
     ),
+    "recoveries": Table(plain="since began_at numbers_from"),
     "refunds": Table(
         plain="id payment_id subscriber_id act_id basis amount tax currency reason status stripe_refund_id credit_note_id"
         f" failure_reason attention decided_at created_at made_at recorded_at is_history request_hash {_DUE}",

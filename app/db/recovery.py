@@ -1,5 +1,10 @@
 """
-A recovery: what workers have yet to do until a restored database is up to date with Stripe.
+A recovery: numbers that are above all that were given, and what workers have yet to do until the data is current.
+
+After a backup was restored, revocations, events and versions of entitlements would get numbers a second time. Edge servers
+and other systems ignore what is not above the highest number that they have seen. So each run of a recovery raises all of
+them to the time in microseconds: as long as fewer than a million are given in a second, that is above every number from
+before, also from before an earlier recovery.
 
 A backlog may have millions of rows. So whether there is one is decided by a look at an index, and counting it stops early.
 """
@@ -8,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import DateTime, bindparam, func, select, text
 
 from app.db.engine.session import Session
 from app.db.models import Event
@@ -31,6 +36,57 @@ _PENDING = text(
     FROM (SELECT count(*) AS rows, coalesce(sum(hashtextextended(id, 0)), 0) AS mark FROM ({_EVENTS}) events) waiting
     """  # noqa: S608 - the states are ours
 )
+
+
+_BEGIN = text(
+    """
+    INSERT INTO recoveries (since, began_at, numbers_from)
+    SELECT :since, :began_at, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+    ON CONFLICT (since) DO UPDATE SET numbers_from = excluded.numbers_from
+    RETURNING began_at, numbers_from
+    """
+).bindparams(*(bindparam(name, type_=DateTime(timezone=True)) for name in ("since", "began_at")))
+_RAISE_SEQUENCES = text("SELECT raise_sequences(:above)")
+_RAISE_VERSIONS = text(
+    """
+    WITH slice AS (SELECT sub FROM entitlements WHERE sub > :after ORDER BY sub LIMIT :most),
+        raised AS (
+            UPDATE entitlements SET version = :version, changed_in = pg_current_xact_id()::text::bigint
+            FROM slice WHERE entitlements.sub = slice.sub AND version < :version)
+    SELECT max(sub) FROM slice
+    """
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """A recovery that runs. ``began_at`` is policy time, of its first run; its last run gives ``numbers_from``."""
+
+    began_at: datetime
+    numbers_from: int
+
+
+async def begin(session: Session, *, since: datetime, now: datetime) -> Recovery:
+    """
+    Begin a recovery, or another run of it: from now on, all revocations and events have higher numbers than before.
+
+    :param since: when the backup was made, in policy time.
+    :param now: policy time.
+    """
+    row = (await session.execute(_BEGIN, {"since": since, "began_at": now})).one()
+    await session.execute(_RAISE_SEQUENCES, {"above": row.numbers_from})
+    return Recovery(began_at=row.began_at, numbers_from=row.numbers_from)
+
+
+async def raise_versions(session: Session, version: int, *, after: str, limit: int) -> str | None:
+    """
+    Raise the versions of a slice of the entitlements that are lower. It can be repeated.
+
+    :param after: the last one of the slice before.
+    :returns: the last one of this slice; None: it is empty.
+    """
+    last = await session.scalar(_RAISE_VERSIONS, {"version": version, "after": after, "most": limit})
+    return str(last) if last is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,11 @@ async def after(session: Session, number: int, *, limit: int) -> Sequence[Revoca
     return [Revocation(id=row.id, sub=row.sub, version=row.version, at=row.at) for row in rows]
 
 
+async def newest(session: Session) -> int:
+    """Return the highest number; 0 if there is none."""
+    return await session.scalar(select(func.max(Row.id))) or 0
+
+
 async def prune(session: Session, *, kept_for: timedelta) -> None:
     """
     Delete revocations that are older than any valid token.

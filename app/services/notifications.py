@@ -8,7 +8,7 @@ Message-ID again, or records that the message may have been sent, as the kind pr
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -43,11 +43,14 @@ from app.mail.smtp import Delivery, Message, Result
 from app.mail.templates import Rendered
 
 MOST_SHOWN = 100  # notifications of a reader
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 MAIL_OFF = "Email is off (NEWSSTAND_SMTP_URL)."
 UNSUBSCRIBED = "The reader unsubscribed from messages of this kind."
 NO_ADDRESS = "The reader has no email address."
 NOT_KEPT = "The reader was erased, so what the mail server said is not kept."
 OUTDATED = "What it announces has come. It waits for the events of the renewal, which change or remove it."
+MAY_BE_LOST = "It may have been sent after the backup that was restored. It is not sent again."
+PAGE = 500  # notifications
 MAY_BE_SENT = "The process ended while it was sent, so it may have been sent. It is not sent again."
 log = structlog.get_logger()
 
@@ -282,6 +285,25 @@ async def _is_erased(session: Session, one: Notification) -> bool:
     if await subscribers.by_id(session, one.subscriber_id) is None:
         return True  # nothing of them is left
     return (await subscribers.lock(session, one.subscriber_id)).sub.startswith(ERASED)
+
+
+async def settle_lost(ctx: Context, *, until: datetime, now: datetime) -> int:
+    """
+    After a backup was restored, settle what may have been sent since, of the kinds that are not sent twice.
+
+    :param until: in policy time: what was to be sent by then.
+    :returns: how many there are. Staff find them in the work queue.
+    """
+    count, after = 0, None
+    while True:
+        async with ctx.sessions.begin() as session:
+            found = await notifications.scheduled(session, EARLIEST, until, after=after, limit=PAGE)
+            lost = [one for one in found if not KINDS[one.kind].repeats]
+            for one in lost:
+                await _fail(session, one, NotificationStatus.UNCERTAIN, MAY_BE_LOST, now=now)
+        if len(found) < PAGE:
+            return count + len(lost)
+        count, after = count + len(lost), (found[-1].send_at, found[-1].id)
 
 
 async def unsubscribe(ctx: Context, notification_id: str) -> None:

@@ -24,6 +24,8 @@ async def since(ctx: Context, cursor: int, *, wait: Callable[[], Awaitable[bool]
     """
     Return the revocations after a cursor. If there are none, wait for one.
 
+    A cursor above all numbers is of before a backup was restored, or of a server that was lost. It gets all revocations.
+
     :param wait: waits until there may be new revocations, and returns whether to query again.
     """
     while True:
@@ -31,6 +33,9 @@ async def since(ctx: Context, cursor: int, *, wait: Callable[[], Awaitable[bool]
             await revocations.publish(session)
         async with ctx.sessions.begin() as session:
             found = await revocations.after(session, cursor, limit=limit)
+            if not found and cursor > await revocations.newest(session):
+                cursor = 0
+                found = await revocations.after(session, cursor, limit=limit)
         if found or not await wait():
             return Feed(items=found, next=found[-1].id if found else cursor)
 

@@ -288,7 +288,7 @@ SMALL_TABLES = frozenset(
         "api_keys", "buckets", "calendar_edition", "figures", "issues", "leases", "logout_tokens", "sign_outs",
         "signing_keys", "staff_members", "staff_sessions", "audit_unsealed", "erasures", "retention_runs",
         "work_item_marks", "issue_circulation", "liability_closings", "derivation_runs", "offers", "offer_versions",
-        "pending_revocations", "price_migrations",
+        "pending_revocations", "price_migrations", "recoveries",
     }
 )  # fmt: skip
 """Tables that don't grow with the readers, but for a backlog."""

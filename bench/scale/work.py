@@ -131,6 +131,12 @@ WORK = (
         lambda s: reader_views.add(FastReads(s.pool), [s.reader], Viewer(actor="staff:a", place=Place.API)),
     ),
     query("reader_views.prune", lambda s: reader_views.prune(s.session, kept_for=timedelta(days=1095), limit=1000)),
+    query("recovery.begin", lambda s: recovery.begin(s.session, since=s.now, now=s.now)),
+    query(
+        "recovery.raise_versions",
+        lambda s: recovery.raise_versions(s.session, 2**50, after="auth0|8", limit=2000),
+        max_rows=8_000,
+    ),
     query("recovery.is_pending", lambda s: recovery.is_pending(s.session, before=s.now)),
     query(
         "recovery.pending_work", lambda s: recovery.pending_work(s.session, before=s.now), max_rows=recovery.MAX_COUNT
@@ -192,6 +198,7 @@ WORK = (
     ),
     query("reconciliation.known_customers", lambda s: reconciliation.known_customers(s.session, s.ids("cus"))),
     query("reconciliation.prune", lambda s: reconciliation.prune(s.session, kept_for=timedelta(days=1095))),
+    query("revocations.newest", lambda s: revocations.newest(s.session)),
     query("revocations.publish", lambda s: revocations.publish(s.session)),
     query("revocations.prune", lambda s: revocations.prune(s.session, kept_for=timedelta(minutes=115))),
     query("idempotency.prune", lambda s: idempotency.prune(s.session, kept_for=timedelta(hours=23))),

@@ -44,6 +44,7 @@ SMALL = {
     "offers",
     "pending_revocations",
     "price_migrations",
+    "recoveries",
     "retention_runs",
     "logout_tokens",
     "sign_outs",

@@ -1,10 +1,11 @@
-"""What is left to apply in a recovery: found by a look, and counted only up to a limit."""
+"""A recovery: what is left to apply is counted up to a limit, and numbers are above all that were given."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+import asyncpg
 from sqlalchemy import text
 
-from app.db import recovery
+from app.db import recovery, revocations
 from app.db.engine.session import Sessions
 
 ADD = text(
@@ -42,3 +43,37 @@ async def test_an_event_that_fails_again_is_no_progress(sessions: Sessions) -> N
 
     assert first == second
     assert first.failing == [f"event evt_f{n} (invoice:{n}): failed, StripeFault" for n in (1, 2)]
+
+
+async def test_each_run_gives_numbers_above_all_that_were_given(database: str, sessions: Sessions) -> None:
+    since, first_run = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+    connection = await asyncpg.connect(database)
+    await connection.execute("SET session_replication_role = replica")  # no subscribers
+    await connection.execute(
+        "INSERT INTO entitlements (sub, subscriber_id, version, access)"
+        " SELECT 'reader-' || n, 'sub_' || n, n, '{}' FROM generate_series(1, 5) n"
+    )
+    await connection.close()
+
+    found = []
+    for now in (first_run, first_run + timedelta(days=1)):
+        async with sessions.begin() as session:
+            found.append(await recovery.begin(session, since=since, now=now))
+    first, second = found
+    last: str | None = ""
+    while last is not None:
+        async with sessions.begin() as session:
+            last = await recovery.raise_versions(session, second.numbers_from, after=last, limit=2)
+
+    assert (first.began_at, second.began_at) == (first_run, first_run), "what was due by then may have been sent"
+    assert second.numbers_from > first.numbers_from
+    async with sessions.begin() as session:
+        versions = await session.scalars(text("SELECT DISTINCT version FROM entitlements"))
+        assert versions.all() == [second.numbers_from]
+        await session.execute(text("INSERT INTO pending_revocations (sub, version) VALUES ('ada', 1)"))
+        await revocations.publish(session)
+        assert await revocations.newest(session) == second.numbers_from + 1
+        await session.execute(
+            text("INSERT INTO outbox_events (id, type, version, data) VALUES ('obx_1', 'x', 1, '{}')")
+        )
+        assert await session.scalar(text("SELECT sequence FROM outbox_events")) == second.numbers_from + 1

@@ -124,6 +124,18 @@ class Figures(Base, Due):
     __table_args__ = (Index("figures_due_at_idx", "due_at", postgresql_where=text("due_at IS NOT NULL")),)
 
 
+class Recovery(Base):
+    """
+    A recovery after a backup was restored. Revocations, events and versions of entitlements have numbers above
+    ``numbers_from`` since: edge servers and other systems remember those that were given after the backup.
+    """
+
+    __tablename__ = "recoveries"
+    since: Mapped[datetime] = mapped_column(primary_key=True)  # when the backup was made; like the next, policy time
+    began_at: Mapped[datetime]
+    numbers_from: Mapped[int]
+
+
 class RetentionRun(Base, Due):
     """The nightly job that removes personal data without a use: one row, with the counts of the last run."""
 

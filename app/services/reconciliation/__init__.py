@@ -3,8 +3,20 @@ Reconciliation, import and recovery: sweeps through Stripe's lists, and the prev
 """
 
 from app.db.reconciliation import Sweep
-from app.services.reconciliation.recovery import recover
+from app.services.reconciliation.recovery import Recovered, recover
 from app.services.reconciliation.running import READERS, Importing, Progress
 from app.services.reconciliation.sweeps import Report, begin, run, schedule, sizes
 
-__all__ = ["READERS", "Importing", "Progress", "Report", "Sweep", "begin", "recover", "run", "schedule", "sizes"]
+__all__ = [
+    "READERS",
+    "Importing",
+    "Progress",
+    "Recovered",
+    "Report",
+    "Sweep",
+    "begin",
+    "recover",
+    "run",
+    "schedule",
+    "sizes",
+]
