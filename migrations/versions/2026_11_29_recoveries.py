@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "recoveries"
-down_revision = "begun_leases"
+down_revision = "retention_progress"
 branch_labels = None
 depends_on = None
 
