@@ -102,7 +102,7 @@ def _is_delay(value: object) -> bool:
 
 def _are_limits(value: object) -> bool:
     if isinstance(value, dict):
-        return value.keys() <= {"overall", "endpoint"} and all(_is_number(n) and n >= 1 for n in value.values())
+        return value.keys() <= {"overall", "endpoint"} and all(_is_number(n) and n > 0 for n in value.values())
     return isinstance(value, bool)
 
 
@@ -119,7 +119,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "equal_seconds": (_is_boolean, "true or false"),
     "retry_schedule": _one_of("seconds", "stripe"),
     "retry_seconds": (_are_intervals, "a list of positive numbers of seconds"),
-    "rate_limits": (_are_limits, 'true, false, or {"overall": n, "endpoint": n} with at least 1 request per second'),
+    "rate_limits": (_are_limits, 'true, false, or {"overall": n, "endpoint": n} with more than 0 requests per second'),
     "seed": (_is_whole_number, "a whole number"),
     "tax_rate": (_is_per_cent, "a percentage from 0 to 100"),
     "retry_days": (_are_intervals, "a list of positive numbers of days"),

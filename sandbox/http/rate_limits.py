@@ -2,7 +2,7 @@
 Stripe's rate limits: one token bucket for the account and one for each endpoint.
 
 The documented rates are 100 requests per second in live mode and 25 for each endpoint. A bucket holds the requests of
-one second.
+one second, and at least one request.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ class _Bucket:
 
     def has_token(self, rate: float, now: float) -> bool:
         """Refill the bucket at `rate` tokens per second, and return whether it has one."""
-        self.tokens = min(rate, self.tokens + max(0.0, now - self.at) * rate)
+        self.tokens = min(_capacity(rate), self.tokens + max(0.0, now - self.at) * rate)
         self.at = now
         return self.tokens >= 1
 
@@ -51,8 +51,8 @@ class RateLimits:
         if overall is None or each is None:
             return None
         now = clock.precise()
-        overall_bucket = self._buckets.setdefault("", _Bucket(overall, now))
-        endpoint_bucket = self._buckets.setdefault(endpoint, _Bucket(each, now))
+        overall_bucket = self._buckets.setdefault("", _Bucket(_capacity(overall), now))
+        endpoint_bucket = self._buckets.setdefault(endpoint, _Bucket(_capacity(each), now))
         reason = None if overall_bucket.has_token(overall, now) else "global-rate"
         if not endpoint_bucket.has_token(each, now):
             reason = reason or "endpoint-rate"
@@ -82,6 +82,10 @@ class RateLimits:
             "reasons": dict(self._by_reason),
             "endpoints": {name: {"let_through": self._allowed[name], "refused": self._refused[name]} for name in names},
         }
+
+
+def _capacity(rate: float) -> float:
+    return max(rate, 1.0)
 
 
 def rates(settings: Settings) -> tuple[float | None, float | None]:

@@ -8,6 +8,8 @@ import httpx2
 import stripe
 from aiohttp import web
 
+from tests.support.timeouts import TIMEOUT
+
 VISA = "4242424242424242"
 ADDRESS = {
     "shipping_name": "Ada Invented",
@@ -114,7 +116,7 @@ class SandboxAccount:
     async def advance(self, clock: Any, to: int) -> None:
         """Advance a test clock and wait until it is ready."""
         await self.v1.test_helpers.test_clocks.advance_async(clock.id, {"frozen_time": to})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             while (await self.v1.test_helpers.test_clocks.retrieve_async(clock.id)).status != "ready":
                 await asyncio.sleep(0.01)
 

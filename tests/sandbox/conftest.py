@@ -11,6 +11,7 @@ import pytest
 import stripe
 
 from tests.sandbox.client import Receiver, SandboxAccount
+from tests.support.timeouts import TIMEOUT
 
 _GREETING = "Sandbox listening on "
 _NO_TLS = ssl.create_default_context()
@@ -39,8 +40,8 @@ async def account(sandbox_url: str) -> AsyncIterator[SandboxAccount]:
     client = stripe.StripeClient(key, base_addresses={"api": sandbox_url}, http_client=http)
     headers = {"Authorization": f"Bearer {key}"}
     async with (
-        httpx2.AsyncClient(base_url=sandbox_url, headers=headers, verify=_NO_TLS) as control,
-        httpx2.AsyncClient(verify=_NO_TLS) as browser,
+        httpx2.AsyncClient(base_url=sandbox_url, headers=headers, verify=_NO_TLS, timeout=TIMEOUT) as control,
+        httpx2.AsyncClient(verify=_NO_TLS, timeout=TIMEOUT) as browser,
     ):
         opened = SandboxAccount(url=sandbox_url, key=key, client=client, control=control, browser=browser)
         yield opened

@@ -11,6 +11,7 @@ import stripe
 
 from sandbox.constants import DEFAULT_KEY, DEFAULT_SIGNING_SECRET
 from tests.sandbox.client import Receiver
+from tests.support.timeouts import TIMEOUT
 
 _COMMAND = [sys.executable, "-m", "sandbox"]
 
@@ -23,7 +24,7 @@ async def test_forwarded_events_are_signed_with_the_default_secret(receiver: Rec
     assert line.startswith("Sandbox listening on http://127.0.0.1:")
     url = line.split()[-1]
     try:
-        async with httpx2.AsyncClient(base_url=url, auth=(DEFAULT_KEY, "")) as client:
+        async with httpx2.AsyncClient(base_url=url, auth=(DEFAULT_KEY, ""), timeout=TIMEOUT) as client:
             await client.post("/v1/customers", data={"name": "Ada"})
             await client.get("/_sandbox/idle")
     finally:
@@ -56,7 +57,7 @@ def test_the_seed_is_printed_so_that_a_run_can_be_repeated(options: list[str]) -
             assert process.stdout is not None
             url = process.stdout.readline().split()[-1]
             line = process.stdout.readline()
-            seed = httpx2.get(f"{url}/_sandbox/settings", auth=(DEFAULT_KEY, "")).json()["seed"]
+            seed = httpx2.get(f"{url}/_sandbox/settings", auth=(DEFAULT_KEY, ""), timeout=TIMEOUT).json()["seed"]
         finally:
             process.terminate()
     assert line == f"Dashboard: {url}/ (repeat this run with --seed {seed})\n"

@@ -7,6 +7,7 @@ import pytest
 import stripe
 
 from tests.sandbox.client import SandboxAccount
+from tests.support.timeouts import TIMEOUT
 
 
 async def paid_invoice(account: SandboxAccount, method: str = "pm_card_visa", **more: Any) -> tuple[str, str]:
@@ -102,7 +103,7 @@ async def test_test_cards_can_change_the_status_of_a_refund_later(
     _, intent = await paid_invoice(account, method)
     refund = await account.v1.refunds.create_async({"payment_intent": intent})
     assert refund.status == first
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TIMEOUT):
         while (await account.v1.refunds.retrieve_async(refund.id)).status != later:
             await asyncio.sleep(0.05)
     failed = later == "failed"

@@ -8,6 +8,7 @@ import pytest
 import stripe
 
 from tests.sandbox.client import SandboxAccount
+from tests.support.timeouts import TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ from tests.sandbox.client import SandboxAccount
     ],
 )
 async def test_requests_without_a_test_key_return_401(sandbox_url: str, header: str | None, expected: str) -> None:
-    async with httpx2.AsyncClient(base_url=sandbox_url) as client:
+    async with httpx2.AsyncClient(base_url=sandbox_url, timeout=TIMEOUT) as client:
         answer = await client.get("/v1/customers", headers={"Authorization": header} if header else {})
     assert answer.status_code == 401
     assert expected in answer.json()["error"]["message"]
@@ -28,9 +29,9 @@ async def test_requests_without_a_test_key_return_401(sandbox_url: str, header: 
 
 async def test_each_key_has_a_separate_account(account: SandboxAccount, sandbox_url: str) -> None:
     customer = await account.v1.customers.create_async({"name": "Ada"})
-    async with httpx2.AsyncClient(base_url=sandbox_url, auth=(account.key, "")) as same:
+    async with httpx2.AsyncClient(base_url=sandbox_url, auth=(account.key, ""), timeout=TIMEOUT) as same:
         assert (await same.get(f"/v1/customers/{customer.id}")).status_code == 200
-    async with httpx2.AsyncClient(base_url=sandbox_url, auth=(f"{account.key}x", "")) as other:
+    async with httpx2.AsyncClient(base_url=sandbox_url, auth=(f"{account.key}x", ""), timeout=TIMEOUT) as other:
         assert (await other.get(f"/v1/customers/{customer.id}")).status_code == 404
 
 
@@ -88,7 +89,7 @@ async def test_a_key_with_a_running_request_returns_409(account: SandboxAccount)
     fault = await account.fault(method="POST", path="/v1/customers", action="hold", when="before")
     send = {"data": {"name": "Ada"}, "headers": {"Idempotency-Key": "slow"}}
     held = asyncio.create_task(account.request("POST", "/v1/customers", **send))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(TIMEOUT):
         while not (await account.control.get("/_sandbox/faults")).json()["data"][0]["hits"]:
             await asyncio.sleep(0.01)
     meanwhile = await account.request("POST", "/v1/customers", **send)
