@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-START_TIMEOUT = 60.0  # seconds for a process to become ready
+START_TIMEOUT = 120.0  # seconds for a process to become ready, on a machine that starts several demos
 STOP_TIMEOUT = 10.0  # seconds between SIGTERM and SIGKILL
 REPORT_AFTER = 1.0  # seconds after which a slow step is reported
 POLL_INTERVAL = 0.05  # seconds, while a process starts
@@ -59,7 +59,7 @@ class Processes:
         Start a server and wait until it is ready.
 
         :param ready: a URL that returns 200 once the server is ready; None for a process without a URL.
-        :raises StackFailed: if the process exits, or is not ready within a minute.
+        :raises StackFailed: if the process exits, or is not ready in time.
         """
         process = self._start(name, command, environment, is_server=True)
         if ready is None:

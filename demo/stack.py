@@ -6,16 +6,13 @@ temporary folder and communicates over loopback. The caller's own Newsstand sett
 """
 
 import asyncio
-import fcntl
 import os
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,45 +25,16 @@ from demo.identity_provider.clients import (
     CONSOLE_CLIENT_SECRET,
 )
 from demo.issue_calendar import issue_calendar_csv
+from demo.ports import HOST, Ports
 from demo.processes import POLL_INTERVAL, Processes, StackFailed
 
-__all__ = ["Ports", "Stack", "StackFailed", "cancel_on_signals"]
+__all__ = ["HOST", "Ports", "Stack", "StackFailed", "cancel_on_signals"]
 
-HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[1]
 # Public: they only give access to processes on this machine.
 STRIPE_KEY = "sk_test_sandbox_public"
 SIGNING_SECRET = "whsec_sandbox_public_do_not_use_live"
 DATABASE_STOP_TIMEOUT = 15.0  # seconds
-_claimed: dict[int, int] = {}  # the ports that this process chose, with the open lock of each
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """The port of each server."""
-
-    service: int = 8000
-    magazine: int = 8080
-    identity_provider: int = 9000
-    sandbox: int = 4242
-    mailbox: int = 8025
-    mail_server: int = 2525
-
-    @classmethod
-    def free(cls) -> "Ports":
-        """Return free ports, which no other demo chooses while this process runs."""
-        return cls(**{name: _claim_any_port() for name in cls.__slots__})
-
-    def or_available(self, report: Callable[[str], None]) -> "Ports":
-        """Return these ports, replacing and reporting each one that is in use."""
-        wanted = {name: getattr(self, name) for name in self.__slots__}
-        in_use = {name for name, port in wanted.items() if not _claim(port)}
-        free = self.free() if in_use else self
-        for name in sorted(in_use):
-            report(
-                f"Port {wanted[name]} is in use: the {name.replace('_', ' ')} uses port {getattr(free, name)} instead."
-            )
-        return Ports(**{name: getattr(free, name) if name in in_use else port for name, port in wanted.items()})
 
 
 class Stack:
@@ -238,43 +206,3 @@ async def _run_concurrently(*steps: Coroutine[object, object, object]) -> None:
                 group.create_task(step)
     except* StackFailed as failures:
         raise failures.exceptions[0] from None
-
-
-def _claim_any_port() -> int:
-    while True:
-        with socket.socket() as bound:
-            bound.bind((HOST, 0))
-            port: int = bound.getsockname()[1]
-        if _claim(port):
-            return port
-
-
-def _claim(port: int) -> bool:
-    """
-    Return whether a port is free, and keep other demos of this user from choosing it until this process ends.
-
-    A port that is chosen now is only bound when its server starts, so another demo would still find it free. The lock on a
-    file ends with the process, however it ends.
-    """
-    if port in _claimed:
-        return _can_bind(port)
-    folder = Path(tempfile.gettempdir()) / f"newsstand-ports-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    lock = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return False
-    _claimed[port] = lock
-    return _can_bind(port)
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((HOST, port))
-        except OSError:
-            return False
-    return True

@@ -11,6 +11,7 @@ from newsstand_edge import ApiKeyRefused, Edge, Unavailable
 
 from tests.clients.conftest import EntitledReader, entitlement_token
 from tests.support.shop import free_socket
+from tests.support.timeouts import TIMEOUT
 
 
 @dataclass
@@ -85,7 +86,7 @@ async def test_revoked_token_is_rejected_before_it_expires(entitled_reader: Enti
     canceled = await entitled_reader.shop.post("/v1/me/subscription/cancel", entitled_reader.person, {"when": "now"})
     assert canceled.status_code == 200, canceled.text
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(TIMEOUT):
         while edge.may_token(entitled_reader.token, "archive"):
             await asyncio.sleep(0.02)
     assert edge.may_token(entitled_reader.token, "archive").reason == "token_revoked"
@@ -144,10 +145,10 @@ async def test_unknown_feature_is_reported_once(
 async def test_client_grants_nothing_while_newsstand_is_unreachable() -> None:
     bound = free_socket()
     disconnected = Edge(f"http://127.0.0.1:{bound.getsockname()[1]}")
-    bound.close()
 
     with pytest.raises(Unavailable):
         await asyncio.to_thread(disconnected.start)
 
     assert disconnected.may_token("a.b.c", "archive").reason == "token_invalid"
     disconnected.close()
+    bound.close()

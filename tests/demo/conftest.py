@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import httpx2
 import pytest
 
-from demo.stack import Ports
+from demo.ports import free_port
+from tests.support.timeouts import TIMEOUT
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def issuer() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def magazine_without_service(issuer: str) -> Iterator[str]:
     """The URL of a magazine whose subscription service is down."""
-    unused_url = f"http://127.0.0.1:{Ports.free().service}"
+    unused_url = f"http://127.0.0.1:{free_port()}"
     settings = {"MAGAZINE_NEWSSTAND_URL": unused_url, "MAGAZINE_ISSUER": issuer, "MAGAZINE_API_KEY": "nsk_invalid"}
     with running("demo.magazine", "Magazine listening on ", **settings) as url:
         yield url
@@ -47,5 +48,5 @@ def magazine_without_service(issuer: str) -> Iterator[str]:
 @pytest.fixture
 async def browser() -> AsyncIterator[httpx2.AsyncClient]:
     """A browser without cookies that does not follow redirects."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
         yield client

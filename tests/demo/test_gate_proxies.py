@@ -39,7 +39,7 @@ def shop(stack: Stack) -> Stack:
 @pytest.fixture(params=["nginx", "caddy"])
 async def proxy(request: pytest.FixtureRequest, shop: Stack, tmp_path: Path) -> AsyncIterator[Proxy]:
     with run_proxy(request.param, service=shop.service, site=shop.magazine, folder=tmp_path) as url:
-        async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(TIMEOUT):
+        async with httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT) as client, asyncio.timeout(TIMEOUT):
             while not await _listens(client, url):
                 await asyncio.sleep(0.05)
         yield Proxy(request.param, url, shop)
@@ -63,7 +63,7 @@ async def open_until(browser: Browser, url: str, text: str) -> Page:
 
 async def access_token(shop: Stack, **options: object) -> str:
     """Return an access token from the identity provider."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
         made = await client.post(f"{shop.issuer}/_issuer/tokens", json={"sub": "somebody", **options})
         return str(made.json()["access_token"])
 
@@ -72,7 +72,7 @@ async def access_token(shop: Stack, **options: object) -> str:
 async def without_service(shop: Stack) -> AsyncIterator[None]:
     """Stop the service, and start it again afterwards."""
     os.kill(shop.processes.pids()["service"], signal.SIGTERM)
-    async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(TIMEOUT):
+    async with httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT) as client, asyncio.timeout(TIMEOUT):
         while await _listens(client, f"{shop.service}/healthz"):
             await asyncio.sleep(0.05)
     yield
@@ -88,7 +88,7 @@ async def test_proxy_lets_only_entitled_readers_in(proxy: Proxy) -> None:
         redirect = await visitor.open(proxy.url + ARCHIVE)
         assert redirect.status == 302
         assert unquote(redirect.location or "").removeprefix(proxy.url) == f"/sign-in?next={ARCHIVE}"
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT) as client:
         for headers in (
             {"X-Newsstand-Subscriber": "somebody"},
             {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."},  # pragma: allowlist secret

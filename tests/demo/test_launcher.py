@@ -75,7 +75,9 @@ def test_ctrl_c_stops_all_processes() -> None:
 def test_interrupted_start_leaves_nothing_behind() -> None:
     with launcher() as process:
         folder = read_until(process, "Logs are in ")
-        time.sleep(2.5)
+        deadline = time.monotonic() + TIMEOUT
+        while len(running_processes(folder)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
         process.terminate()
         assert process.wait(timeout=TIMEOUT) == 0
     assert remaining_processes(folder) == []

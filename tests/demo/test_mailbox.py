@@ -21,7 +21,7 @@ async def test_a_cancellation_arrives_in_the_mailbox(stack: Stack) -> None:
         account = await browser.open(f"{stack.magazine}/account")
         await browser.submit(account, account.form("/account/cancel"))
 
-        async with asyncio.timeout(TIMEOUT), httpx2.AsyncClient() as http:
+        async with asyncio.timeout(TIMEOUT), httpx2.AsyncClient(timeout=TIMEOUT) as http:
             while not (found := await mails_to(http, stack, email)):
                 await asyncio.sleep(0.1)
             page = await http.get(f"{stack.mailbox}/messages/{found[0]['number']}")

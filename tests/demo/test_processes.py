@@ -87,6 +87,7 @@ time.sleep(60)
 def test_port_in_use_is_replaced_and_reported() -> None:
     wanted, reported = Ports.free(), list[str]()
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
         other.bind((HOST, wanted.magazine))
         other.listen()
         found = wanted.or_available(reported.append)

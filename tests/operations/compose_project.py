@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from demo.ports import free_port
 from tests.operations.composefile import filled_in, read
-from tests.operations.processes import ROOT, Process, free_port, run_program, running_program
+from tests.operations.processes import ROOT, Process, run_program, running_program
 from tests.support.database_roles import Roles
 
 FILE = read((ROOT / "docker-compose.yml").read_text())

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from tests.support.timeouts import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 PACE = 0.05  # seconds between two checks
+GRACE = 20.0  # seconds: ``stop_grace_period`` of docker-compose.yml, after which Docker kills a process
 T = TypeVar("T")
 
 
@@ -80,8 +80,9 @@ class Process:
         return time.monotonic() - began
 
     def stopped_well(self) -> bool:
-        """Return whether the process exited because of SIGTERM and not because of an error."""
-        return self.popen.returncode in (0, -signal.SIGTERM) and "Traceback" not in self.output()
+        """Return whether the process exited because of SIGTERM, not because of an error, and cut off no request."""
+        faults = ("Traceback", "timeout graceful shutdown exceeded")
+        return self.popen.returncode in (0, -signal.SIGTERM) and not any(fault in self.output() for fault in faults)
 
     def wait_for(self, url: str, status: int = 200) -> httpx2.Response:
         """Repeat a request until the response has a status, and return the response."""
@@ -135,10 +136,3 @@ def until(look: Callable[[], T | None], *, within: float = TIMEOUT) -> T | None:
             return found
         time.sleep(PACE)
     return None
-
-
-def free_port() -> int:
-    """Return a free port."""
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        return int(holder.getsockname()[1])

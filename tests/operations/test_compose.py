@@ -18,8 +18,9 @@ import pytest
 from app.settings import PREFIX, SANDBOX_API_KEY, Settings
 from tests.operations.compose_project import FILE, LOCAL, SERVICES, Folder, Project
 from tests.operations.composefile import filled_in
-from tests.operations.processes import ROOT, until
+from tests.operations.processes import GRACE, ROOT, until
 from tests.support.database_roles import Roles
+from tests.support.timeouts import TIMEOUT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COPIED = [
@@ -28,7 +29,6 @@ COPIED = [
     for source in line.split()[:-1]
     if not source.startswith("requirements/")
 ]
-QUICKLY = 9.0  # seconds: less than the 10 that are left to requests in progress
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_services_start_and_stop_as_the_compose_file_describes(project: Proj
 
     assert worker.is_alive(), worker.output()
     for process in (worker, api, sandbox):
-        assert process.terminate() < QUICKLY, process.output()
+        assert process.terminate() < GRACE, process.output()
         assert process.stopped_well(), (process.popen.returncode, process.output())
 
 
@@ -80,6 +80,7 @@ def assert_every_webhook_arrived(project: Project) -> None:
             f"http://{LOCAL}:{project.sandbox}/_sandbox/deliveries",
             headers={"Authorization": f"Bearer {SANDBOX_API_KEY}"},
             trust_env=False,
+            timeout=TIMEOUT,
         ).json()
         last = {made["event"]: made["status"] for made in answer["data"]}
         return bool(last) and set(last.values()) == {200}

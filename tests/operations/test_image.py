@@ -17,6 +17,7 @@ from tests.operations.processes import until
 from tests.support.database import base_folder
 from tests.support.database_roles import Roles
 from tests.support.issuer import Issuer
+from tests.support.timeouts import TIMEOUT
 
 SKIPPED = reason_to_skip()
 pytestmark = [pytest.mark.image, pytest.mark.skipif(SKIPPED is not None, reason=SKIPPED or "")]
@@ -68,9 +69,10 @@ def test_the_service_runs_in_its_image_up_to_a_signed_token(project: Project, is
         f"{url}/v1/me/entitlement-tokens",
         headers={"Authorization": f"Bearer {issuer.token('user-1')}"},
         trust_env=False,
+        timeout=TIMEOUT,
     )
     assert minted.status_code == 200, minted.text
-    (public,) = httpx2.get(f"{url}/.well-known/jwks.json", trust_env=False).json()["keys"]
+    (public,) = httpx2.get(f"{url}/.well-known/jwks.json", trust_env=False, timeout=TIMEOUT).json()["keys"]
     claims = jwt.decode(minted.json()["token"], jwt.PyJWK(public), algorithms=["ES256"], audience="newsstand-site")
     assert claims["sub"] == "user-1"
     secret = tmp_path / "data" / "token-secret"
@@ -84,6 +86,7 @@ def test_the_service_runs_in_its_image_up_to_a_signed_token(project: Project, is
         headers={"Authorization": f"Bearer {key.strip()}"},
         json={"subscriber": "user-1", "feature": "archive"},
         trust_env=False,
+        timeout=TIMEOUT,
     )
     assert answer.status_code == 200, answer.text
     for process in (worker, api):

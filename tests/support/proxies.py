@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from demo.stack import Ports
+from demo.ports import free_port
 from tests.support.packages import skip_without
 from tests.support.timeouts import TIMEOUT
 
@@ -27,7 +27,7 @@ def run_proxy(name: str, *, service: str, site: str, folder: Path) -> Iterator[s
     :param site: URL of the site behind the proxy.
     """
     skip_without(PACKAGES[name])
-    port, file = Ports.free().service, FILES[name]
+    port, file = free_port(), FILES[name]
     settings = (DEPLOY / file).read_text()
     for shipped, replacement in (
         ("127.0.0.1:8000", service.removeprefix("http://")),
