@@ -130,9 +130,9 @@ def _certificates() -> ssl.SSLContext:
 class Browser:
     """One person's browser. With ``follow=False`` it returns redirects instead of following them."""
 
-    def __init__(self, *, follow: bool = True) -> None:
+    def __init__(self, *, follow: bool = True, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._client = httpx2.AsyncClient(
-            follow_redirects=follow, trust_env=False, timeout=60.0, verify=_certificates()
+            follow_redirects=follow, trust_env=False, timeout=60.0, verify=_certificates(), transport=transport
         )
 
     async def __aenter__(self) -> "Browser":

@@ -15,6 +15,7 @@ from app.pages.cookies import CookieCipher
 from demo.browser import Browser, Page
 from demo.identity_provider.clients import ACCOUNT_CLIENT_ID, ACCOUNT_CLIENT_SECRET
 from demo.identity_provider.users import DEMO_PASSWORD
+from tests.support.busy_machine import patient_browser
 from tests.support.shop import Person, Shop, open_shop
 
 SESSION_KEY = "a-key-for-the-tests-and-nothing-else"
@@ -113,7 +114,7 @@ async def open_account(shop: Shop) -> AsyncIterator[OpenAccount]:
     async with AsyncExitStack() as stack:
 
         async def open_browser(person: Person | None = None, **changes: Any) -> AccountBrowser:
-            account = AccountBrowser(shop, await stack.enter_async_context(Browser()))
+            account = AccountBrowser(shop, await stack.enter_async_context(patient_browser()))
             if person is not None:
                 account.use_session_of(person, **changes)
             return account

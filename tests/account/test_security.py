@@ -12,8 +12,8 @@ from app.account.app import PAGES
 from app.account.sessions import ReaderSession
 from app.domain.callers import Reader
 from app.setting_types import Rate
-from demo.browser import Browser
 from tests.account.conftest import CIPHER, COOKIE, SETTINGS, SUB, AccountBrowser, OpenAccount
+from tests.support.busy_machine import patient_browser
 from tests.support.shop import Shop, open_shop
 
 ROUTES = [route for page in PAGES for route in page.ROUTES if isinstance(route, NamedRoute)]
@@ -304,7 +304,7 @@ async def test_an_outage_of_stripe_is_explained_and_changes_nothing(shop: Shop, 
 
 async def test_a_reader_who_sends_too_much_has_to_wait(database: str, sandbox: Any, issuer: Any) -> None:
     limited = {**SETTINGS, "limit_stripe": Rate(2, timedelta(hours=1))}
-    async with open_shop(database, sandbox, issuer, **limited) as shop, Browser() as browser:
+    async with open_shop(database, sandbox, issuer, **limited) as shop, patient_browser() as browser:
         nia = AccountBrowser(shop, browser)
         nia.use_session_of(shop.person("nia"))
         assert [(await nia.open("/invoices")).status for _ in range(3)] == [200, 200, 429]

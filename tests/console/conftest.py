@@ -13,6 +13,7 @@ from app.pages.cookies import CookieCipher
 from demo.browser import Browser, Page
 from demo.identity_provider.clients import CONSOLE_CLIENT_ID, CONSOLE_CLIENT_SECRET
 from demo.identity_provider.users import DEMO_PASSWORD
+from tests.support.busy_machine import patient_browser
 from tests.support.shop import Shop, open_shop
 
 SESSION_KEY = "a-key-for-the-tests-and-nothing-else"
@@ -87,7 +88,7 @@ async def open_console(shop: Shop) -> AsyncIterator[OpenConsole]:
     async with AsyncExitStack() as stack:
 
         async def open_browser(email: str | None = None, *, follow: bool = True) -> ConsoleBrowser:
-            console = ConsoleBrowser(shop, await stack.enter_async_context(Browser(follow=follow)))
+            console = ConsoleBrowser(shop, await stack.enter_async_context(patient_browser(follow=follow)))
             if email is not None:
                 page = await console.sign_in(email)
                 assert page.url == f"{shop.url}/console/", page.text

@@ -15,10 +15,11 @@ from app.console.state import CONSOLE
 from app.domain.callers import IMPLIED_ROLES
 from app.pages import return_paths
 from app.pages.cookies import CookieCipher
-from demo.browser import Browser
 from demo.identity_provider.users import DEMO_PASSWORD
 from tests.console.conftest import SESSION_KEY, ConsoleBrowser, OpenConsole
+from tests.support.busy_machine import patient_browser
 from tests.support.shop import Shop
+from tests.support.timeouts import TIMEOUT
 
 ATTEMPT_CIPHER = CookieCipher(SESSION_KEY, purpose="console: attempt")
 PUBLIC = {"/sign-in", "/signed-in", "/signed-out", "/backchannel-logout"}
@@ -177,7 +178,7 @@ async def test_only_the_newest_sign_ins_are_kept_in_a_browser(shop: Shop, open_c
 
 
 async def test_cookies_of_many_tabs_that_open_at_once_stay_small(shop: Shop) -> None:
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=TIMEOUT) as client:
         paths = [f"{CONSOLE}/readers/rdr_{number:032x}" for number in range(14)]
         starts = [client.get(f"{shop.url}{CONSOLE}/sign-in", params={"next": path}) for path in paths]
         cookies = {
@@ -202,7 +203,7 @@ async def test_session_cookie_is_encrypted_and_authenticated(shop: Shop, open_co
     kept = robin.browser.cookies("newsstand_console")
     assert len(kept) == 1
     assert "staff-agent" not in kept[0]
-    async with Browser(follow=False) as thief:
+    async with patient_browser(follow=False) as thief:
         for forged in (kept[0][:-2] + "AA", "e30", "", kept[0].swapcase()):
             thief._client.cookies.set("newsstand_console", forged, domain="127.0.0.1", path="/console")
             assert (await thief.open(f"{shop.url}/console/")).status == 303

@@ -10,8 +10,8 @@ import pytest
 
 from app.gateway.client import Gateway
 from app.services import catalogue, catalogue_push
-from demo.browser import Browser
 from tests.console.conftest import SETTINGS, ConsoleBrowser, OpenConsole
+from tests.support.busy_machine import patient_browser
 from tests.support.shop import START_TIME, Shop, open_shop
 from tests.support.shop_template import CATALOGUE
 
@@ -102,7 +102,7 @@ async def test_amounts_in_thousandths_are_read_and_shown_rightly(dinar_shop: Sho
     await shop.subscribe(shop.person())
     payment = (await shop.rows("SELECT id FROM payments"))[0]["id"]
     async with AsyncExitStack() as stack:
-        robin = ConsoleBrowser(shop, await stack.enter_async_context(Browser(follow=True)))
+        robin = ConsoleBrowser(shop, await stack.enter_async_context(patient_browser(follow=True)))
         await robin.sign_in("agent@example.com")
         assert "KWD 10.500" in (await robin.open(f"/readers/{await reader_id(shop)}")).text
         form = await robin.open(f"/payments/{payment}/refund")

@@ -8,8 +8,8 @@ import pytest
 from app.console.sessions import SessionCookie
 from app.domain.staff_sessions import StoredSession
 from app.pages.cookies import CookieCipher
-from demo.browser import Browser
 from tests.console.conftest import SESSION_KEY, OpenConsole
+from tests.support.busy_machine import patient_browser
 from tests.support.shop import Shop
 
 STARTED_AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -176,7 +176,7 @@ async def test_sign_out_ends_all_sessions_of_the_person(shop: Shop, open_console
 
     await at_work.submit(await at_work.open("/"), "/sign-out")
 
-    async with Browser(follow=False) as thief:
+    async with patient_browser(follow=False) as thief:
         thief._client.cookies.set("newsstand_console", copied, domain="127.0.0.1", path="/console")
         assert (await thief.open(f"{shop.url}/console/")).status == 303
     at_home_now = await at_home.browser._client.get(f"{shop.url}/console/", follow_redirects=False)

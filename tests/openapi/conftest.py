@@ -1,6 +1,6 @@
 """Provide one shop for all tests of this folder, with signed-in callers and a subscriber."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import anyio.from_thread
 import pytest
 import requests
 
+from tests.support.busy_machine import RepeatingAdapter
 from tests.support.database import Postgres
 from tests.support.shop import Shop, open_shop
 
@@ -18,7 +19,7 @@ class RunningService:
 
     url: str
     session: requests.Session
-    headers: Mapping[str, Mapping[str, str]]  # by caller
+    headers_of: Callable[[str], Mapping[str, str]]  # by caller; the service refuses old tokens
     known: Mapping[str, str]  # IDs of existing objects, by path parameter
     fitting: Mapping[str, Mapping[str, object]]  # values that pass the rules, by operation
     webhook_secret: str
@@ -33,6 +34,7 @@ def service(postgres: Postgres, sandbox: Any, issuer: Any) -> Iterator[RunningSe
             portal.wrap_async_context_manager(open_shop(dsn, sandbox, issuer)) as shop,
             requests.Session() as session,
         ):
+            session.mount("http://", RepeatingAdapter())
             yield portal.call(_furnish, shop, session)
         portal.call(postgres.drop, dsn)
 
@@ -71,15 +73,17 @@ async def _furnish(shop: Shop, session: requests.Session) -> RunningService:
     sites_key = await shop.post("/v1/api-keys", chief, {"name": "the site", "scopes": scopes})
     assert sites_key.status_code == 201, sites_key.text
     back = "http://127.0.0.1:8080/"
+
+    def headers_of(caller: str) -> Mapping[str, str]:
+        if caller == "server":
+            return {"Authorization": f"Bearer {sites_key.json()['key']}"}
+        known = {"reader": "ada", "agent": "chief"}  # the chief has every staff role
+        return shop.person(known[caller]).headers if caller in known else {}
+
     return RunningService(
         url=shop.url,
         session=session,
-        headers={
-            "nobody": {},
-            "reader": reader.headers,
-            "agent": chief.headers,  # with every staff role
-            "server": {"Authorization": f"Bearer {sites_key.json()['key']}"},
-        },
+        headers_of=headers_of,
         known={
             "code": "annual",
             "session_id": bought,

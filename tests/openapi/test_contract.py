@@ -113,6 +113,6 @@ def ask(case: schemathesis.Case[Any], service: RunningService, caller: str) -> N
     wait = str((case.query or {}).get("wait", ""))
     if wait.isdecimal() and 1 < int(wait) <= LONGEST_WAIT:
         case.query["wait"] = 1  # long polling adds no coverage
-    headers = dict(service.headers[caller])
+    headers = dict(service.headers_of(caller))
     answer = case.call(base_url=service.url, session=service.session, headers=headers, timeout=TIMEOUT)
     case.validate_response(answer, checks=CHECKS, headers=headers)

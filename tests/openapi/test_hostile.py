@@ -121,7 +121,7 @@ def ask(
 
     :param alone: use a separate connection, because the service closes it.
     """
-    headers = {"Idempotency-Key": "k", **service.headers[caller_of(method, path)], **more.pop("headers", {})}
+    headers = {"Idempotency-Key": "k", **service.headers_of(caller_of(method, path)), **more.pop("headers", {})}
     address = address or path.format_map(service.known)
     request = requests.request if alone else service.session.request
     answer = request(method, service.url + address, headers=headers, timeout=TIMEOUT, allow_redirects=False, **more)

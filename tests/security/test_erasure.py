@@ -173,7 +173,7 @@ async def test_processes_forget_the_cached_access_of_an_erased_reader(shop: Shop
     heard: asyncio.Queue[str] = asyncio.Queue()
 
     async def hear(sub: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(TIMEOUT):
             while await heard.get() != sub:
                 pass
 

@@ -7,9 +7,10 @@ import pytest
 
 from app.console import app as console
 from app.console.access_control import NamedRoute
-from demo.browser import Browser, Page
+from demo.browser import Page
 from demo.identity_provider.users import DEMO_PASSWORD
 from tests.console.conftest import SETTINGS, ConsoleBrowser, OpenConsole
+from tests.support.busy_machine import patient_browser
 from tests.support.shop import Shop, open_shop
 
 HOURS_AGO = timedelta(hours=2)
@@ -173,7 +174,7 @@ async def test_demanded_class_of_sign_in(
 ) -> None:
     async with open_shop(database, sandbox, issuer, **SETTINGS, recent_sign_in_acr=acr) as shop:
         payment = await subscribe(shop)
-        async with Browser() as browser:
+        async with patient_browser() as browser:
             robin = ConsoleBrowser(shop, browser)
             await robin.sign_in("agent@example.com")
             page = await sign_in_again(robin, await robin.open(f"/payments/{payment}/refund"))

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from app.encryption import Cipher
-from demo.browser import Browser
 from demo.identity_provider.users import DEMO_USERS
 from tests.console.conftest import SESSION_KEY, SETTINGS, ConsoleBrowser, OpenConsole
+from tests.support.busy_machine import patient_browser
 from tests.support.issuer import Issuer, running_issuer
 from tests.support.shop import Shop, open_shop
 
@@ -100,7 +100,7 @@ async def test_refresh_tokens_are_encrypted(shop: Shop, open_console: OpenConsol
 
 async def test_without_the_provider_nobody_outlasts_the_interval(database: str, sandbox: object) -> None:
     with running_issuer() as own_issuer:
-        async with open_shop(database, sandbox, own_issuer, **SETTINGS) as shop, Browser() as browser:
+        async with open_shop(database, sandbox, own_issuer, **SETTINGS) as shop, patient_browser() as browser:
             sam = ConsoleBrowser(shop, browser)
             await sam.sign_in(EMAIL)
             own_issuer.stop()
@@ -114,7 +114,7 @@ async def test_without_the_provider_nobody_outlasts_the_interval(database: str, 
 
 async def test_signing_out_works_while_the_provider_is_down(database: str, sandbox: object) -> None:
     with running_issuer() as own_issuer:
-        async with open_shop(database, sandbox, own_issuer, **SETTINGS) as shop, Browser() as browser:
+        async with open_shop(database, sandbox, own_issuer, **SETTINGS) as shop, patient_browser() as browser:
             sam = ConsoleBrowser(shop, browser)
             page = await sam.sign_in(EMAIL)
             own_issuer.stop()
