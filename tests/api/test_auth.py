@@ -311,9 +311,8 @@ def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens() -> None:
 # --- API keys
 
 
-async def test_concurrent_requests_with_one_api_key_share_one_query(
-    sessions: Sessions, pool: Pool, clock: AdjustableClock
-) -> None:
+async def test_concurrent_requests_with_one_api_key_share_one_query(sessions: Sessions, pool: Pool) -> None:
+    clock = AdjustableClock(stopped_at=datetime.now(UTC))  # a key is cached for a second
     key = await create_api_key(database_context(sessions), ApiScope.READ_ENTITLEMENTS)
     auth = make_authenticator("http://127.0.0.1:9", clock, sessions, pool)
     asked: list[str] = []

@@ -11,6 +11,7 @@ from demo.stack import STRIPE_KEY, Stack
 from tests.browser import page_checks
 from tests.browser.stack_database import execute_sql
 from tests.browser.visitors import ConsoleUser, Visitor
+from tests.support.timeouts import TIMEOUT
 
 NewVisitor = Callable[[], Visitor]
 pytestmark = pytest.mark.xdist_group("stack")
@@ -21,7 +22,7 @@ GUARANTEE = "60-Day money back guarantee!"
 def dispute_payment(shop: Stack, email: str) -> None:
     """Dispute a reader's payment at their bank."""
     headers = {"Authorization": f"Bearer {STRIPE_KEY}"}
-    with httpx2.Client(base_url=shop.sandbox, headers=headers) as stripe:
+    with httpx2.Client(base_url=shop.sandbox, headers=headers, timeout=TIMEOUT) as stripe:
         (customer,) = stripe.get("/v1/customers", params={"email": email}).json()["data"]
         (charge,) = stripe.get("/v1/charges", params={"customer": customer["id"]}).json()["data"]
         assert stripe.post(f"/_sandbox/charges/{charge['id']}/dispute", json={}).is_success

@@ -11,6 +11,7 @@ from demo.stack import Stack
 from tests.browser import page_checks
 from tests.browser.stack_database import execute_sql
 from tests.browser.visitors import ConsoleUser, Visitor
+from tests.support.timeouts import TIMEOUT
 
 NewVisitor = Callable[[], Visitor]
 NewAgent = Callable[..., ConsoleUser]
@@ -49,7 +50,7 @@ def test_back_after_signing_out_asks_for_the_password(new_agent: NewAgent, shop:
     robin = new_agent()
     robin.open("/readers")
     httpx2.post(  # the times of sign-ins have no fractions of seconds
-        f"{shop.issuer}/_issuer/users/staff-agent/age-sign-ins", json={"seconds": 2}, trust_env=False
+        f"{shop.issuer}/_issuer/users/staff-agent/age-sign-ins", json={"seconds": 2}, trust_env=False, timeout=TIMEOUT
     ).raise_for_status()
     robin.click("Sign out")
     robin.expect_text("You’re signed out")

@@ -16,6 +16,7 @@ from app.db.entitlements import EntitlementLookup, load_feature
 from app.domain.entitlements import AccessPeriod, AccessReason, EntitlementSet, decide, dump
 from app.domain.plans import Catalogue, Feature
 from tests.support.database import END_THE_OTHERS, OFTEN
+from tests.support.timeouts import TIMEOUT
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NAMES = ("archive", "audio", "print_edition")
@@ -41,7 +42,7 @@ async def test_a_lookup_is_answered_if_it_arrives_as_the_last_batch_ends(databas
     pool = await open_pool(database, size=2, pooler=False)
     lookup = EntitlementLookup(pool, concurrency=1)
 
-    async with asyncio.timeout(10):  # each arrives in the step in which the one before is answered
+    async with asyncio.timeout(TIMEOUT):  # each arrives in the step in which the one before is answered
         rows = [await lookup.get("nobody") for _ in range(3)]
 
     assert rows == [None, None, None]

@@ -10,6 +10,7 @@ import pytest
 from app.db.engine.pool import open_pool
 from app.db.inbox_writer import InboxWriter, ReceivedEvent
 from app.domain.events import EventNotStored, RefetchRequest
+from tests.support.timeouts import TIMEOUT
 
 
 def event(number: int, *, payload: str = "{}") -> ReceivedEvent:
@@ -112,7 +113,7 @@ async def test_closing_writes_the_events_that_still_wait(pool: "asyncpg.Pool[asy
 async def test_an_event_is_written_if_it_arrives_as_the_last_batch_ends(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     writer = InboxWriter(pool, concurrency=1)
 
-    async with asyncio.timeout(10):  # each arrives in the step in which the one before is answered
+    async with asyncio.timeout(TIMEOUT):  # each arrives in the step in which the one before is answered
         new = [await writer.store(event(n)) for n in range(3)]
 
     assert new == [True, True, True]

@@ -91,6 +91,7 @@ async def test_a_reader_can_do_everything_on_the_page(database: str, sandbox: An
             await page.get_by_role("button", name="Resume").click()
             await expect(message).to_have_text("Renews on March 1, 2027 for $49.")
 
+            await shop.wait_until_idle()  # the worker would restore the status
             for status, buttons in STATES.items():
                 await shop.execute(f"UPDATE subscriptions SET status = '{status}'")
                 await page.goto(f"{origin}/account")

@@ -15,6 +15,7 @@ from app.__main__ import command_line
 from app.settings import Settings
 from tests.operations.composefile import read
 from tests.operations.processes import ROOT, run
+from tests.support.timeouts import TIMEOUT
 
 PATHS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")] + sorted(
     (ROOT / "docs").rglob("*.md")
@@ -165,5 +166,6 @@ def test_stripe_accepts_every_event_type_of_the_endpoint(sandbox: Any) -> None:
         f"{sandbox.url}/v1/webhook_endpoints",
         headers={"Authorization": f"Bearer {sandbox.key()}"},
         data={"url": "https://newsstand.example/webhooks/stripe", "enabled_events[]": named},
+        timeout=TIMEOUT,
     )
     assert answer.status_code == 200, answer.text

@@ -139,7 +139,7 @@ async def test_nobody_knows_about_a_message_whose_answer_never_came(box: Mailbox
 
     box.to_message.append(never)
 
-    result = await mailer(box, timeout=timedelta(seconds=3)).send(MESSAGE)
+    result = await mailer(box, timeout=timedelta(seconds=10)).send(MESSAGE)  # for each step, also those before
 
     assert result.delivery is Delivery.UNKNOWN
 

@@ -17,13 +17,13 @@ from app.settings import Settings
 
 
 class AdjustableClock(SystemClock):
-    """The wall clock plus an offset that a test sets."""
+    """The wall clock plus an offset that a test sets; or a clock that stands still but for that."""
 
-    def __init__(self) -> None:
-        self.ahead = timedelta(0)
+    def __init__(self, *, stopped_at: datetime | None = None) -> None:
+        self.ahead, self._stopped_at = timedelta(0), stopped_at
 
     def real(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return (self._stopped_at or datetime.now(UTC)) + self.ahead
 
 
 def make_authenticator(

@@ -54,13 +54,16 @@ class DatabaseProxy:
         if self._cut:
             writer.transport.abort()
             return
+        self._open.add(writer)
         host, port = self._there
         there, back = await (
             asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
             if host.startswith("/")
             else asyncio.open_connection(host, port)
         )
-        self._open |= {writer, back}
+        if writer.transport.is_closing():  # disconnected meanwhile
+            back.transport.abort()
+        self._open.add(back)
         try:
             await asyncio.gather(self._copy(reader, back), self._copy(there, writer, listens=True))
         finally:

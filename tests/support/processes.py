@@ -43,7 +43,7 @@ class Service:
     async def start(self) -> None:
         """Start the service, and wait until it is ready."""
         self._process = Command(["serve", "--port", self._url.rpartition(":")[2]], self._environment)
-        async with asyncio.timeout(TIMEOUT), httpx2.AsyncClient() as http:
+        async with asyncio.timeout(TIMEOUT), httpx2.AsyncClient(timeout=TIMEOUT) as http:
             while True:
                 assert self._process.is_running(), self._process.output()[1]
                 try:

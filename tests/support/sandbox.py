@@ -9,6 +9,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from tests.support.timeouts import TIMEOUT
+
 GREETING = "Sandbox listening on "
 
 
@@ -24,7 +26,7 @@ class Sandbox:
 
     def requests(self, key: str, method: str = "*", path: str = "") -> list[str]:
         """Return the requests of an account, such as ``POST /v1/prices``, without replayed ones."""
-        answer = httpx2.get(f"{self.url}/_sandbox/requests", headers=_bearer(key)).raise_for_status()
+        answer = httpx2.get(f"{self.url}/_sandbox/requests", headers=_bearer(key), timeout=TIMEOUT).raise_for_status()
         return [
             f"{one['method']} {one['path']}"
             for one in answer.json()["data"]
@@ -33,7 +35,9 @@ class Sandbox:
 
     def fault(self, key: str, **wanted: object) -> None:
         """Add a fault to an account: see the sandbox's faults."""
-        httpx2.post(f"{self.url}/_sandbox/faults", headers=_bearer(key), json=wanted).raise_for_status()
+        httpx2.post(
+            f"{self.url}/_sandbox/faults", headers=_bearer(key), json=wanted, timeout=TIMEOUT
+        ).raise_for_status()
 
 
 def _bearer(key: str) -> dict[str, str]:

@@ -352,7 +352,7 @@ SELECT (SELECT count(*) FROM events WHERE due_at IS NOT NULL)
 
 
 def free_socket() -> socket.socket:
-    """Return a socket that listens on a free port of this machine."""
+    """Return a socket that is bound to a free port of this machine."""
     # with the protocol given, or uvicorn leaves Nagle's algorithm on, which delays each response
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -118,10 +118,10 @@ async def test_work_that_kills_its_workers_is_retried_at_different_times(session
 
 async def test_a_renewed_lease_does_not_expire(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
-    await claim(sessions, "anna", lease=timedelta(milliseconds=200))
+    await claim(sessions, "anna", lease=timedelta(hours=1))
     async with sessions.begin() as session:
-        await leases.renew(session, ["subscription:sub_1"], owner="anna", lease=LEASE)
-    await asyncio.sleep(0.3)
+        await leases.renew(session, ["subscription:sub_1"], owner="anna", lease=timedelta(hours=3))
+        await session.execute(text("UPDATE leases SET until = until - interval '2 hours'"))  # as if they had passed
 
     assert await claim(sessions, "bert") == []
 

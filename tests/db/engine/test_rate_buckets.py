@@ -45,12 +45,14 @@ async def test_all_processes_together_stay_within_one_rate_limit(
 async def test_background_calls_leave_a_share_for_interactive_ones(pools: "list[asyncpg.Pool[asyncpg.Record]]") -> None:
     ours, theirs = (RateBuckets(pool, overall=100, each=10) for pool in pools[:2])
 
+    began = time.monotonic()
     backlog = await ours.take("GET a", 100, urgent=False)
     more = await ours.take("GET a", 100, urgent=False)
+    took = time.monotonic() - began
     urgent = await theirs.take("GET a", 1, urgent=True)
 
     assert (backlog.calls, urgent.calls) == (3, 1)
-    assert more.calls <= 1
+    assert more.calls <= 1 + 10 * took
     assert more.calls or timedelta(0) < more.wait <= timedelta(seconds=0.1)
 
 

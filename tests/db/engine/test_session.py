@@ -59,27 +59,35 @@ async def test_a_connection_to_a_read_only_server_is_replaced(sessions: Sessions
 LOCK_ROW = text("SELECT sub FROM sign_outs WHERE sub = :sub FOR UPDATE")
 LOCK = "SELECT pg_advisory_xact_lock(1)::text"
 SHORT = timedelta(milliseconds=100)
+IMPATIENT = {"idle_in_transaction": SHORT}
 
 
 async def test_a_client_that_sleeps_in_a_transaction_loses_its_locks(database: str) -> None:
-    engine = make_engine(database, pool_size=2, timeouts=ServerTimeouts(idle_in_transaction=SHORT))
-    sessions, locked, checked = make_sessions(engine), asyncio.Event(), asyncio.Event()
+    engine, patient = (make_engine(database, pool_size=1, timeouts=ServerTimeouts(**more)) for more in (IMPATIENT, {}))
+    sleepers, locked, checked = make_sessions(engine), asyncio.Event(), asyncio.Event()
 
     async def sleep_with_the_lock() -> None:
-        async with sessions.begin() as session:
+        async with sleepers.begin() as session:
             await session.execute(text(LOCK))
             locked.set()
             await checked.wait()
             await session.execute(text("SELECT 1"))
 
     sleeper = asyncio.create_task(sleep_with_the_lock())
-    await locked.wait()
-    await query(sessions, LOCK)  # as soon as the server has ended the sleeper's session
+    async with asyncio.timeout(TIMEOUT):
+        while not locked.is_set():
+            if sleeper.done() and isinstance(
+                sleeper.exception(), DatabaseUnreachable
+            ):  # it slept before it had the lock
+                sleeper = asyncio.create_task(sleep_with_the_lock())
+            await asyncio.sleep(0.01)
+    await query(make_sessions(patient), LOCK)  # as soon as the server has ended the sleeper's session
     checked.set()
 
     with pytest.raises(DatabaseUnreachable):
         await sleeper
     await engine.dispose()
+    await patient.dispose()
 
 
 async def test_a_lock_timeout_is_an_outage_that_keeps_the_connection(database: str) -> None:
@@ -187,6 +195,7 @@ async def test_connections_that_the_server_closed_are_replaced(database: str, id
     sessions, opened = make_sessions(engine), list[Any]()
     event.listen(engine.sync_engine, "connect", lambda connection, _: opened.append(connection.driver_connection))
     others = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()"
+    others += " AND backend_type = 'client backend'"
     await asyncio.gather(*(query(sessions, "SELECT pg_sleep(0.1)::text") for _ in range(3)))
     assert await query(sessions, f"{others} AND pid <> pg_backend_pid()") == 2
     async with asyncio.timeout(TIMEOUT):

@@ -131,7 +131,7 @@ class Simulation:
         clock = f"/v1/test_helpers/test_clocks/{self.shop.clock}"
         answer = await self.shop.stripe.post(f"{clock}/advance", data={"frozen_time": str(int(moment.timestamp()))})
         assert answer.status_code == 200, answer.text
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(TIMEOUT):
             while (await self.shop.stripe_get(clock))["status"] != "ready":
                 await asyncio.sleep(0.02)
 
