@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from getpass import getuser
 
 import typer
@@ -9,14 +10,16 @@ import typer
 from app import observability
 from app.cli import configuration
 from app.context import DatabaseContext
+from app.db.engine.connections import limit_statements
 from app.db.engine.dsn import find_dsn
-from app.db.engine.session import DATABASE_FAILURES, make_engine, make_sessions, remedy
+from app.db.engine.session import DATABASE_FAILURES, ServerTimeouts, make_engine, make_sessions, remedy
 from app.domain.errors import DomainError
 from app.domain.plans import BadCatalogue
 from app.encryption import NoSecret
 from app.settings import Settings
 
 FAILED, BAD_SETTINGS = 1, 2
+LONGEST_STATEMENT = timedelta(hours=1)  # of a command that counts or verifies everything
 
 
 @contextmanager
@@ -52,8 +55,18 @@ def command_settings(*, service: bool = False) -> Iterator[Settings]:
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[DatabaseContext]:
-    """Open the configured database, for a command that needs nothing else."""
-    engine = make_engine(await find_dsn(settings), pool_size=1, pooler=settings.database_pooler)
+    """
+    Open the configured database, for a command that needs nothing else.
+
+    A command that is suspended loses its locks as a process of the service does, and its statements may take longer.
+    """
+    limit_statements(LONGEST_STATEMENT.total_seconds())
+    engine = make_engine(
+        await find_dsn(settings),
+        pool_size=1,
+        pooler=settings.database_pooler,
+        timeouts=ServerTimeouts(statement=LONGEST_STATEMENT),
+    )
     try:
         yield DatabaseContext(settings=settings, sessions=make_sessions(engine))
     finally:
