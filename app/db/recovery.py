@@ -49,10 +49,10 @@ _BEGIN = text(
 _RAISE_SEQUENCES = text("SELECT raise_sequences(:above)")
 _RAISE_VERSIONS = text(
     """
-    WITH slice AS (SELECT sub FROM entitlements WHERE sub > :after ORDER BY sub LIMIT :most),
+    WITH slice AS (SELECT ctid AS place, sub FROM entitlements WHERE sub > :after ORDER BY sub LIMIT :most),
         raised AS (
             UPDATE entitlements SET version = :version, changed_in = pg_current_xact_id()::text::bigint
-            FROM slice WHERE entitlements.sub = slice.sub AND version < :version)
+            WHERE ctid = ANY(ARRAY(SELECT place FROM slice)) AND version < :version)
     SELECT max(sub) FROM slice
     """
 )
