@@ -11,7 +11,7 @@ from app.settings import PREFIX, Settings
 from tests.operations.processes import ROOT
 
 NAMES = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-OTHERS = {"NEWSSTAND_KEY", "NEWSSTAND_URL"}  # the site's own, in examples
+OTHERS = {"NEWSSTAND_KEY", "NEWSSTAND_URL", "NEWSSTAND_TEST_SEED"}  # of the site, in examples, and of the tests
 DOCUMENTS = [
     *(
         ROOT / name
