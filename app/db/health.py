@@ -14,7 +14,6 @@ from app.db.models import Event as Row
 from app.domain.errors import DatabaseUnavailable
 from app.domain.events import EventState
 
-T = TypeVar("T")
 OPEN_STATES = (EventState.RECEIVED, EventState.FAILED, EventState.DEAD)  # the others are too many to count
 WAITING = (EventState.RECEIVED, EventState.FAILED)
 MAX_COUNT = 10_000  # where counting a backlog stops: each row counted is read from the table, and they may be cold
@@ -38,6 +37,9 @@ class Backlog:
     open_disputes: int
     attention: dict[str, int]  # by kind
     writable: bool
+
+
+T = TypeVar("T", Readiness, Backlog)
 
 
 def is_compatible(version: str | None, older: Collection[str]) -> bool:
@@ -127,6 +129,11 @@ async def read_backlog(sessions: Sessions) -> Backlog | None:
 async def _read_if_migrated(sessions: Sessions, read: Callable[[Session], Awaitable[T]]) -> T | None:
     try:
         async with sessions() as session:
-            return await read(session) if await is_migrated(session) else None
+            if not await is_migrated(session):
+                return None
+            seen = await read(session)
+            if not seen.writable:
+                await session.invalidate()  # a connection may stay read-only when its server is writable again
+            return seen
     except DATABASE_FAILURES as failure:
         raise DatabaseUnavailable(type(failure).__name__) from failure

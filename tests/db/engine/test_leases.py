@@ -10,6 +10,7 @@ from app.db.engine import leases
 from app.db.engine.session import Sessions
 
 LEASE = timedelta(seconds=30)
+EXPIRED = timedelta(0)  # a lease that ends at once
 
 
 async def refetch(sessions: Sessions, key: str, times: int = 1) -> None:
@@ -24,7 +25,7 @@ async def claim(sessions: Sessions, owner: str, *, limit: int = 100, lease: time
 
 
 async def begin(sessions: Sessions, claimed: leases.Claimed, owner: str) -> bool:
-    return await leases.begin(sessions, claimed, owner=owner, lease=timedelta(milliseconds=1))
+    return await leases.begin(sessions, claimed, owner=owner, lease=EXPIRED)
 
 
 async def test_all_due_rows_of_a_key_are_claimed_together(sessions: Sessions) -> None:
@@ -55,7 +56,7 @@ async def test_concurrent_workers_claim_different_keys(sessions: Sessions) -> No
 
 async def test_the_work_of_a_dead_worker_is_free_when_its_lease_expires(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
-    (first,) = await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    (first,) = await claim(sessions, "anna", lease=EXPIRED)
     assert await begin(sessions, first, "anna")
 
     (claimed,) = await claim(sessions, "bert")
@@ -66,7 +67,7 @@ async def test_the_work_of_a_dead_worker_is_free_when_its_lease_expires(sessions
 async def test_a_claim_whose_job_never_began_uses_up_no_attempt(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
     for _ in range(3):
-        await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+        await claim(sessions, "anna", lease=EXPIRED)
         async with sessions.begin() as session:
             await session.execute(text("UPDATE events SET due_at = now()"))
     await refetch(sessions, "subscription:sub_1")
@@ -79,7 +80,7 @@ async def test_a_claim_whose_job_never_began_uses_up_no_attempt(sessions: Sessio
 
 async def test_a_claim_counts_for_its_own_table_only(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
-    await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    await claim(sessions, "anna", lease=EXPIRED)
     async with sessions.begin() as session:
         await session.execute(
             text("INSERT INTO retention_runs (id, work_key, due_at, attempts) SELECT :id, :key, now(), 3"),
@@ -92,7 +93,7 @@ async def test_a_claim_counts_for_its_own_table_only(sessions: Sessions) -> None
 
 async def test_a_job_whose_lease_was_lost_does_not_begin(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
-    (of_anna,) = await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    (of_anna,) = await claim(sessions, "anna", lease=EXPIRED)
     async with sessions.begin() as session:
         await session.execute(text("UPDATE events SET due_at = now()"))
     (of_bert,) = await claim(sessions, "bert")
@@ -106,10 +107,10 @@ async def test_work_that_kills_its_workers_is_retried_at_different_times(session
     for number in range(20):
         await refetch(sessions, f"subscription:sub_{number}")
     for _ in range(6):  # each time the worker dies with all its claimed work
-        await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+        await claim(sessions, "anna", lease=EXPIRED)
         async with sessions.begin() as session:
             await session.execute(text("UPDATE events SET attempts = attempts + 1, due_at = now()"))
-    await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    await claim(sessions, "anna", lease=EXPIRED)
 
     async with sessions.begin() as session:
         waits = (await session.scalars(text("SELECT extract(epoch FROM due_at - now()) FROM events ORDER BY 1"))).all()
@@ -128,7 +129,7 @@ async def test_a_renewed_lease_does_not_expire(sessions: Sessions) -> None:
 
 async def test_renewing_one_lease_does_not_renew_another(sessions: Sessions) -> None:
     await refetch(sessions, "subscription:sub_1")
-    await claim(sessions, "anna", lease=timedelta(milliseconds=1))
+    await claim(sessions, "anna", lease=EXPIRED)
     async with sessions.begin() as session:
         await leases.renew(session, ["subscription:sub_2"], owner="anna", lease=LEASE)
 
