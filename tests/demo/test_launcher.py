@@ -14,7 +14,10 @@ import pytest
 from demo.stack import ROOT
 from tests.support.timeouts import TIMEOUT
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc"),
+    pytest.mark.slow,  # each test starts a whole demo of its own
+]
 
 
 def running_processes(folder: str) -> list[str]:

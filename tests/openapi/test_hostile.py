@@ -21,6 +21,7 @@ from tests.openapi.conftest import RunningService
 from tests.openapi.test_contract import SNAPSHOT
 from tests.support.timeouts import TIMEOUT
 
+pytestmark = pytest.mark.slow  # dozens of requests for each operation
 DOCUMENT: dict[str, Any] = json.loads(SNAPSHOT.read_text())
 SCHEMA = schemathesis.openapi.from_path(SNAPSHOT)
 OPERATIONS = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item]
