@@ -46,6 +46,7 @@ class PrintReader:
     ids: dict[str, str] = field(default_factory=dict)  # subscriber, subscription, stripe
     is_declined: bool = False  # whether the card is
     added_print: bool = False  # since its invoices were read
+    print_after: PaidTerm | None = None  # it was added when no copy of this term could be bought anymore
     diary: list[str] = field(default_factory=list)
     _clicks: int = 0
 
@@ -114,7 +115,7 @@ class PrintReader:
             mailed = [one for one in self.calendar if one.mail_date <= today and one.frozen]
             if mailed:
                 choices.append((4, "claims a copy", lambda: self._claims(mailed[-1], now)))
-        else:
+        elif term is not self.print_after:
             choices.append((3, "adds print", lambda: self._adds(term, now)))
         running = [one for one in self.card.holds if one.lifted is None and (one.until is None or one.until > today)]
         if running:
@@ -238,6 +239,7 @@ class PrintReader:
         answer = await self._change_print(enabled=True)
         if answer is not None:
             self.added_print = True
+            self.print_after = term if answer.json()["issues"] == 0 else None
             self.card.places.append(Place("Springfield", now))
 
     async def _change_print(self, *, enabled: bool) -> httpx2.Response | None:
