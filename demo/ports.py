@@ -11,7 +11,6 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 _claimed: dict[int, int] = {}  # the ports that this process chose, with the open lock of each
-_held: list[socket.socket] = []  # bound to ports of this process's servers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ def free_port() -> int:
     bound.bind((HOST, 0))
     port: int = bound.getsockname()[1]
     if sys.platform == "linux":
-        _held.append(bound)
+        bound.detach()  # it stays open until this process ends
     else:
         bound.close()
     return port
