@@ -4,7 +4,22 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, TextClause, bindparam, delete, exists, func, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Text,
+    TextClause,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL
 
 from app.db.checkouts import UNDECIDED
@@ -136,37 +151,50 @@ async def erased_among(session: Session, subscriber_ids: Collection[str]) -> set
     return set(await session.scalars(query))
 
 
-async def inactive(
-    session: Session, *, before: datetime, after: str = "", limit: int = 1, only: str | None = None
-) -> list[str]:
+async def inactive_among(session: Session, *, before: datetime, after: str, limit: int) -> tuple[list[str], str | None]:
     """
-    Return readers after an ID who have had no subscription and no access since a time, in the order of their IDs.
+    Look at the next readers in the order of their IDs for those who have had no subscription and no access since a time.
 
     Readers with an open checkout are left out: they may be paying right now.
 
-    :param only: the ID of the only reader to look at; None: all.
+    :param after: the last reader who was looked at; empty: none.
+    :param limit: how many readers are looked at.
+    :returns: the IDs of the inactive ones, and of the last one who was looked at. None: there are no more.
     """
+    query = (
+        select(Subscriber.id, _is_inactive(before)).where(Subscriber.id > after).order_by(Subscriber.id).limit(limit)
+    )
+    rows = (await session.execute(query)).all()
+    return [reader for reader, is_inactive in rows if is_inactive], rows[-1][0] if rows else None
+
+
+async def is_inactive(session: Session, subscriber_id: str, *, before: datetime) -> bool:
+    """Return whether a reader has had no subscription and no access since a time. See also :func:`inactive_among`."""
+    return bool(await session.scalar(select(_is_inactive(before)).where(Subscriber.id == subscriber_id)))
+
+
+def _is_inactive(before: datetime) -> ColumnElement[bool]:
     owned, given = table_of(Subscription), table_of(Comp)
     over = func.greatest(owned.c.ended_at, owned.c.ended_here_at, owned.c.current_period_end)
     runs = func.coalesce(owned.c.ended_at, owned.c.ended_here_at).is_(None)
-    recent = exists().where(owned.c.subscriber_id == Subscriber.id, or_(runs, over >= before))
-    paid = exists().where(
-        owned.c.subscriber_id == Subscriber.id, Term.subscription_id == owned.c.id, Term.ends_at >= before
-    )
-    comp = exists().where(given.c.subscriber_id == Subscriber.id, given.c.until >= before)
-    paying = exists().where(Checkout.subscriber_id == Subscriber.id, Checkout.status.in_(UNDECIDED))  # who comes back
-    query = select(Subscriber.id).where(
-        Subscriber.id > after,
+    return and_(
         Subscriber.created_at < before,
         ~Subscriber.sub.startswith(ERASED, autoescape=True),
-        ~recent,
-        ~paid,
-        ~comp,
-        ~paying,
+        ~_any(owned, owned.c.subscriber_id == Subscriber.id, or_(runs, over >= before)),
+        ~_any(
+            owned.join(Term, Term.subscription_id == owned.c.id),
+            owned.c.subscriber_id == Subscriber.id,
+            Term.ends_at >= before,
+        ),
+        ~_any(given, given.c.subscriber_id == Subscriber.id, given.c.until >= before),
+        ~_any(table_of(Checkout), Checkout.subscriber_id == Subscriber.id, Checkout.status.in_(UNDECIDED)),
     )
-    if only is not None:
-        query = query.where(Subscriber.id == only)
-    return list(await session.scalars(query.order_by(Subscriber.id).limit(limit)))
+
+
+def _any(rows: FromClause, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return whether rows exist, in a form that makes PostgreSQL look into an index for each reader."""
+    found = select(literal(True)).select_from(rows).where(*conditions).limit(1)
+    return func.coalesce(found.correlate(Subscriber).scalar_subquery(), literal(False))
 
 
 async def find(session: Session, reader: str) -> Erasure | None:

@@ -9,7 +9,6 @@ from app.domain.erasures import Erasure, Kept
 from bench.scale.subject import Query, Subject, query
 
 ONCE_FOR_A_READER = "a reader is exported or erased once"
-ONCE_A_NIGHT = "a worker does it once a night, and nobody waits for it"
 SUB = "auth0|x"
 BLOCKS = 30  # a few thousand rows; the job reads more in a statement, which takes longer in proportion
 
@@ -57,10 +56,10 @@ PERSONAL_DATA = (
     query("erasures.start", _started, reads_all=ONCE_FOR_A_READER),
     query("erasures.erased_among", lambda s: erasures.erased_among(s.session, s.ids("rdr"))),
     query(
-        "erasures.inactive",
-        lambda s: erasures.inactive(s.session, before=s.now, after="", limit=100),
-        reads_all=ONCE_A_NIGHT,
+        "erasures.inactive_among",
+        lambda s: erasures.inactive_among(s.session, before=s.now, after="", limit=1_000),
     ),
+    query("erasures.is_inactive", lambda s: erasures.is_inactive(s.session, s.reader, before=s.now)),
     query("erasures.by_id", lambda s: erasures.by_id(s.session, "era_1")),
     query("erasures.find", lambda s: erasures.find(s.session, s.reader)),
     query("erasures.add_customer", _add_customer, reads_all=ONCE_FOR_A_READER),

@@ -271,8 +271,28 @@ async def test_readers_without_recent_access_are_inactive(
     await connection.close()
     async with sessions.begin() as session:
         before = datetime.now(UTC) - timedelta(days=365)
-        found = await erasures.inactive(session, before=before, after="", limit=5)
-    assert found == (["rdr_1"] if is_inactive else [])
+        found = await erasures.inactive_among(session, before=before, after="", limit=5)
+        alone = await erasures.is_inactive(session, "rdr_1", before=before)
+    assert (found, alone) == ((["rdr_1"] if is_inactive else [], "rdr_1"), is_inactive)
+
+
+async def test_readers_are_looked_at_in_slices(database: str, sessions: Sessions) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute(
+        "INSERT INTO subscribers (id, sub, created_at) SELECT 'rdr_' || n, 'sub-' || n, now() - n * interval '1 year'"
+        " FROM generate_series(1, 5) n"
+    )
+    await connection.close()
+    before, seen, after = datetime.now(UTC) - timedelta(days=1000), [], ""
+    async with sessions.begin() as session:
+        while True:
+            found, last = await erasures.inactive_among(session, before=before, after=after, limit=2)
+            if last is None:
+                break
+            seen.append(found)
+            after = last
+
+    assert seen == [[], ["rdr_3", "rdr_4"], ["rdr_5"]]
 
 
 async def test_a_reader_who_left_long_ago_is_erased(shop: Shop) -> None:

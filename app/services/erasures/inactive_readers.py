@@ -19,7 +19,8 @@ from app.services.erasures import orders
 
 POLICY = "policy"
 MAX_UNAVAILABLE = 3  # readers in a row, before the rest waits for another attempt
-PAGE_SIZE, MAX_INACTIVE = 100, 500  # readers; more in the next night, because each needs several calls to Stripe
+PAGE_SIZE = 1_000  # readers whom one statement looks at
+MAX_INACTIVE = 500  # readers; more in the next night, because each needs several calls to Stripe
 log = structlog.get_logger()
 
 
@@ -42,8 +43,8 @@ async def order_inactive(ctx: Context, *, now: datetime) -> int:
             if await reconciliation.is_behind(session):
                 log.warning("inactive_readers_kept", reason="events_pending")
                 return ordered
-            found = await rows.inactive(session, before=before, after=after, limit=PAGE_SIZE)
-        for subscriber_id in found:
+            found, last = await rows.inactive_among(session, before=before, after=after, limit=PAGE_SIZE)
+        for subscriber_id in found[: MAX_INACTIVE - ordered]:
             try:
                 await _order_one(ctx, subscriber_id, before=before, now=now)
                 ordered, unavailable = ordered + 1, 0
@@ -56,9 +57,9 @@ async def order_inactive(ctx: Context, *, now: datetime) -> int:
                     raise
             except (StripeRefused, NotFound) as failure:  # a fault of one reader must not stop the others
                 log.warning("inactive_reader_not_erased", subscriber=subscriber_id, reason=str(failure))
-        if len(found) < PAGE_SIZE:
+        if last is None:
             break
-        after = found[-1]
+        after = last
     return ordered
 
 

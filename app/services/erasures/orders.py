@@ -66,9 +66,7 @@ async def order(
         earlier = await erasures.find(session, subscriber_id)
         if earlier is not None:
             return earlier
-        if inactive_since is not None and not await erasures.inactive(
-            session, before=inactive_since, only=subscriber_id
-        ):
+        if inactive_since is not None and not await erasures.is_inactive(session, subscriber_id, before=inactive_since):
             raise ErasureBlocked("The reader has come back", objects=[])
         (await _preview(ctx, session, subscriber, credit, now=now)).check(without_refund=without_refund)
         for one in await subscriptions.of_subscriber(session, subscriber_id):
