@@ -276,7 +276,7 @@ async def test_readers_without_recent_access_are_inactive(
     assert (found, alone) == ((["rdr_1"] if is_inactive else [], "rdr_1"), is_inactive)
 
 
-async def test_readers_are_looked_at_in_slices(database: str, sessions: Sessions) -> None:
+async def test_inactive_readers_are_found_in_slices(database: str, sessions: Sessions) -> None:
     connection = await asyncpg.connect(database)
     await connection.execute(
         "INSERT INTO subscribers (id, sub, created_at) SELECT 'rdr_' || n, 'sub-' || n, now() - n * interval '1 year'"
