@@ -12,7 +12,7 @@ from typing import Protocol
 import aiohttp
 import structlog
 
-PATIENCE = 60.0  # seconds: whoever advances a test clock must not get an answer as of the time before
+PATIENCE = 60.0  # seconds: after a test clock was advanced, an answer as of the earlier time would be wrong
 log = structlog.get_logger()
 
 

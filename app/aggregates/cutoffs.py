@@ -5,9 +5,8 @@ A request takes its time when it begins. Until it stores something, it may wait 
 may be frozen meanwhile. What it stores then would count from before the cut-off, although the copy is sent: a refund would
 pay for it, and a hold would move it. So each such request settles its time in the transaction that stores it.
 
-Only requests that began before the cut-off share a lock with the freeze, so at most those wait for it that were in progress
-at that moment. Whoever begins afterward counts from after it anyway, and waits neither for a freeze nor for a client that
-sleeps with the lock.
+Only requests that began before the cut-off share a lock with the freeze, so only those in progress at that moment can wait
+for it. A later request waits neither for a freeze nor for a client that sleeps while it holds the lock.
 """
 
 from datetime import datetime, timedelta

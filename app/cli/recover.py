@@ -41,7 +41,7 @@ def recover(
        that differ are to be fetched again.
     2. Apply this, as workers do. Refunds and subscriptions since the backup are history: no policy ends or refunds
        anything because of them. Our own refunds get back their ID and their basis, so a used guarantee stays used.
-       What else is due waits for the workers: by old data, a contract would end that was resumed since.
+       Everything else that is due waits until the workers start: the old data could end a contract that was resumed since.
     3. Compare again.
 
     You can stop it at any time and run it again; give the same absolute time to continue where it stopped. If nothing

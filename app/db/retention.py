@@ -348,7 +348,7 @@ async def blocks_of(session: Session, expiry: Expiry) -> int:
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """What was done in a night so far, and where each table is continued."""
+    """What the current night has removed so far, and the block at which each table continues."""
 
     night: str = ""
     done: list[str] = field(default_factory=list)

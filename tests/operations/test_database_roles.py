@@ -123,7 +123,7 @@ async def test_two_migrations_at_once_grant_one_after_the_other(roles: Roles) ->
     other, watcher = await asyncpg.connect(roles.superuser), await asyncpg.connect(roles.superuser)
     transaction = other.transaction()
     await transaction.start()
-    await other.execute("GRANT SELECT ON audit_log TO pg_monitor")  # whoever grants on the same table waits
+    await other.execute("GRANT SELECT ON audit_log TO pg_monitor")  # blocks other grants on this table
 
     commands = [Command(["migrate"], environment(roles.settings())) for _ in range(2)]
     async with asyncio.timeout(TIMEOUT):

@@ -91,7 +91,7 @@ async def migrate(dsn: str, revision: str = "head", *, role: str | None = None) 
     Upgrade or downgrade the database to a revision; ``base`` is an empty database.
 
     :param role: is allowed to use the tables, see :func:`grant`. None: the owner of the tables is the only one.
-    :raises UnknownRole: after the migration, if there is no such role.
+    :raises UnknownRole: the role does not exist. The tables are migrated nevertheless.
     """
     from alembic import command
     from alembic.script import ScriptDirectory
